@@ -2,7 +2,22 @@
 # /// script
 # requires-python = ">=3.9"
 # ///
-"""Compare two schemas or API documents: what breaks, and the scripts there and back."""
+"""Compare two schemas, API documents or data profiles: what breaks for whom, and the scripts there and back.
+
+A change is a fact without an opinion. Rules turn changes into findings, the same changes become steps:
+
+             schema documents -> Schema \\              /-> Finding (a RULES row + where) \\
+    JSON ->                              > Change ------<                                 > Report -> json | text | ...
+             API documents ---> Api     /              \\-> Step (do + undo + proof) ------/
+
+Sections, in the order of the data flow:
+    (in work)
+
+Names used throughout: `before, after` are the two sides of a comparison, always in that order; `old, new` the two
+sides of one object; `change` a fact; `finding` an opinion; `step` an action with its undo and its proof.
+
+Exit codes: 0 no compatibility issues, 1 potentially breaking, 2 breaking, 3 unusable input, output or usage.
+"""
 from __future__ import annotations
 
 import argparse
@@ -10,7 +25,7 @@ import json
 import os
 import re
 import sys
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, NoReturn, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, NoReturn, Optional, Sequence, Tuple, Union
 
 TOOL = "compatibility_checker"
 
@@ -399,15 +414,324 @@ def run(tool: str, main: Callable[[Optional[Sequence[str]]], int], argv: Optiona
 # == End of the skeleton ==============================================================================
 
 
+# == 1. Vocabulary ====================================================================================
+
+EXIT_POTENTIALLY_BREAKING = 1
+EXIT_BREAKING = 2
+BREAKING, POTENTIALLY, NON_BREAKING, ADDITIVE = "breaking", "potentially_breaking", "non_breaking", "additive"
+SEVERITIES = (BREAKING, POTENTIALLY, NON_BREAKING, ADDITIVE)  # worst first
+EXPAND, MIGRATE, CONTRACT = "expand", "migrate", "contract"
+PHASES = (EXPAND, MIGRATE, CONTRACT)
+TEXT_ISSUES_SHOWN = 200  # a report longer than this is read with -f json
+
+
+# == 2. Records =======================================================================================
+
+
+class Rule(NamedTuple):
+    """One kind of finding: an id never changes its severity; texts are whole sentences."""
+
+    id: str
+    severity: str
+    title: str
+    impact: str
+    remedy: str
+
+
+class Finding(NamedTuple):
+    """A rule that applies at one place of the compared documents.
+
+    `path` is the place in the after document, or in the before document for what was removed; `operations`
+    are the API operations, or the kinds of SQL statement, that the change reaches.
+    """
+
+    rule: Rule
+    path: Path
+    description: str
+    old: Any = None
+    new: Any = None
+    operations: Tuple[str, ...] = ()
+    impact: str = ""  # instead of the rule's, when this case knows better
+    remedy: str = ""
+
+
+class Step(NamedTuple):
+    """One script with its undo and its proof; `issues` are the paths of the findings that it carries out."""
+
+    id: str
+    phase: str
+    description: str
+    script_content: str
+    rollback_script: str
+    script_type: str = "sql"
+    dependencies: Tuple[str, ...] = ()
+    validation_query: Optional[str] = None
+    transactional: bool = True
+    lock: Optional[str] = None
+    rewrites_table: bool = False
+    reversibility: str = "lossless"
+    data_loss: Optional[str] = None
+    issues: Tuple[Path, ...] = ()
+
+
+class Comparison(NamedTuple):
+    """Everything that comparing two documents of one type has found out."""
+
+    findings: Tuple[Finding, ...] = ()
+    steps: Tuple[Step, ...] = ()
+    dialect: Optional[str] = None
+    data_migrations: Tuple[Dict[str, Any], ...] = ()
+    reconciliation: Optional[Dict[str, Any]] = None
+    recommendations: Tuple[str, ...] = ()
+    not_compared: Tuple[Dict[str, Any], ...] = ()
+
+
+class Options(NamedTuple):
+    """What the command line asks for, as far as comparing needs it."""
+
+    dialect: Optional[str] = None
+    config: Dict[str, Any] = {}
+    exclude: Tuple[str, ...] = ()
+    tolerance: float = 0.0
+    direction: str = "both"
+
+
+def catalogue(*rows: Tuple[str, str, str, str, str]) -> Dict[str, Rule]:
+    return {row[0]: Rule(*row) for row in rows}
+
+
+# == 3. Database: records, dialects, comparing, judging, scripting (in work) ==========================
+
+DIALECTS: Dict[str, Any] = {"mysql": None, "postgresql": None, "sqlite": None}
+
+
+def compare_databases(before: Document, after: Document, options: Options) -> Comparison:
+    return Comparison(dialect=options.dialect or "postgresql")
+
+
+# == 40. API: rules (in work) =========================================================================
+
+
+def compare_apis(before: Document, after: Document, options: Options) -> Comparison:
+    return Comparison()
+
+
+# == 60. Data: rules (in work) ========================================================================
+
+
+def compare_profiles(before: Document, after: Document, options: Options) -> Comparison:
+    return Comparison()
+
+# == 90. Reporting ====================================================================================
+# In: a Comparison. Out: the report of the contract, as plain JSON values, and the exit code.
+
+
+def fingerprint(finding: Finding) -> str:
+    """Return 16 hex digits that stay the same for the same finding in any run."""
+    import hashlib
+    facts = [finding.rule.id, show_path(finding.path), finding.old, finding.new]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, ensure_ascii=False).encode("utf-8")).hexdigest()[:16]
+
+
+def rank(finding: Finding) -> Tuple[int, str, str, str]:
+    return (SEVERITIES.index(finding.rule.severity), show_path(finding.path), finding.rule.id, finding.description)
+
+
+def issue_json(finding: Finding) -> Dict[str, Any]:
+    return {
+        "type": finding.rule.id,
+        "severity": finding.rule.severity,
+        "description": finding.description,
+        "field_path": show_path(finding.path),
+        "old_value": finding.old,
+        "new_value": finding.new,
+        "impact": finding.impact or finding.rule.impact,
+        "suggested_migration": finding.remedy or finding.rule.remedy,
+        "affected_operations": list(finding.operations),
+        "fingerprint": fingerprint(finding),
+    }
+
+
+def script_json(step: Step, fingerprints: Dict[Path, List[str]]) -> Dict[str, Any]:
+    return {
+        "id": step.id,
+        "phase": step.phase,
+        "script_type": step.script_type,
+        "description": step.description,
+        "script_content": step.script_content,
+        "rollback_script": step.rollback_script,
+        "dependencies": list(step.dependencies),
+        "validation_query": step.validation_query,
+        "transactional": step.transactional,
+        "lock": step.lock,
+        "rewrites_table": step.rewrites_table,
+        "reversibility": step.reversibility,
+        "data_loss": step.data_loss,
+        "issues": sorted({mark for path in step.issues for mark in fingerprints.get(path, ())}),
+    }
+
+
+def compatibility(counts: Dict[str, int]) -> str:
+    if counts[BREAKING]:
+        return "breaking_changes"
+    if counts[POTENTIALLY]:
+        return "potentially_incompatible"
+    return "backward_compatible" if counts[NON_BREAKING] + counts[ADDITIVE] else "fully_compatible"
+
+
+def assemble(kind: str, comparison: Comparison, inputs: Sequence[Document]) -> Dict[str, Any]:
+    """Return the report of contracts: verdict, counts, issues, scripts, advice."""
+    findings = sorted(comparison.findings, key=rank)
+    counts = {severity: sum(f.rule.severity == severity for f in findings) for severity in SEVERITIES}
+    fingerprints: Dict[Path, List[str]] = {}
+    for finding in findings:
+        fingerprints.setdefault(finding.path, []).append(fingerprint(finding))
+    return {
+        "schema_version": "1.0",
+        "schema_type": kind,
+        "dialect": comparison.dialect,
+        "analysis_date": now(),
+        "overall_compatibility": compatibility(counts),
+        "breaking_changes_count": counts[BREAKING],
+        "potentially_breaking_count": counts[POTENTIALLY],
+        "non_breaking_changes_count": counts[NON_BREAKING],
+        "additive_changes_count": counts[ADDITIVE],
+        "issues": [issue_json(finding) for finding in findings],
+        "migration_scripts": [script_json(step, fingerprints) for step in comparison.steps],
+        "data_migrations": list(comparison.data_migrations),
+        "reconciliation": comparison.reconciliation,
+        "risk_assessment": assess_risk(findings, comparison.steps),
+        "recommendations": list(comparison.recommendations),
+        "not_compared": list(comparison.not_compared),
+        "suppressed": [],
+        "provenance": provenance(TOOL, inputs),
+    }
+
+
+def assess_risk(findings: Sequence[Finding], steps: Sequence[Step]) -> Dict[str, Any]:
+    """Return what could go wrong, counted: lossy steps, manual work, table rewrites, and the worst findings."""
+    worst = next((finding.rule.severity for finding in findings), None)
+    lossy = [step.id for step in steps if step.reversibility != "lossless"]
+    manual = [step.id for step in steps if step.script_type == "manual"]
+    rewrites = [step.id for step in steps if step.rewrites_table]
+    level = "high" if worst == BREAKING or lossy else "medium" if worst == POTENTIALLY or manual or rewrites else "low"
+    return {"level": level, "lossy_scripts": lossy, "manual_scripts": manual, "table_rewrites": rewrites,
+            "reaches": sorted({operation for finding in findings for operation in finding.operations})}
+
+
+def exit_code(report: Dict[str, Any]) -> int:
+    if report["breaking_changes_count"]:
+        return EXIT_BREAKING
+    return EXIT_POTENTIALLY_BREAKING if report["potentially_breaking_count"] else EXIT_DONE
+
+
+# == 91. Rendering ====================================================================================
+# In: the report as JSON values. Out: one text for each format. Nothing here decides anything.
+
+VERDICTS = {
+    "breaking_changes": "BREAKING: programs written against the before side will fail",
+    "potentially_incompatible": "POTENTIALLY BREAKING: some programs or some data may fail",
+    "backward_compatible": "BACKWARD COMPATIBLE: programs written against the before side keep working",
+    "fully_compatible": "FULLY COMPATIBLE: nothing changes for anybody",
+}
+
+
+def verdict_line(report: Dict[str, Any]) -> str:
+    return (f"{report['breaking_changes_count']} breaking, {report['potentially_breaking_count']} potentially breaking, "
+            f"{report['non_breaking_changes_count']} non-breaking, {report['additive_changes_count']} additive"
+            f" -> exit {exit_code(report)}")
+
+
+def wrapped(label: str, text: str) -> List[str]:
+    import textwrap
+    return textwrap.wrap(f"{label}: {text}", width=100, initial_indent="  ", subsequent_indent="    ") if text else []
+
+
+def issue_lines(issue: Dict[str, Any]) -> List[str]:
+    return [f"{issue['severity']}[{issue['type']}] {issue['field_path']}", f"  {issue['description']}",
+            *wrapped("impact", issue["impact"]), *wrapped("do", issue["suggested_migration"]),
+            *wrapped("reaches", ", ".join(issue["affected_operations"])), ""]
+
+
+def script_lines(number: int, script: Dict[str, Any]) -> List[str]:
+    notes = [script["script_type"], script["reversibility"]] + ([f"lock: {script['lock']}"] if script["lock"] else [])
+    loss = [f"  loses: {script['data_loss']}"] if script["data_loss"] else []
+    content = [f"  | {line}" for line in script["script_content"].rstrip().splitlines()]
+    return [f"{number}. [{script['phase']}] {script['description']} ({', '.join(notes)})", *loss, *content, ""]
+
+
+def render_text(report: Dict[str, Any]) -> str:
+    """Return the report for a person: verdict first and last, worst findings first, then what to run."""
+    title = f"Compatibility of two {report['schema_type']} documents"
+    dialect = f" ({report['dialect']})" if report["dialect"] else ""
+    lines = [title + dialect, VERDICTS[report["overall_compatibility"]], verdict_line(report), ""]
+    for issue in report["issues"][:TEXT_ISSUES_SHOWN]:
+        lines += issue_lines(issue)
+    hidden = len(report["issues"]) - TEXT_ISSUES_SHOWN
+    if hidden > 0:
+        lines += [f"... and {hidden} more issues: the JSON report (-f json) has all of them", ""]
+    if report["migration_scripts"]:
+        lines += ["Scripts, in the order of execution (undo: each rollback_script, in reverse order)", ""]
+        for number, script in enumerate(report["migration_scripts"], 1):
+            lines += script_lines(number, script)
+    for entry in report["not_compared"]:
+        lines.append(f"not compared: {entry['count']} x {entry['kind']}")
+    lines += [f"advice: {text}" for text in report["recommendations"]]
+    lines.append(verdict_line(report))
+    return clean("\n".join(lines) + "\n")
+
+
+RENDERERS: Dict[str, Callable[[Dict[str, Any]], str]] = {"json": to_json, "text": render_text}
+
+
+# == 92. Command line =================================================================================
+
+EPILOG = """\
+exit codes:
+  0  no compatibility issues
+  1  potentially breaking changes found
+  2  breaking changes found
+  3  input that cannot be used, output that cannot be written, wrong usage
+
+examples:
+  compatibility_checker.py --before old.json --after new.json --type database -o report.json
+  psql -X -qAt -d DB -f assets/export_schema_postgresql.sql > live.json
+  compatibility_checker.py --before live.json --after wanted.json -f json | jq .migration_scripts
+"""
+
+COMPARERS: Dict[str, Callable[[Document, Document, Options], Comparison]] = {
+    "api": compare_apis,
+    "data": compare_profiles,
+    "database": compare_databases,
+}
+
+
 def build_parser() -> Parser:
-    parser = Parser(prog=TOOL, description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = Parser(prog=TOOL, description=__doc__.split("\n")[0], epilog=EPILOG, allow_abbrev=False,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--before", required=True, metavar="FILE", help="the document as it is now; - for standard input")
+    parser.add_argument("--after", required=True, metavar="FILE", help="the document as it shall be; - for standard input")
+    parser.add_argument("--type", choices=sorted(COMPARERS), default="database", help="what the documents describe")
+    parser.add_argument("--dialect", choices=sorted(DIALECTS), help="instead of the documents' own dialect")
+    parser.add_argument("-o", "--output", metavar="FILE", help="where the report goes (default: standard output)")
+    parser.add_argument("-f", "--format", choices=sorted([*RENDERERS, "both"]), default="both",
+                        help="both: JSON to the output, text beside it (default)")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no messages on standard error")
     parser.add_argument("--version", action="version", version=f"{TOOL} (migration-architect) {VERSION}")
     return parser
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    build_parser().parse_args(argv)
-    return EXIT_DONE
+    args = build_parser().parse_args(argv)
+    if args.before == args.after == "-":
+        raise InputError("--before and --after: standard input can be only one of them")
+    refuse_inputs_as_outputs(output_paths(args.output, args.format), (args.before, args.after))
+    before, after = load(args.before), load(args.after)
+    comparison = COMPARERS[args.type](before, after, Options(dialect=args.dialect))
+    report = assemble(args.type, comparison, (before, after))
+    render = {name: lambda name=name: RENDERERS[name](report) for name in RENDERERS}
+    emit(args.output, args.format, render, args.quiet)
+    return exit_code(report)
 
 
 def command_line() -> int:
