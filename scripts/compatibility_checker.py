@@ -502,6 +502,7 @@ def catalogue(*rows: Tuple[str, str, str, str, str]) -> Dict[str, Rule]:
 
 # == 3. Database rules: one row is one kind of finding ================================================
 
+# fmt: off
 DATABASE_RULES = catalogue(
     # id, severity, title, impact, remedy
     ("table_removed", BREAKING, "Table removed",
@@ -655,18 +656,22 @@ DATABASE_RULES = catalogue(
     ("schema_removed", BREAKING, "Schema removed", "Names in it no longer resolve.", "Release programs without it first."),
     ("comment_changed", NON_BREAKING, "Comment changed", "Nothing acts differently.", "None needed."),
 )
+# fmt: on
 
 
 # == 4. SQL text: tokens, names, canonical forms ======================================================
 # Only here is SQL taken apart, with one tokenizer; everything else handles whole expressions.
 
-SQL_TOKEN = re.compile(r"""
+SQL_TOKEN = re.compile(
+    r"""
     (?P<space>\s+|--[^\n]*|/\*.*?\*/)
   | (?P<string>[eEbBxXnN]?'(?:[^'\\]|''|\\.)*'|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
   | (?P<quoted>"(?:[^"]|"")*"|`(?:[^`]|``)*`)
   | (?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)
   | (?P<word>[^\W\d][\w$]*)
-  | (?P<other>::|.)""", re.X | re.S)
+  | (?P<other>::|.)""",
+    re.X | re.S,
+)
 
 MISSING = object()
 
@@ -703,7 +708,7 @@ def token_names(kind: str, token: str) -> Iterable[str]:
     if kind in ("word", "name"):
         return (token,)
     if kind == "string":
-        inner = token[token.index("$", 1) + 1:token.rindex("$", 0, -1)] if token[0] == "$" else token.strip("'")
+        inner = token[token.index("$", 1) + 1 : token.rindex("$", 0, -1)] if token[0] == "$" else token.strip("'")
         return re.findall(r"[^\W\d][\w$]*", inner.lower()) if token[0] == "$" or len(inner) < 130 else ()
     return ()
 
@@ -715,7 +720,7 @@ def replace_name(text: str, old: str, new: str) -> str:
     for index, match in enumerate(matches):
         kind, token = match.lastgroup, match.group()
         name = token.lower() if kind == "word" else token[1:-1].replace('""', '"') if kind == "quoted" else None
-        called = text[match.end():match.end() + 1] == "("
+        called = text[match.end() : match.end() + 1] == "("
         cast = index > 0 and matches[index - 1].group() == "::"
         parts.append(new if name == old and not called and not cast else token)
     return "".join(parts)
@@ -737,7 +742,8 @@ def canonical(text: Optional[str]) -> Optional[str]:
 
 CANONICAL_CACHE: Dict[str, str] = {}
 CAST_NOISE = re.compile(
-    r" :: (?:pg_catalog \. )?(?:character varying|text|bpchar|character|varchar)(?: \( \d+ \))?((?: \[ \])?)(?= |$)")
+    r" :: (?:pg_catalog \. )?(?:character varying|text|bpchar|character|varchar)(?: \( \d+ \))?((?: \[ \])?)(?= |$)"
+)
 REDUNDANT_NAME = re.compile(r"\( ([^\s()]+) \)")
 
 
@@ -770,7 +776,7 @@ def split_top(text: str) -> List[str]:
         token = match.group()
         depth += (token in "([") - (token in ")]") if len(token) == 1 else 0
         if token == "," and depth == 0:
-            parts.append(text[start:match.start()].strip())
+            parts.append(text[start : match.start()].strip())
             start = match.end()
     return parts + [text[start:].strip()] if text[start:].strip() else parts
 
@@ -778,8 +784,6 @@ def split_top(text: str) -> List[str]:
 def strip_words(text: str) -> str:
     """Return text without the semicolon and space at its end."""
     return text.strip().rstrip(";").rstrip()
-
-
 # == 5. Database records ==============================================================================
 
 
@@ -890,18 +894,44 @@ class Conversion(NamedTuple):
 
 # == 6. Types =========================================================================================
 
-TYPE_TEXT = re.compile(r"""^\s*(?P<base>(?:"[^"]+"|[^\s("\[]+)(?:\s+[^\s(\["]+)*?)\s*(?:\((?P<args>[^()]*(?:\([^)]*\)[^()]*)*)\))?\s*
-    (?P<tail>(?:with(?:out)?\s+time\s+zone|unsigned|zerofill|\s)*)(?P<array>(?:\s*\[\d*\])*)\s*$""", re.X | re.I | re.S)
+TYPE_TEXT = re.compile(
+    r"""^\s*(?P<base>(?:"[^"]+"|[^\s("\[]+)(?:\s+[^\s(\["]+)*?)\s*(?:\((?P<args>[^()]*(?:\([^)]*\)[^()]*)*)\))?\s*
+    (?P<tail>(?:with(?:out)?\s+time\s+zone|unsigned|zerofill|\s)*)(?P<array>(?:\s*\[\d*\])*)\s*$""",
+    re.X | re.I | re.S,
+)
 POSTGRESQL_ALIASES = {  # PostgreSQL docs, table 8.1
-    "int": "integer", "int4": "integer", "int2": "smallint", "int8": "bigint", "varchar": "character varying",
-    "char": "character", "bool": "boolean", "decimal": "numeric", "dec": "numeric", "float8": "double precision",
-    "float": "double precision", "double": "double precision", "float4": "real", "timestamptz": "timestamp with time zone",
-    "timestamp": "timestamp without time zone", "datetime": "timestamp without time zone",
-    "timetz": "time with time zone", "time": "time without time zone", "varbit": "bit varying", "blob": "bytea",
-    "string": "text", "national character varying": "character varying", "nvarchar": "character varying",
+    "int": "integer",
+    "int4": "integer",
+    "int2": "smallint",
+    "int8": "bigint",
+    "varchar": "character varying",
+    "char": "character",
+    "bool": "boolean",
+    "decimal": "numeric",
+    "dec": "numeric",
+    "float8": "double precision",
+    "float": "double precision",
+    "double": "double precision",
+    "float4": "real",
+    "timestamptz": "timestamp with time zone",
+    "timestamp": "timestamp without time zone",
+    "datetime": "timestamp without time zone",
+    "timetz": "time with time zone",
+    "time": "time without time zone",
+    "varbit": "bit varying",
+    "blob": "bytea",
+    "string": "text",
+    "national character varying": "character varying",
+    "nvarchar": "character varying",
 }
-SERIALS = {"serial": "integer", "bigserial": "bigint", "smallserial": "smallint", "serial4": "integer",
-           "serial8": "bigint", "serial2": "smallint"}
+SERIALS = {
+    "serial": "integer",
+    "bigserial": "bigint",
+    "smallserial": "smallint",
+    "serial4": "integer",
+    "serial8": "bigint",
+    "serial2": "smallint",
+}
 
 
 class Type(NamedTuple):
@@ -952,7 +982,11 @@ def parse_type_text(text: str) -> Type:
 def show_type(kind: Type) -> str:
     """Return a type as PostgreSQL's format_type prints it."""
     args = kind.words or ",".join(str(arg) for arg in kind.args)
-    base, zone = (kind.base.split(" ", 1)[0], " " + kind.base.split(" ", 1)[1]) if re.match(r"time", kind.base) else (kind.base, "")
+    base, zone = (
+        (kind.base.split(" ", 1)[0], " " + kind.base.split(" ", 1)[1])
+        if re.match(r"time", kind.base)
+        else (kind.base, "")
+    )
     return base + (f"({args})" if args else "") + zone + "[]" * kind.dims
 
 
@@ -961,22 +995,47 @@ FLOATS = {"real": 1, "double precision": 2}
 TEXTS = ("character varying", "character", "text", "bpchar", "citext", "name")
 NARROWING = Conversion("narrowing", False, "{c}::{t}", True)
 LOSSLESS_CASTS = {  # from -> to: every value survives there and back
-    "boolean": ("integer",), "date": ("timestamp without time zone", "timestamp with time zone"),
-    "timestamp without time zone": ("timestamp with time zone",), "timestamp with time zone": ("timestamp without time zone",),
-    "time without time zone": ("interval", "time with time zone"), "jsonb": ("json",), "cidr": ("inet",),
-    "json": (), "real": ("double precision",), "inet": (), "uuid": (), "citext": ("text",),
-    "smallint": ("real", "double precision", "numeric"), "integer": ("double precision", "numeric"), "bigint": ("numeric",),
-    "oid": ("bigint",), "character": (), "money": ("numeric",),
+    "boolean": ("integer",),
+    "date": ("timestamp without time zone", "timestamp with time zone"),
+    "timestamp without time zone": ("timestamp with time zone",),
+    "timestamp with time zone": ("timestamp without time zone",),
+    "time without time zone": ("interval", "time with time zone"),
+    "jsonb": ("json",),
+    "cidr": ("inet",),
+    "json": (),
+    "real": ("double precision",),
+    "inet": (),
+    "uuid": (),
+    "citext": ("text",),
+    "smallint": ("real", "double precision", "numeric"),
+    "integer": ("double precision", "numeric"),
+    "bigint": ("numeric",),
+    "oid": ("bigint",),
+    "character": (),
+    "money": ("numeric",),
 }
 NARROWING_CASTS = {
-    "integer": ("boolean", "real", "oid", "character", "bit"), "bigint": ("real", "double precision", "oid"),
+    "integer": ("boolean", "real", "oid", "character", "bit"),
+    "bigint": ("real", "double precision", "oid"),
     "timestamp without time zone": ("date", "time without time zone"),
     "timestamp with time zone": ("date", "time without time zone", "time with time zone"),
-    "interval": ("time without time zone",), "json": ("jsonb",), "inet": ("cidr",), "double precision": ("real", "numeric"),
-    "real": ("numeric",), "numeric": ("real", "double precision", "money"), "time with time zone": ("time without time zone",),
+    "interval": ("time without time zone",),
+    "json": ("jsonb",),
+    "inet": ("cidr",),
+    "double precision": ("real", "numeric"),
+    "real": ("numeric",),
+    "numeric": ("real", "double precision", "money"),
+    "time with time zone": ("time without time zone",),
 }
-INSTANT_CASTS = {("cidr", "inet"), ("text", "character varying"), ("xml", "text"), ("timestamp without time zone", "timestamp with time zone"),
-                 ("timestamp with time zone", "timestamp without time zone"), ("citext", "text"), ("text", "citext")}
+INSTANT_CASTS = {
+    ("cidr", "inet"),
+    ("text", "character varying"),
+    ("xml", "text"),
+    ("timestamp without time zone", "timestamp with time zone"),
+    ("timestamp with time zone", "timestamp without time zone"),
+    ("citext", "text"),
+    ("text", "citext"),
+}
 
 
 def convert_type(old: Type, new: Type) -> Conversion:
@@ -1011,14 +1070,18 @@ def convert_modifier(old: Type, new: Type) -> Conversion:
     """Judge a change of length, precision or scale within one base type."""
     if old.words or new.words or old == new:
         return Conversion("none" if old == new else "narrowing", old == new, "{c}::{t}", True)
-    widens = not new.args or (bool(old.args) and len(old.args) == len(new.args)
-                              and all(b >= a for a, b in zip(old.args, new.args)))
+    widens = not new.args or (
+        bool(old.args) and len(old.args) == len(new.args) and all(b >= a for a, b in zip(old.args, new.args))
+    )
     if old.base == "numeric" and old.args and new.args:
         widens = new.args[1] >= old.args[1] and new.args[0] - new.args[1] >= old.args[0] - old.args[1]
         return Conversion("none", new.args[1] == old.args[1], "{c}::{t}") if widens else NARROWING
     if not widens:
         return NARROWING
     return Conversion("none", old.base not in ("character", "bit") and not old.dims, "{c}::{t}")
+
+
+BYTES_CASTS = {("text", "bytea"): "convert_to({c}, 'UTF8')", ("bytea", "text"): "convert_from({c}, 'UTF8')"}
 
 
 def convert_text(old: Type, new: Type) -> Conversion:
@@ -1028,12 +1091,17 @@ def convert_text(old: Type, new: Type) -> Conversion:
         plain = old.base in ("character varying", "text") and new.base in ("character varying", "text")
         instant = (plain or (old.base, new.base) in INSTANT_CASTS) and fits and not old.dims
         return Conversion("none", instant, "{c}::{t}") if fits and old.base != "character" else NARROWING
+    if "bytea" in (old.base, new.base) and not old.dims:
+        cast = BYTES_CASTS["bytea" if old.base == "bytea" else "text", "bytea" if new.base == "bytea" else "text"]
+        fits = new.base == "bytea" and not old.args
+        return Conversion("none" if fits else "narrowing", False, cast, not fits)
     if new.base in TEXTS:
-        return Conversion("none", old.base == "xml", "{c}::text::{t}", bool(new.args)) if not new.args else NARROWING._replace(
-            cast="{c}::text::{t}")
+        return (
+            Conversion("none", old.base == "xml", "{c}::text::{t}", bool(new.args))
+            if not new.args
+            else NARROWING._replace(cast="{c}::text::{t}")
+        )
     return Conversion("narrowing", False, "{c}::text::{t}", True)
-
-
 # == 7. Dialects: every difference between databases that is not a recipe =============================
 
 RESERVED = frozenset(
@@ -1043,7 +1111,8 @@ RESERVED = frozenset(
     "full grant group having ilike in initially inner intersect into is isnull join lateral leading left like limit localtime "
     "localtimestamp natural not notnull null offset on only or order outer overlaps placing primary references returning "
     "right select session_user similar some symmetric system_user table tablesample then to trailing true union unique user "
-    "using variadic verbose when where window with".split())  # pg_get_keywords() on 15 and 17, catcode R and T
+    "using variadic verbose when where window with".split()
+)  # pg_get_keywords() on 15 and 17, catcode R and T
 PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_$]*")
 
 
@@ -1120,29 +1189,39 @@ class Dialect:
         value = entry.get("deferrable")
         if not value:
             return ""
-        deferred = entry.get("initially_deferred") or "deferred" in str(value).lower() or "deferred" in str(
-            entry.get("initially", "")).lower()
+        deferred = (
+            entry.get("initially_deferred")
+            or "deferred" in str(value).lower()
+            or "deferred" in str(entry.get("initially", "")).lower()
+        )
         return " DEFERRABLE INITIALLY DEFERRED" if deferred else " DEFERRABLE"
 
-    def foreign_key(self, table: str, columns: Tuple[str, ...], target: str, there: Tuple[str, ...], entry: Dict[str, Any]
-                    ) -> Constraint:
+    def foreign_key(
+        self, table: str, columns: Tuple[str, ...], target: str, there: Tuple[str, ...], entry: Dict[str, Any]
+    ) -> Constraint:
         actions = ""
         for event in ("update", "delete"):
             action = str(entry.get(f"on_{event}") or "").upper().replace("_", " ")
             actions += f" ON {event.upper()} {action}" if action and action != "NO ACTION" else ""
         definition = entry.get("definition") or (
             f"FOREIGN KEY ({self.names_sql(columns)}) REFERENCES {self.reference_sql(target)}({self.names_sql(there)})"
-            f"{actions}{self.deferral(entry)}")
+            f"{actions}{self.deferral(entry)}"
+        )
         name = entry.get("name") or self.implied_name(table, columns, "fkey")
-        return Constraint("foreign_key", name, columns, definition, (target, there), entry.get("comment"), bool(entry.get("name")))
+        return Constraint(
+            "foreign_key", name, columns, definition, (target, there), entry.get("comment"), bool(entry.get("name"))
+        )
 
     def check_constraint(self, kind: str, table: str, entry: Dict[str, Any], columns: Tuple[str, ...]) -> Constraint:
         expression = strip_words(str(entry.get("expression") or ""))
-        definition = entry.get("definition") or (f"CHECK ({expression})" if kind == "check" else f"EXCLUDE {expression}")
+        definition = entry.get("definition") or (
+            f"CHECK ({expression})" if kind == "check" else f"EXCLUDE {expression}"
+        )
         used = names_in(definition)
         mentioned = tuple(column for column in columns if column in used)
         name = entry.get("name") or self.implied_name(
-            table, mentioned if len(mentioned) == 1 else (), "check" if kind == "check" else "excl")
+            table, mentioned if len(mentioned) == 1 else (), "check" if kind == "check" else "excl"
+        )
         return Constraint(kind, name, mentioned, definition, None, entry.get("comment"), bool(entry.get("name")))
 
     def index(self, table: str, entry: Dict[str, Any]) -> Index:
@@ -1153,7 +1232,10 @@ class Dialect:
         definition = entry.get("definition")
         tail = index_tail(definition) if definition else self.index_tail_sql(columns, entry)
         unique = bool(entry.get("unique")) or bool(definition and re.match(r"(?i)\s*create\s+unique\b", definition))
-        plain = [column.split()[0].strip('"') if PLAIN_NAME.match(column) and "(" not in column else "expr" for column in columns]
+        plain = [
+            column.split()[0].strip('"') if PLAIN_NAME.match(column) and "(" not in column else "expr"
+            for column in columns
+        ]
         name = entry.get("name") or self.implied_name(table, plain, "idx")
         return Index(name, unique, tail, columns, entry.get("comment"), flags, bool(entry.get("name")))
 
@@ -1167,9 +1249,13 @@ class Dialect:
         """Return one index column: a name, a name with an order, a call, or an expression in parentheses."""
         if re.fullmatch(r"[\w$ -]+", text) and not re.search(r"(?i)\s(asc|desc|nulls|\w+_ops)\b", text):
             return self.quote(text)
-        if text.startswith(("(", '"')) or re.fullmatch(r"(?is)[\w.]+\s*\(.*\)(?:\s+(?:asc|desc|nulls\s+\w+|\w+_ops))*", text):
+        if text.startswith(("(", '"')) or re.fullmatch(
+            r"(?is)[\w.]+\s*\(.*\)(?:\s+(?:asc|desc|nulls\s+\w+|\w+_ops))*", text
+        ):
             return text
-        return text if re.fullmatch(r"(?i)\w+(?:\s+(?:asc|desc|nulls\s+(?:first|last)|\w+_ops))+", text) else f"({text})"
+        return (
+            text if re.fullmatch(r"(?i)\w+(?:\s+(?:asc|desc|nulls\s+(?:first|last)|\w+_ops))+", text) else f"({text})"
+        )
 
     def convert(self, old: str, new: str) -> Conversion:
         return convert_type(parse_type(old), parse_type(new))
@@ -1180,8 +1266,11 @@ class Dialect:
 
 def index_tail(definition: str) -> str:
     """Return what follows the table's name in a CREATE INDEX statement."""
-    match = re.search(r"(?is)\bON\s+(?:ONLY\s+)?(?:(?:\"(?:[^\"]|\"\")*\"|[^\s(.]+)(?:\s*\.\s*(?:\"(?:[^\"]|\"\")*\"|[^\s(.]+))?)\s*", definition)
-    tail = strip_words(definition[match.end():]) if match else definition
+    match = re.search(
+        r"(?is)\bON\s+(?:ONLY\s+)?(?:(?:\"(?:[^\"]|\"\")*\"|[^\s(.]+)(?:\s*\.\s*(?:\"(?:[^\"]|\"\")*\"|[^\s(.]+))?)\s*",
+        definition,
+    )
+    tail = strip_words(definition[match.end() :]) if match else definition
     return tail if tail.upper().startswith("USING") else f"USING btree {tail}"
 
 
@@ -1199,8 +1288,16 @@ class PostgreSQL(Dialect):
                 sequence = self.implied_name(table.name, (name,), "seq")
                 there = sequence if table.schema == "public" else f"{table.schema}.{sequence}"
                 kind = column.type if column.type in INTEGERS else "bigint"
-                things.setdefault(("sequence", there), Thing("sequence", there, table.schema, sequence, {
-                    "type": kind, "owned_by": {"table": key, "column": name}, "implied": True}))
+                things.setdefault(
+                    ("sequence", there),
+                    Thing(
+                        "sequence",
+                        there,
+                        table.schema,
+                        sequence,
+                        {"type": kind, "owned_by": {"table": key, "column": name}, "implied": True},
+                    ),
+                )
                 target = self.literal(self.table_sql(table.schema, sequence))
                 columns[name] = column._replace(default=f"nextval({target}::regclass)")
             tables[key] = table._replace(columns=columns)
@@ -1212,28 +1309,116 @@ class PostgreSQL(Dialect):
 
 DIALECTS: Dict[str, Dialect] = {dialect.name: dialect for dialect in (PostgreSQL(),)}
 DIALECT_ALIASES = {"postgres": "postgresql", "pg": "postgresql", "mariadb": "mysql", "sqlite3": "sqlite"}
-
-
 # == 8. Reading schemas ===============================================================================
 # In: a schema document. Out: a Schema in which one fact has one spelling, whoever wrote the document.
 
-COLUMN_KEYS = ("type", "length", "precision", "scale", "nullable", "default", "primary_key", "unique", "auto_increment",
-               "identity", "identity_options", "generated", "collation", "comment", "references", "renamed_from", "using",
-               "backfill", "storage", "compression", "statistics", "on_update", "invisible", "charset", "check", "name",
-               "unsigned", "values", "generated_kind", "visible", "autoincrement", "on_conflict", "hidden", "primary_key_order")
-TABLE_KEYS = ("columns", "constraints", "indexes", "comment", "renamed_from", "row_count", "size_mb", "triggers", "rules",
-              "policies", "row_security", "force_row_security", "unlogged", "options", "inherits", "partition_by",
-              "partition_of", "replica_identity", "schema", "name", "engine", "charset", "collation", "strict",
-              "without_rowid", "sql", "autoincrement", "auto_increment", "row_format", "description", "primary_key",
-              "partitions", "kind", "virtual")
-KEYWORD_DEFAULTS = re.compile(r"(?i)(?:current_timestamp|current_date|current_time|localtimestamp|localtime|now|uuid|"
-                              r"gen_random_uuid|uuid_generate_v4|null|true|false|current_user|session_user)(?:\s*\(\d*\))?")
+COLUMN_KEYS = (
+    "type",
+    "length",
+    "precision",
+    "scale",
+    "nullable",
+    "default",
+    "primary_key",
+    "unique",
+    "auto_increment",
+    "identity",
+    "identity_options",
+    "generated",
+    "collation",
+    "comment",
+    "references",
+    "renamed_from",
+    "using",
+    "backfill",
+    "storage",
+    "compression",
+    "statistics",
+    "on_update",
+    "invisible",
+    "charset",
+    "check",
+    "name",
+    "unsigned",
+    "values",
+    "generated_kind",
+    "visible",
+    "autoincrement",
+    "on_conflict",
+    "hidden",
+    "primary_key_order",
+)
+TABLE_KEYS = (
+    "columns",
+    "constraints",
+    "indexes",
+    "comment",
+    "renamed_from",
+    "row_count",
+    "size_mb",
+    "triggers",
+    "rules",
+    "policies",
+    "row_security",
+    "force_row_security",
+    "unlogged",
+    "options",
+    "inherits",
+    "partition_by",
+    "partition_of",
+    "replica_identity",
+    "schema",
+    "name",
+    "engine",
+    "charset",
+    "collation",
+    "strict",
+    "without_rowid",
+    "sql",
+    "autoincrement",
+    "auto_increment",
+    "row_format",
+    "description",
+    "primary_key",
+    "partitions",
+    "kind",
+    "virtual",
+)
+KEYWORD_DEFAULTS = re.compile(
+    r"(?i)(?:current_timestamp|current_date|current_time|localtimestamp|localtime|now|uuid|"
+    r"gen_random_uuid|uuid_generate_v4|null|true|false|current_user|session_user)(?:\s*\(\d*\))?"
+)
 TRAITS = ("storage", "compression", "statistics", "on_update", "invisible", "charset")
-TABLE_TRAITS = ("row_security", "force_row_security", "unlogged", "options", "inherits", "partition_by", "partition_of",
-                "replica_identity", "engine", "charset", "collation", "row_format", "strict", "without_rowid", "sql")
-THING_SECTIONS = {"schemas": "schema", "extensions": "extension", "enums": "enum", "domains": "domain",
-                  "composite_types": "composite_type", "sequences": "sequence", "functions": "function", "views": "view",
-                  "materialized_views": "materialized_view", "events": "event", "routines": "function"}
+TABLE_TRAITS = (
+    "row_security",
+    "force_row_security",
+    "unlogged",
+    "options",
+    "inherits",
+    "partition_by",
+    "partition_of",
+    "replica_identity",
+    "engine",
+    "charset",
+    "collation",
+    "row_format",
+    "strict",
+    "without_rowid",
+    "sql",
+)
+THING_SECTIONS = {
+    "schemas": "schema",
+    "extensions": "extension",
+    "enums": "enum",
+    "domains": "domain",
+    "composite_types": "composite_type",
+    "sequences": "sequence",
+    "functions": "function",
+    "views": "view",
+    "materialized_views": "materialized_view",
+    "events": "event",
+    "routines": "function",
+}
 
 
 def split_key(key: str, body: Any) -> Tuple[str, str]:
@@ -1247,15 +1432,21 @@ def split_key(key: str, body: Any) -> Tuple[str, str]:
 def read_schema(document: Document, dialect: "Dialect") -> Schema:
     """Return the schema of a document; raises InputError with every fault of its form."""
     faults = Faults(document)
-    root = faults.typed(document.value, (), dict, "an object with \"tables\"") or {}
+    root = faults.typed(document.value, (), dict, 'an object with "tables"') or {}
     if isinstance(document.value, dict) and "tables" not in root and not any(key in root for key in THING_SECTIONS):
-        faults.add((), "an object without \"tables\"", "a schema document with \"tables\"",
-                   "export a live database with assets/export_schema_*.sql")
-    faults.keys(root, (), ("schema_version", "database", "dialect", "server_version", "tables", "not_exported", *THING_SECTIONS))
+        faults.add(
+            (),
+            'an object without "tables"',
+            'a schema document with "tables"',
+            "export a live database with assets/export_schema_*.sql",
+        )
+    faults.keys(
+        root, (), ("schema_version", "database", "dialect", "server_version", "tables", "not_exported", *THING_SECTIONS)
+    )
     tables = faults.typed(root.get("tables", {}), ("tables",), dict, "an object keyed by table name") or {}
     read: Dict[str, Table] = {}
     for key, body in tables.items():
-        if faults.typed(body, ("tables", key), dict, "an object with \"columns\"") is not None:
+        if faults.typed(body, ("tables", key), dict, 'an object with "columns"') is not None:
             read[key] = read_table(key, body, faults, dialect)
     things = {(thing.kind, thing.key): thing for thing in read_things(root, faults)}
     not_exported = tuple(entry for entry in root.get("not_exported") or () if isinstance(entry, dict))
@@ -1302,7 +1493,7 @@ def read_table(key: str, body: Dict[str, Any], faults: Faults, dialect: "Dialect
     bodies = faults.typed(body.get("columns", {}), path + ("columns",), dict, "an object keyed by column name") or {}
     for column, spec in bodies.items():
         spec = {"type": spec} if isinstance(spec, str) else spec
-        if faults.typed(spec, path + ("columns", column), dict, "an object with \"type\"") is not None:
+        if faults.typed(spec, path + ("columns", column), dict, 'an object with "type"') is not None:
             columns[column] = read_column(column, spec, path + ("columns", column), faults, dialect)
     constraints = list(read_constraints(name, body, bodies, path, faults, dialect))
     constraints = unique_constraints(constraints)
@@ -1316,30 +1507,50 @@ def read_table(key: str, body: Dict[str, Any], faults: Faults, dialect: "Dialect
         faults.typed(count, path + ("row_count",), int, "a number of rows")
     if size is not None:
         faults.typed(size, path + ("size_mb",), (int, float), "a size in MB")
-    return Table(key, schema, name, columns, {c.name: c for c in constraints},
-                 {index.name: index for index in read_indexes(name, body, path, faults, dialect)}, parts,
-                 {trait: body[trait] for trait in TABLE_TRAITS if body.get(trait)},
-                 read_text(body, "comment", path, faults), read_text(body, "renamed_from", path, faults), count, size)
+    return Table(
+        key,
+        schema,
+        name,
+        columns,
+        {c.name: c for c in constraints},
+        {index.name: index for index in read_indexes(name, body, path, faults, dialect)},
+        parts,
+        {trait: body[trait] for trait in TABLE_TRAITS if body.get(trait)},
+        read_text(body, "comment", path, faults),
+        read_text(body, "renamed_from", path, faults),
+        count,
+        size,
+    )
 
 
 def read_column(name: str, spec: Dict[str, Any], path: Path, faults: Faults, dialect: "Dialect") -> Column:
     faults.keys(spec, path, COLUMN_KEYS)
-    kind = faults.typed(spec.get("type"), path + ("type",), str, "a type, such as \"integer\"") or "text"
+    kind = faults.typed(spec.get("type"), path + ("type",), str, 'a type, such as "integer"') or "text"
     nullable = spec.get("nullable", True)
     faults.typed(nullable, path + ("nullable",), bool, "true or false")
     identity = spec.get("identity")
     if identity is True:
         identity = "by_default"
     if identity not in (None, False, "always", "by_default"):
-        faults.add(path + ("identity",), describe(identity), "\"always\" or \"by_default\"")
+        faults.add(path + ("identity",), describe(identity), '"always" or "by_default"')
     generated = spec.get("generated")
     if isinstance(generated, dict):
         generated = generated.get("expression")
     column = Column(
-        name, dialect.type_text(kind, spec), bool(nullable), read_default(spec, path, faults, dialect), identity or None,
-        spec.get("identity_options") or None, generated or None, spec.get("collation") or None,
-        tuple((trait, spec[trait]) for trait in TRAITS if spec.get(trait)), read_text(spec, "comment", path, faults),
-        read_text(spec, "renamed_from", path, faults), read_text(spec, "using", path, faults), read_hint(spec, path, faults))
+        name,
+        dialect.type_text(kind, spec),
+        bool(nullable),
+        read_default(spec, path, faults, dialect),
+        identity or None,
+        spec.get("identity_options") or None,
+        generated or None,
+        spec.get("collation") or None,
+        tuple((trait, spec[trait]) for trait in TRAITS if spec.get(trait)),
+        read_text(spec, "comment", path, faults),
+        read_text(spec, "renamed_from", path, faults),
+        read_text(spec, "using", path, faults),
+        read_hint(spec, path, faults),
+    )
     return dialect.complete_column(column, spec)
 
 
@@ -1356,14 +1567,14 @@ def read_default(spec: Dict[str, Any], path: Path, faults: Faults, dialect: "Dia
     value = spec.get("default")
     if isinstance(value, dict):
         value = faults.typed(value.get("expression"), path + ("default", "expression"), str, "SQL text")
-        return None if value is None or value.strip().lower().split("::")[0] == "null" else value.strip()
+        return None if value is None or value.strip().lower() == "null" else value.strip()
     if isinstance(value, bool):
         return dialect.boolean(value)
     if isinstance(value, (int, float)):
         return json.dumps(value)
     if value is None:
         return None
-    if faults.typed(value, path + ("default",), str, "a value, or {\"expression\": SQL}") is None:
+    if faults.typed(value, path + ("default",), str, 'a value, or {"expression": SQL}') is None:
         return None
     if KEYWORD_DEFAULTS.fullmatch(value.strip()):
         return None if value.strip().lower() == "null" else value.strip()
@@ -1374,16 +1585,20 @@ def name_list(value: Any, path: Path, faults: Faults) -> Tuple[str, ...]:
     """Return a list of column names; one name may stand alone."""
     value = [value] if isinstance(value, str) else value
     found = faults.typed(value, path, list, "a list of column names") or []
-    return tuple(name for index, name in enumerate(found)
-                 if faults.typed(name, path + (index,), str, "a column name") is not None)
+    return tuple(
+        name
+        for index, name in enumerate(found)
+        if faults.typed(name, path + (index,), str, "a column name") is not None
+    )
 
 
 def listed(value: Any, path: Path, faults: Faults, expected: str) -> List[Any]:
     return [] if value is None else faults.typed(value, path, list, expected) or []
 
 
-def read_constraints(table: str, body: Dict[str, Any], columns: Dict[str, Any], path: Path, faults: Faults,
-                     dialect: "Dialect") -> Iterator[Constraint]:
+def read_constraints(
+    table: str, body: Dict[str, Any], columns: Dict[str, Any], path: Path, faults: Faults, dialect: "Dialect"
+) -> Iterator[Constraint]:
     """Yield the constraints of a table from both places where a document may state them."""
     spec = faults.typed(body.get("constraints", {}), path + ("constraints",), dict, "an object") or {}
     where = path + ("constraints",)
@@ -1401,8 +1616,12 @@ def read_constraints(table: str, body: Dict[str, Any], columns: Dict[str, Any], 
         uniques = [[name] for name in uniques]
     for index, entry in enumerate(uniques):
         entry = entry if isinstance(entry, dict) else {"columns": entry}
-        yield dialect.key_constraint("unique", table, name_list(entry.get("columns"), where + ("unique", index), faults), entry)
-    for index, entry in enumerate(listed(spec.get("foreign_key"), where + ("foreign_key",), faults, "a list of objects")):
+        yield dialect.key_constraint(
+            "unique", table, name_list(entry.get("columns"), where + ("unique", index), faults), entry
+        )
+    for index, entry in enumerate(
+        listed(spec.get("foreign_key"), where + ("foreign_key",), faults, "a list of objects")
+    ):
         if faults.typed(entry, where + ("foreign_key", index), dict, "an object") is not None:
             yield from read_foreign_key(table, entry, where + ("foreign_key", index), faults, dialect)
     for kind in ("check", "exclude"):
@@ -1413,8 +1632,9 @@ def read_constraints(table: str, body: Dict[str, Any], columns: Dict[str, Any], 
     yield from read_column_constraints(table, columns, path, faults, dialect)
 
 
-def read_column_constraints(table: str, columns: Dict[str, Any], path: Path, faults: Faults, dialect: "Dialect"
-                            ) -> Iterator[Constraint]:
+def read_column_constraints(
+    table: str, columns: Dict[str, Any], path: Path, faults: Faults, dialect: "Dialect"
+) -> Iterator[Constraint]:
     for name, spec in columns.items():
         if not isinstance(spec, dict):
             continue
@@ -1429,16 +1649,20 @@ def read_column_constraints(table: str, columns: Dict[str, Any], path: Path, fau
             yield dialect.check_constraint("check", table, {"expression": spec["check"]}, tuple(columns))
 
 
-def read_foreign_key(table: str, entry: Dict[str, Any], path: Path, faults: Faults, dialect: "Dialect"
-                     ) -> Iterator[Constraint]:
+def read_foreign_key(
+    table: str, entry: Dict[str, Any], path: Path, faults: Faults, dialect: "Dialect"
+) -> Iterator[Constraint]:
     columns = name_list(entry.get("columns", entry.get("column")), path + ("columns",), faults)
     target = entry.get("references")
     if isinstance(target, str):
         match = re.fullmatch(r"\s*([^()]+?)\s*(?:\(([^()]*)\))?\s*", target)
-        target = {"table": match.group(1), "columns": [c.strip() for c in (match.group(2) or "").split(",") if c.strip()]
-                  } if match else None
+        target = (
+            {"table": match.group(1), "columns": [c.strip() for c in (match.group(2) or "").split(",") if c.strip()]}
+            if match
+            else None
+        )
     if not isinstance(target, dict) or not isinstance(target.get("table"), str):
-        faults.add(path + ("references",), describe(entry.get("references")), "a reference such as \"users(id)\"")
+        faults.add(path + ("references",), describe(entry.get("references")), 'a reference such as "users(id)"')
         return
     there = name_list(target.get("columns") or [target.get("column", "id")], path + ("references", "columns"), faults)
     yield dialect.foreign_key(table, columns, target["table"], there, entry)
@@ -1448,8 +1672,15 @@ def unique_constraints(constraints: Iterable[Constraint]) -> List[Constraint]:
     """Return the constraints with each fact once: a key said on the column and in the list is one key."""
     kept: List[Constraint] = []
     for constraint in constraints:
-        same = [c for c in kept if (c.kind, c.columns, c.references) == (constraint.kind, constraint.columns, constraint.references)
-                and (c.kind in ("primary_key", "unique", "foreign_key") or canonical(c.definition) == canonical(constraint.definition))]
+        same = [
+            c
+            for c in kept
+            if (c.kind, c.columns, c.references) == (constraint.kind, constraint.columns, constraint.references)
+            and (
+                c.kind in ("primary_key", "unique", "foreign_key")
+                or canonical(c.definition) == canonical(constraint.definition)
+            )
+        ]
         if same and not (constraint.named and same[0].named):
             if constraint.named:
                 kept[kept.index(same[0])] = constraint
@@ -1476,7 +1707,7 @@ def read_indexes(table: str, body: Dict[str, Any], path: Path, faults: Faults, d
     for number, entry in enumerate(listed(body.get("indexes"), path + ("indexes",), faults, "a list of objects")):
         where = path + ("indexes", number)
         entry = {"columns": [entry]} if isinstance(entry, str) else entry
-        if faults.typed(entry, where, dict, "an object with \"name\" and \"columns\"") is None:
+        if faults.typed(entry, where, dict, 'an object with "name" and "columns"') is None:
             continue
         if not isinstance(entry.get("definition"), str):
             name_list(entry.get("columns"), where + ("columns",), faults)
@@ -1487,14 +1718,16 @@ def read_indexes(table: str, body: Dict[str, Any], path: Path, faults: Faults, d
 
 def read_parts(body: Dict[str, Any], path: Path, faults: Faults) -> Iterator[Part]:
     for section, kind in (("triggers", "trigger"), ("rules", "rule"), ("policies", "policy")):
-        for name, spec in (faults.typed(body.get(section, {}), path + (section,), dict, "an object keyed by name") or {}).items():
+        for name, spec in (
+            faults.typed(body.get(section, {}), path + (section,), dict, "an object keyed by name") or {}
+        ).items():
             spec = {"definition": spec} if isinstance(spec, str) else spec
-            if faults.typed(spec, path + (section, name), dict, "an object with \"definition\"") is None:
+            if faults.typed(spec, path + (section, name), dict, 'an object with "definition"') is None:
                 continue
-            definition = faults.typed(spec.get("definition"), path + (section, name, "definition"), str, "a CREATE statement")
+            definition = faults.typed(
+                spec.get("definition"), path + (section, name, "definition"), str, "a CREATE statement"
+            )
             yield Part(kind, name, strip_words(definition or ""), spec.get("enabled", "O"), spec.get("comment"))
-
-
 # == 9. Comparing schemas: facts only =================================================================
 # In: two schemas. Out: changes, sorted by place. Renames are what the author states; guesses are only hints.
 
@@ -1568,14 +1801,17 @@ def adopt_table(old: Table, new: Table, exact: bool) -> Table:
 
 def adopt_constraint(old: Table, constraint: Constraint, exact: bool) -> Constraint:
     """Give a constraint without a name of its own the name of its equal, and equal meaning the same text."""
+
     def equal(other: Constraint) -> bool:
         return other.kind == constraint.kind and (
             canonical(other.definition) == canonical(constraint.definition)
-            or (not exact and loose(other.definition) == loose(constraint.definition)))
+            or (not exact and loose(other.definition) == loose(constraint.definition))
+        )
 
     if constraint.name in old.constraints and equal(old.constraints[constraint.name]):
-        return constraint._replace(definition=old.constraints[constraint.name].definition,
-                                   columns=old.constraints[constraint.name].columns)
+        return constraint._replace(
+            definition=old.constraints[constraint.name].definition, columns=old.constraints[constraint.name].columns
+        )
     if not constraint.named:
         for other in old.constraints.values():
             if equal(other):
@@ -1585,8 +1821,9 @@ def adopt_constraint(old: Table, constraint: Constraint, exact: bool) -> Constra
 
 def adopt_index(old: Table, index: Index, exact: bool) -> Index:
     def equal(other: Index) -> bool:
-        return other.unique == index.unique and (canonical(other.tail) == canonical(index.tail)
-                                                 or (not exact and loose(other.tail) == loose(index.tail)))
+        return other.unique == index.unique and (
+            canonical(other.tail) == canonical(index.tail) or (not exact and loose(other.tail) == loose(index.tail))
+        )
 
     if index.name in old.indexes and equal(old.indexes[index.name]):
         return index._replace(tail=old.indexes[index.name].tail, columns=old.indexes[index.name].columns)
@@ -1643,7 +1880,12 @@ def drop_implied_sequences(before: Schema, after: Schema) -> Schema:
         for identity, thing in before.things.items():
             owner = thing.facts.get("owned_by") if thing.kind == "sequence" else None
             table = after.tables.get(owner["table"]) if owner else None
-            if owner and table and owner["column"] in table.columns and thing.name in (table.columns[owner["column"]].default or ""):
+            if (
+                owner
+                and table
+                and owner["column"] in table.columns
+                and thing.name in (table.columns[owner["column"]].default or "")
+            ):
                 things.setdefault(identity, thing)
     return after._replace(things=things)
 
@@ -1651,8 +1893,11 @@ def drop_implied_sequences(before: Schema, after: Schema) -> Schema:
 def diff_schemas(before: Schema, after: Schema) -> List[Change]:
     """Return every difference of two schemas."""
     changes = list(diff_things(before, after))
-    renamed = {table.renamed_from: key for key, table in after.tables.items()
-               if table.renamed_from in before.tables and key not in before.tables}
+    renamed = {
+        table.renamed_from: key
+        for key, table in after.tables.items()
+        if table.renamed_from in before.tables and key not in before.tables
+    }
     for key in sorted(before.tables.keys() | after.tables.keys()):
         old, new = before.tables.get(key), after.tables.get(key)
         if old and key in renamed and not new:
@@ -1685,9 +1930,23 @@ def diff_things(before: Schema, after: Schema) -> Iterator[Change]:
 
 def thing_facts(thing: Thing) -> Any:
     """Return what makes a thing equal to another, without what follows from it or is compared apart."""
-    facts = {name: value for name, value in thing.facts.items()
-             if value not in (None, {}, [], False) and name not in (
-                 "columns", "column_comments", "triggers", "rules", "indexes", "populated", "implied", "sql", "depends_on")}
+    facts = {
+        name: value
+        for name, value in thing.facts.items()
+        if value not in (None, {}, [], False)
+        and name
+        not in (
+            "columns",
+            "column_comments",
+            "triggers",
+            "rules",
+            "indexes",
+            "populated",
+            "implied",
+            "sql",
+            "depends_on",
+        )
+    }
     if "definition" in facts:
         facts["definition"] = canonical(strip_words(facts["definition"]))
     if thing.kind == "extension":
@@ -1699,8 +1958,11 @@ def thing_facts(thing: Thing) -> Any:
     if thing.kind == "domain":
         facts["type"] = show_type(parse_type(str(facts.get("type", "text"))))
         facts["default"] = json.dumps(facts.get("default"))
-        facts["constraints"] = sorted((c.get("name", ""), canonical(c.get("definition", "")) or "")
-                                      for c in facts.get("constraints", ()) if isinstance(c, dict))
+        facts["constraints"] = sorted(
+            (c.get("name", ""), canonical(c.get("definition", "")) or "")
+            for c in facts.get("constraints", ())
+            if isinstance(c, dict)
+        )
         facts["nullable"] = thing.facts.get("nullable", True)
     return facts
 
@@ -1708,13 +1970,22 @@ def thing_facts(thing: Thing) -> Any:
 def diff_members(path: Path, old: Dict[str, Any], new: Dict[str, Any]) -> Iterator[Change]:
     """Yield changes of a view's or materialized view's own parts: column comments."""
     if (old.get("column_comments") or {}) != (new.get("column_comments") or {}):
-        yield Change("comment.changed", path + ("column_comments",), None, old.get("column_comments") or {}, new.get("column_comments") or {})
+        yield Change(
+            "comment.changed",
+            path + ("column_comments",),
+            None,
+            old.get("column_comments") or {},
+            new.get("column_comments") or {},
+        )
 
 
 def diff_table(key: str, old: Table, new: Table) -> Iterator[Change]:
     path: Path = ("tables", key)
-    renamed = {column.renamed_from: name for name, column in new.columns.items()
-               if column.renamed_from in old.columns and column.renamed_from not in new.columns and name not in old.columns}
+    renamed = {
+        column.renamed_from: name
+        for name, column in new.columns.items()
+        if column.renamed_from in old.columns and column.renamed_from not in new.columns and name not in old.columns
+    }
     for name in [*new.columns, *(name for name in old.columns if name not in new.columns)]:
         before, after = old.columns.get(name), new.columns.get(name)
         if before and not after and name in renamed:
@@ -1726,7 +1997,9 @@ def diff_table(key: str, old: Table, new: Table) -> Iterator[Change]:
             yield Change(f"column.{'added' if after else 'removed'}", path + ("columns", name), key, before, after)
         else:
             yield from diff_column(path + ("columns", name), key, before, after)
-    yield from diff_named("constraints", path, key, old.constraints, rename_constraints(new.constraints, renamed), renamed)
+    yield from diff_named(
+        "constraints", path, key, old.constraints, new.constraints, renamed
+    )
     yield from diff_named("indexes", path, key, old.indexes, new.indexes, renamed)
     yield from diff_named("parts", path, key, old.parts, new.parts, renamed)
     for trait in sorted(old.traits.keys() | new.traits.keys()):
@@ -1736,10 +2009,6 @@ def diff_table(key: str, old: Table, new: Table) -> Iterator[Change]:
         yield Change("comment.changed", path + ("comment",), key, old, new)
 
 
-def rename_constraints(constraints: Dict[str, Constraint], renamed: Dict[Optional[str], str]) -> Dict[str, Constraint]:
-    return constraints
-
-
 def diff_column(path: Path, table: str, old: Column, new: Column) -> Iterator[Change]:
     if old.type != new.type:
         yield Change("column.type", path, table, old, new)
@@ -1747,7 +2016,9 @@ def diff_column(path: Path, table: str, old: Column, new: Column) -> Iterator[Ch
         before, after = getattr(old, field), getattr(new, field)
         if field in ("default", "generated"):
             before, after = canonical(before), canonical(after)
-        if before != after and not (field == "nullable" and (new.identity or old.identity) and old.identity != new.identity):
+        if before != after and not (
+            field == "nullable" and (new.identity or old.identity) and old.identity != new.identity
+        ):
             yield Change(f"column.{field}", path, table, old, new)
     if identity_facts(old) != identity_facts(new) and old.identity == new.identity and old.identity:
         yield Change("column.identity_options", path, table, old, new)
@@ -1763,8 +2034,9 @@ def identity_facts(column: Column) -> Dict[str, Any]:
 PATH_OF_KIND = {"primary_key": "constraints.primary_key", "trigger": "triggers", "rule": "rules", "policy": "policies"}
 
 
-def diff_named(section: str, path: Path, table: str, old: Dict[Any, Any], new: Dict[Any, Any],
-               renamed: Dict[Optional[str], str]) -> Iterator[Change]:
+def diff_named(
+    section: str, path: Path, table: str, old: Dict[Any, Any], new: Dict[Any, Any], renamed: Dict[Optional[str], str]
+) -> Iterator[Change]:
     """Yield the changes of constraints, indexes or parts; equal content under another name is a rename."""
     gone = {name: item for name, item in sorted(old.items()) if name not in new}
     come = {name: item for name, item in sorted(new.items()) if name not in old}
@@ -1783,7 +2055,9 @@ def diff_named(section: str, path: Path, table: str, old: Dict[Any, Any], new: D
             yield Change("comment.changed", path + place_of(new[name]) + ("comment",), table, old[name], new[name])
 
 
-def pair_renamed(gone: Dict[str, Any], come: Dict[str, Any], renamed: Dict[Optional[str], str]) -> Iterator[Tuple[Any, Any]]:
+def pair_renamed(
+    gone: Dict[str, Any], come: Dict[str, Any], renamed: Dict[Optional[str], str]
+) -> Iterator[Tuple[Any, Any]]:
     by_content: Dict[Any, List[Any]] = {}
     for item in come.values():
         by_content.setdefault(content(item, {}), []).append(item)
@@ -1823,11 +2097,16 @@ JUDGES: Dict[str, Callable[[Change, Dialect], Iterator[Verdict]]] = {}
 COLUMN_STATEMENTS = ("SELECT", "INSERT", "UPDATE")
 
 
-def judges(*kinds: str) -> Callable[[Callable[[Change, Dialect], Iterator[Verdict]]], Callable[[Change, Dialect], Iterator[Verdict]]]:
-    def register(function: Callable[[Change, Dialect], Iterator[Verdict]]) -> Callable[[Change, Dialect], Iterator[Verdict]]:
+def judges(
+    *kinds: str,
+) -> Callable[[Callable[[Change, Dialect], Iterator[Verdict]]], Callable[[Change, Dialect], Iterator[Verdict]]]:
+    def register(
+        function: Callable[[Change, Dialect], Iterator[Verdict]],
+    ) -> Callable[[Change, Dialect], Iterator[Verdict]]:
         for kind in kinds:
             JUDGES[kind] = function
         return function
+
     return register
 
 
@@ -1848,16 +2127,23 @@ def judge_table_renamed(change: Change, dialect: Dialect) -> Iterator[Verdict]:
     yield "table_renamed", f'Table "{change.old.key}" is renamed to "{change.new.key}".'
 
 
-TRAIT_RULES = {"row_security": "row_security_changed", "force_row_security": "row_security_changed",
-               "unlogged": "table_persistence_changed", "inherits": "inheritance_changed",
-               "partition_by": "partitioning_changed", "partition_of": "partition_bound_changed"}
+TRAIT_RULES = {
+    "row_security": "row_security_changed",
+    "force_row_security": "row_security_changed",
+    "unlogged": "table_persistence_changed",
+    "inherits": "inheritance_changed",
+    "partition_by": "partitioning_changed",
+    "partition_of": "partition_bound_changed",
+}
 
 
 @judges(*(f"table.{trait}" for trait in TABLE_TRAITS))
 def judge_table_trait(change: Change, dialect: Dialect) -> Iterator[Verdict]:
     trait = change.kind.split(".")[1]
-    yield TRAIT_RULES.get(trait, "table_option_changed"), (
-        f'Table "{change.table}": {trait} changes from {describe(change.old)} to {describe(change.new)}.')
+    yield (
+        TRAIT_RULES.get(trait, "table_option_changed"),
+        (f'Table "{change.table}": {trait} changes from {describe(change.old)} to {describe(change.new)}.'),
+    )
 
 
 @judges("column.removed")
@@ -1874,7 +2160,10 @@ def judge_column_added(change: Change, dialect: Dialect) -> Iterator[Verdict]:
         extra = f" with default {column.default}" if column.default is not None else ""
         yield "column_added", f"{column_name(change)} ({column.type}) is added{extra}."
     else:
-        yield "required_column_added", f"{column_name(change)} ({column.type}) is added, NOT NULL and without a default."
+        yield (
+            "required_column_added",
+            f"{column_name(change)} ({column.type}) is added, NOT NULL and without a default.",
+        )
 
 
 @judges("column.renamed")
@@ -1887,13 +2176,24 @@ def judge_column_type(change: Change, dialect: Dialect) -> Iterator[Verdict]:
     old, new = change.old.type, change.new.type
     conversion = dialect.convert(old, new)
     same_base = parse_type(old).base == parse_type(new).base and parse_type(old).base in TEXTS + ("bit varying", "bit")
-    family = {parse_type(old).base, parse_type(new).base} <= {*INTEGERS, *FLOATS, "numeric"} or parse_type(old).base == parse_type(new).base
+    family = {parse_type(old).base, parse_type(new).base} <= {*INTEGERS, *FLOATS, "numeric"} or parse_type(
+        old
+    ).base == parse_type(new).base
     said = f"{column_name(change)} changes its type from {old} to {new}."
     if conversion.loss == "impossible" and not change.new.using:
         yield "column_type_incompatible", said
     elif conversion.loss == "none":
         both_text = {parse_type(old).base, parse_type(new).base} <= set(TEXTS)
-        yield ("column_length_increased" if same_base or both_text else "column_type_widened" if family else "column_type_changed"), said
+        yield (
+            (
+                "column_length_increased"
+                if same_base or both_text
+                else "column_type_widened"
+                if family
+                else "column_type_changed"
+            ),
+            said,
+        )
     elif same_base or {parse_type(old).base, parse_type(new).base} <= set(TEXTS):
         yield "column_length_reduced", said
     else:
@@ -1934,40 +2234,72 @@ def judge_column_identity(change: Change, dialect: Dialect) -> Iterator[Verdict]
 
 @judges("column.generated")
 def judge_column_generated(change: Change, dialect: Dialect) -> Iterator[Verdict]:
-    rule = ("column_made_generated" if change.old.generated is None else
-            "column_generation_removed" if change.new.generated is None else "column_generation_changed")
-    yield rule, f"{column_name(change)}: generated as {change.new.generated or 'nothing'}, before as {change.old.generated or 'nothing'}."
+    rule = (
+        "column_made_generated"
+        if change.old.generated is None
+        else "column_generation_removed"
+        if change.new.generated is None
+        else "column_generation_changed"
+    )
+    yield (
+        rule,
+        f"{column_name(change)}: generated as {change.new.generated or 'nothing'}, before as {change.old.generated or 'nothing'}.",
+    )
 
 
 @judges("column.collation")
 def judge_column_collation(change: Change, dialect: Dialect) -> Iterator[Verdict]:
-    yield "column_collation_changed", (f"{column_name(change)} changes its collation from {change.old.collation or 'the default'} "
-                                       f"to {change.new.collation or 'the default'}.")
+    yield (
+        "column_collation_changed",
+        (
+            f"{column_name(change)} changes its collation from {change.old.collation or 'the default'} "
+            f"to {change.new.collation or 'the default'}."
+        ),
+    )
 
 
 @judges("column.traits")
 def judge_column_traits(change: Change, dialect: Dialect) -> Iterator[Verdict]:
-    rule = "column_visibility_changed" if dict(change.old.traits).get("invisible") != dict(change.new.traits).get(
-        "invisible") else "column_storage_changed"
-    yield rule, f"{column_name(change)} changes {describe(dict(change.old.traits))} to {describe(dict(change.new.traits))}."
+    rule = (
+        "column_visibility_changed"
+        if dict(change.old.traits).get("invisible") != dict(change.new.traits).get("invisible")
+        else "column_storage_changed"
+    )
+    yield (
+        rule,
+        f"{column_name(change)} changes {describe(dict(change.old.traits))} to {describe(dict(change.new.traits))}.",
+    )
 
 
 def item_text(item: Any) -> str:
     return f"{item.name}: {' '.join((item.tail if isinstance(item, Index) else item.definition).split())[:200]}"
 
 
-@judges(*(f"{kind}.{verb}" for kind in ("primary_key", "unique", "foreign_key", "check", "exclude", "trigger", "rule", "policy")
-          for verb in ("added", "removed", "changed")))
+@judges(
+    *(
+        f"{kind}.{verb}"
+        for kind in ("primary_key", "unique", "foreign_key", "check", "exclude", "trigger", "rule", "policy")
+        for verb in ("added", "removed", "changed")
+    )
+)
 def judge_item(change: Change, dialect: Dialect) -> Iterator[Verdict]:
     kind, verb = change.kind.split(".")
-    words = {"primary_key": "Primary key", "foreign_key": "Foreign key", "unique": "Unique constraint", "check": "CHECK",
-             "exclude": "EXCLUDE"}.get(kind, kind.capitalize())
+    words = {
+        "primary_key": "Primary key",
+        "foreign_key": "Foreign key",
+        "unique": "Unique constraint",
+        "check": "CHECK",
+        "exclude": "EXCLUDE",
+    }.get(kind, kind.capitalize())
     yield f"{kind}_{verb}", f'{words} of table "{change.table}" {verb}: {item_text(change.new or change.old)}.'
 
 
 @judges(*(f"{kind}.renamed" for kind in ("primary_key", "unique", "foreign_key", "check", "exclude")))
 def judge_constraint_renamed(change: Change, dialect: Dialect) -> Iterator[Verdict]:
-    yield "constraint_renamed", f'Constraint "{change.old.name}" of table "{change.table}" is renamed to "{change.new.name}".'
+    yield (
+        "constraint_renamed",
+        f'Constraint "{change.old.name}" of table "{change.table}" is renamed to "{change.new.name}".',
+    )
 
 
 @judges("index.added", "index.removed", "index.changed", "index.renamed")
@@ -2008,12 +2340,17 @@ def judge_view_changed(change: Change, dialect: Dialect) -> Iterator[Verdict]:
 @judges("function.changed")
 def judge_function_changed(change: Change, dialect: Dialect) -> Iterator[Verdict]:
     old, new = function_head(change.old.facts["definition"]), function_head(change.new.facts["definition"])
-    yield ("function_changed" if old == new else "function_signature_changed"), f'Function "{change.old.key}" is defined otherwise.'
+    yield (
+        ("function_changed" if old == new else "function_signature_changed"),
+        f'Function "{change.old.key}" is defined otherwise.',
+    )
 
 
 def function_head(definition: str) -> str:
     """Return name, parameters and result of a CREATE FUNCTION statement, canonical."""
-    head = re.split(r"(?is)\b(?:LANGUAGE|AS\s+[$']|TRANSFORM|WINDOW|IMMUTABLE|STABLE|VOLATILE)\b", definition, maxsplit=1)[0]
+    head = re.split(
+        r"(?is)\b(?:LANGUAGE|AS\s+[$']|TRANSFORM|WINDOW|IMMUTABLE|STABLE|VOLATILE)\b", definition, maxsplit=1
+    )[0]
     return canonical(head) or ""
 
 
@@ -2022,9 +2359,24 @@ def judge_comment(change: Change, dialect: Dialect) -> Iterator[Verdict]:
     yield "comment_changed", f"The comment of {show_path(change.path)} changes."
 
 
-@judges(*(f"{kind}.{verb}" for kind in ("enum", "domain", "composite_type", "sequence", "function", "view",
-                                         "materialized_view", "extension", "schema") for verb in ("added", "removed", "changed")
-          if f"{kind}.{verb}" not in JUDGES))
+@judges(
+    *(
+        f"{kind}.{verb}"
+        for kind in (
+            "enum",
+            "domain",
+            "composite_type",
+            "sequence",
+            "function",
+            "view",
+            "materialized_view",
+            "extension",
+            "schema",
+        )
+        for verb in ("added", "removed", "changed")
+        if f"{kind}.{verb}" not in JUDGES
+    )
+)
 def judge_thing(change: Change, dialect: Dialect) -> Iterator[Verdict]:
     kind, verb = change.kind.split(".")
     rule = f"{'view' if kind == 'materialized_view' else kind}_{verb}"
@@ -2037,7 +2389,11 @@ def public_value(item: Any) -> Any:
     if item is None or isinstance(item, (str, int, float, bool, list, dict)):
         return item
     if isinstance(item, Column):
-        words = [item.type] + ([] if item.nullable else ["NOT NULL"]) + ([f"DEFAULT {item.default}"] if item.default is not None else [])
+        words = (
+            [item.type]
+            + ([] if item.nullable else ["NOT NULL"])
+            + ([f"DEFAULT {item.default}"] if item.default is not None else [])
+        )
         return " ".join(words)
     if isinstance(item, Table):
         return sorted(item.columns)
@@ -2072,19 +2428,26 @@ def statements_reached(change: Change) -> Tuple[str, ...]:
 def suspect_renames(changes: Sequence[Change]) -> Iterator[Finding]:
     """Yield a hint for each removed column that an added one of the same table and type resembles."""
     import difflib
+
     removed = [change for change in changes if change.kind == "column.removed"]
     added = [change for change in changes if change.kind == "column.added"]
     for gone in removed:
-        similar = [(difflib.SequenceMatcher(None, gone.old.name, come.new.name).ratio(), come.new.name, come)
-                   for come in added if come.table == gone.table and come.new.type == gone.old.type]
+        similar = [
+            (difflib.SequenceMatcher(None, gone.old.name, come.new.name).ratio(), come.new.name, come)
+            for come in added
+            if come.table == gone.table and come.new.type == gone.old.type
+        ]
         score, name, come = max(similar, default=(0.0, "", None), key=lambda entry: entry[:2])
         if come is not None and score >= 0.6:
-            yield Finding(DATABASE_RULES["column_rename_suspected"], come.path,
-                          f'Column "{gone.old.name}" of table "{gone.table}" is removed and the similar "{name}" added.',
-                          gone.old.name, name, (),
-                          remedy=f'State "renamed_from": "{gone.old.name}" on {show_path(come.path)} if it is a rename.')
-
-
+            yield Finding(
+                DATABASE_RULES["column_rename_suspected"],
+                come.path,
+                f'Column "{gone.old.name}" of table "{gone.table}" is removed and the similar "{name}" added.',
+                gone.old.name,
+                name,
+                (),
+                remedy=f'State "renamed_from": "{gone.old.name}" on {show_path(come.path)} if it is a rename.',
+            )
 # == 11. Ordering steps ===============================================================================
 # In: drafts, each with what it makes, reads, frees and holds. Out: steps in the order of execution.
 
@@ -2149,6 +2512,7 @@ def named(text: str, registry: Dict[str, List[Tuple[Tuple[str, ...], int]]]) -> 
 def order_drafts(drafts: Sequence[Draft]) -> List[Draft]:
     """Return the drafts by phase, dependency, kind and name; a phase is raised where a dependency asks for it."""
     import heapq
+
     before = edges(drafts)
     after: Dict[int, List[int]] = {position: [] for position in before}
     for position, others in before.items():
@@ -2186,17 +2550,30 @@ def number_drafts(drafts: Sequence[Draft]) -> List[Step]:
     """Return steps with stable ids and the ids that each one needs."""
     before = edges(drafts)
     ids = [f"{position + 1:03d}_{draft.phase}_{slug(draft.key)}" for position, draft in enumerate(drafts)]
-    return [Step(ids[position], draft.phase, draft.description, draft.do, draft.undo, draft.script_type,
-                 tuple(ids[other] for other in sorted(before[position]) if other < position), draft.proof, draft.transactional,
-                 draft.lock, draft.rewrites, "lossy" if draft.lossy else "lossless", draft.lossy, draft.issues)
-            for position, draft in enumerate(drafts)]
+    return [
+        Step(
+            ids[position],
+            draft.phase,
+            draft.description,
+            draft.do,
+            draft.undo,
+            draft.script_type,
+            tuple(ids[other] for other in sorted(before[position]) if other < position),
+            draft.proof,
+            draft.transactional,
+            draft.lock,
+            draft.rewrites,
+            "lossy" if draft.lossy else "lossless",
+            draft.lossy,
+            draft.issues,
+        )
+        for position, draft in enumerate(drafts)
+    ]
 
 
 def slug(text: str) -> str:
     """Return a name that is safe as a file name in any shell."""
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:60] or "step"
-
-
 # == 12. PostgreSQL statements ========================================================================
 # Small pieces of SQL, each with the reason why it is written that way. Facts: PostgreSQL 15 docs and runs on 15.
 
@@ -2205,9 +2582,11 @@ SMALL_ROWS = 10_000  # assumption: a table this small is rewritten in well under
 SETTINGS = "SET lock_timeout = '2s';\nSET statement_timeout = 0;\nSET client_min_messages = warning;\n"
 UNLIMITED = "SET lock_timeout = 0;\nSET statement_timeout = 0;\nSET client_min_messages = warning;\n"
 BATCH_BLOCKS = 16  # of 8 kB: about a thousand rows of ordinary width in one transaction
-STABLE_CALLS = frozenset("now current_timestamp current_date current_time localtimestamp localtime transaction_timestamp "
-                         "statement_timestamp current_user session_user current_setting timezone date_trunc lower upper "
-                         "coalesce array jsonb_build_object jsonb_build_array to_jsonb".split())
+STABLE_CALLS = frozenset(
+    "now current_timestamp current_date current_time localtimestamp localtime transaction_timestamp "
+    "statement_timestamp current_user session_user current_setting timezone date_trunc lower upper "
+    "coalesce array jsonb_build_object jsonb_build_array to_jsonb".split()
+)
 SQL = PostgreSQL()
 quote, literal = SQL.quote, SQL.literal
 
@@ -2226,9 +2605,11 @@ def locked(*statements: str, declare: str = "") -> str:
     subtransaction. Every fifth try waits for the deadlock check, which is what makes an autovacuum give way.
     """
     lines = "\n".join("      " + strip_words(statement) + ";" for statement in statements if statement.strip())
-    return "DO " + dollar(f"""
+    return (
+        "DO "
+        + dollar(f"""
 DECLARE
-  _deadline timestamptz := clock_timestamp() + interval '120 s'; _tries integer := 0;{declare and chr(10) + '  ' + declare}
+  _deadline timestamptz := clock_timestamp() + interval '120 s'; _tries integer := 0;{declare and chr(10) + "  " + declare}
 BEGIN
   LOOP
     _tries := _tries + 1;
@@ -2248,7 +2629,9 @@ BEGIN
     END;
     PERFORM pg_sleep(0.2 + random() * 0.3);
   END LOOP;
-END """) + ";\n"
+END """)
+        + ";\n"
+    )
 
 
 def transaction(*statements: str) -> str:
@@ -2270,6 +2653,7 @@ def own_name(*parts: str) -> str:
     if len(text.encode("utf-8")) <= 63:
         return text
     import hashlib
+
     mark = hashlib.sha256(text.encode("utf-8")).hexdigest()[:8]
     return text.encode("utf-8")[:50].decode("utf-8", "ignore") + "__" + mark
 
@@ -2283,8 +2667,11 @@ def has_relation(name: str) -> str:
 
 
 def has_column(table: Table, column: str, more: str = "true") -> str:
-    return ("SELECT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass(" + literal(table_sql(table))
-            + f") AND a.attname = {literal(column)} AND NOT a.attisdropped AND {more});\n")
+    return (
+        "SELECT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass("
+        + literal(table_sql(table))
+        + f") AND a.attname = {literal(column)} AND NOT a.attisdropped AND {more});\n"
+    )
 
 
 def lacks(query: str) -> str:
@@ -2292,19 +2679,27 @@ def lacks(query: str) -> str:
 
 
 def has_constraint(table: Table, name: str, more: str = "true") -> str:
-    return ("SELECT EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = to_regclass(" + literal(table_sql(table))
-            + f") AND c.conname = {literal(name)} AND {more});\n")
+    return (
+        "SELECT EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = to_regclass("
+        + literal(table_sql(table))
+        + f") AND c.conname = {literal(name)} AND {more});\n"
+    )
 
 
 def has_index(table_schema: str, name: str) -> str:
-    return (f"SELECT coalesce((SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = "
-            f"to_regclass({literal(SQL.table_sql(table_schema, name))})), false);\n")
+    return (
+        f"SELECT coalesce((SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = "
+        f"to_regclass({literal(SQL.table_sql(table_schema, name))})), false);\n"
+    )
 
 
 def drop_empty_archive() -> str:
     """Return SQL that removes the archive schema when nothing is left in it."""
-    return ("DO $ma$ BEGIN DROP SCHEMA IF EXISTS " + ARCHIVE
-            + "; EXCEPTION WHEN dependent_objects_still_exist THEN NULL; END $ma$;\n")
+    return (
+        "DO $ma$ BEGIN DROP SCHEMA IF EXISTS "
+        + ARCHIVE
+        + "; EXCEPTION WHEN dependent_objects_still_exist THEN NULL; END $ma$;\n"
+    )
 
 
 def make_archive() -> str:
@@ -2350,9 +2745,10 @@ def sync_trigger(table: Table, name: str, assignments: str) -> Tuple[str, str]:
     body = f"\nBEGIN\n{assignments}\n  RETURN NEW;\nEND "
     install = f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS {dollar(body, 'fn')};\n"
     trigger = trigger_name(name)
-    create = (f"DROP TRIGGER IF EXISTS {trigger} ON {table_sql(table)}",
-              f"CREATE TRIGGER {trigger} BEFORE INSERT OR UPDATE ON {table_sql(table)} FOR EACH ROW EXECUTE FUNCTION {function}()")
-    remove = locked(f"DROP TRIGGER IF EXISTS {trigger} ON {table_sql(table)}") + f"DROP FUNCTION IF EXISTS {function}();\n"
+    create = (f"DROP TRIGGER IF EXISTS {trigger} ON {table_sql(table)}", fire(table, name))
+    remove = (
+        locked(f"DROP TRIGGER IF EXISTS {trigger} ON {table_sql(table)}") + f"DROP FUNCTION IF EXISTS {function}();\n"
+    )
     return install + locked(*create), remove
 
 
@@ -2397,8 +2793,13 @@ def identity_sql(column: Column) -> str:
 def sequence_options(facts: Dict[str, Any], everything: bool = False) -> str:
     """Return the options of a sequence that differ from the defaults, or all of them for ALTER SEQUENCE."""
     words = []
-    for key, text in (("increment", "INCREMENT BY"), ("min", "MINVALUE"), ("max", "MAXVALUE"), ("start", "START WITH"),
-                      ("cache", "CACHE")):
+    for key, text in (
+        ("increment", "INCREMENT BY"),
+        ("min", "MINVALUE"),
+        ("max", "MAXVALUE"),
+        ("start", "START WITH"),
+        ("cache", "CACHE"),
+    ):
         if facts.get(key) is not None:
             words.append(f"{text} {facts[key]}")
     if facts.get("cycle") or everything:
@@ -2408,8 +2809,11 @@ def sequence_options(facts: Dict[str, Any], everything: bool = False) -> str:
 
 def column_extras(table: Table, column: Column) -> List[str]:
     """Return the statements that give a column what ADD COLUMN cannot say."""
-    statements = [f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(column.name)} SET {trait.upper()} {value}"
-                  for trait, value in column.traits if trait in ("storage", "compression", "statistics")]
+    statements = [
+        f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(column.name)} SET {trait.upper()} {value}"
+        for trait, value in column.traits
+        if trait in ("storage", "compression", "statistics")
+    ]
     if column.comment:
         statements.append(comment_sql(f"COLUMN {table_sql(table)}.{quote(column.name)}", column.comment))
     return statements
@@ -2435,8 +2839,10 @@ def build_index(table: Table, index: Index, name: str, tail: Optional[str] = Non
     full = SQL.table_sql(table.schema, name)
     if "partition_by" in table.traits:  # CONCURRENTLY is refused on a partitioned table
         return UNLIMITED + locked(index_sql(table, index, name, tail=tail))
-    return (f"{UNLIMITED}{refuse_duplicates(table, index, name, tail or index.tail)}DROP INDEX CONCURRENTLY IF EXISTS {full};\n"
-            f"{index_sql(table, index, name, concurrently=True, tail=tail)};\n")
+    return (
+        f"{UNLIMITED}{refuse_duplicates(table, index, name, tail or index.tail)}DROP INDEX CONCURRENTLY IF EXISTS {full};\n"
+        f"{index_sql(table, index, name, concurrently=True, tail=tail)};\n"
+    )
 
 
 def remove_index(table: Table, name: str) -> str:
@@ -2457,8 +2863,10 @@ def index_extras(table: Table, index: Index) -> List[str]:
     return statements
 
 
-KEY_DEFINITION = re.compile(r"(?is)^(?P<word>PRIMARY\s+KEY|UNIQUE)(?P<nulls>\s+NULLS\s+NOT\s+DISTINCT)?\s*"
-                            r"(?P<columns>\((?:\"(?:[^\"]|\"\")*\"|[^()])*\))(?P<include>\s*INCLUDE\s*\((?:\"(?:[^\"]|\"\")*\"|[^()])*\))?(?P<rest>.*)$")
+KEY_DEFINITION = re.compile(
+    r"(?is)^(?P<word>PRIMARY\s+KEY|UNIQUE)(?P<nulls>\s+NULLS\s+NOT\s+DISTINCT)?\s*"
+    r"(?P<columns>\((?:\"(?:[^\"]|\"\")*\"|[^()])*\))(?P<include>\s*INCLUDE\s*\((?:\"(?:[^\"]|\"\")*\"|[^()])*\))?(?P<rest>.*)$"
+)
 
 
 def key_index(constraint: Constraint) -> Optional[Tuple[Index, str]]:
@@ -2475,7 +2883,9 @@ def constraint_comment(table: Table, constraint: Constraint) -> List[str]:
     return [comment_sql(target, constraint.comment)] if constraint.comment else []
 
 
-def add_constraint(table: Table, constraint: Constraint, name: Optional[str] = None, definition: Optional[str] = None) -> str:
+def add_constraint(
+    table: Table, constraint: Constraint, name: Optional[str] = None, definition: Optional[str] = None
+) -> str:
     return f"ALTER TABLE {table_sql(table)} ADD CONSTRAINT {quote(name or constraint.name)} {definition or constraint.definition}"
 
 
@@ -2483,11 +2893,20 @@ def drop_constraint(table: Table, name: str) -> str:
     return f"ALTER TABLE {table_sql(table)} DROP CONSTRAINT IF EXISTS {quote(name)}"
 
 
-def add_unvalidated(table: Table, constraint: Constraint, name: Optional[str] = None, definition: Optional[str] = None) -> str:
+def add_unvalidated(
+    table: Table, constraint: Constraint, name: Optional[str] = None, definition: Optional[str] = None
+) -> str:
     """Return SQL that adds a CHECK or foreign key for new rows first and proves the old ones in a second transaction."""
     text = definition or constraint.definition
-    add = (drop_constraint(table, name or constraint.name), add_constraint(table, constraint, name, text + not_valid(text)))
-    return refuse_violations(table, constraint, text) + locked(*add) + ("" if is_not_valid(text) else validate(table, name or constraint.name))
+    add = (
+        drop_constraint(table, name or constraint.name),
+        add_constraint(table, constraint, name, text + not_valid(text)),
+    )
+    return (
+        refuse_violations(table, constraint, text)
+        + locked(*add)
+        + ("" if is_not_valid(text) else validate(table, name or constraint.name))
+    )
 
 
 def not_valid(definition: str) -> str:
@@ -2500,12 +2919,16 @@ def is_not_valid(definition: str) -> bool:
 
 def refuse(condition: str, message: str) -> str:
     """Return a block that stops the script, before it has changed anything, where rows stand in the way."""
-    return "DO " + dollar(f"""
+    return (
+        "DO "
+        + dollar(f"""
 BEGIN
   IF {condition} THEN
-    RAISE EXCEPTION {literal(message.replace('%', '%%'))} USING ERRCODE = 'check_violation';
+    RAISE EXCEPTION {literal(message.replace("%", "%%"))} USING ERRCODE = 'check_violation';
   END IF;
-END """) + ";\n"
+END """)
+        + ";\n"
+    )
 
 
 def refuse_violations(table: Table, constraint: Constraint, definition: str) -> str:
@@ -2523,20 +2946,30 @@ def refuse_violations(table: Table, constraint: Constraint, definition: str) -> 
     pairs = list(zip(split_top(match.group(1)), split_top(match.group(3))))
     filled = " AND ".join(f"_c.{a} IS NOT NULL" for a, _ in pairs)
     equal = " AND ".join(f"_p.{b} = _c.{a}" for a, b in pairs)
-    return refuse(f"EXISTS (SELECT FROM {text} _c WHERE {filled} AND NOT EXISTS (SELECT FROM {match.group(2)} _p WHERE {equal}))", said)
+    return refuse(
+        f"EXISTS (SELECT FROM {text} _c WHERE {filled} AND NOT EXISTS (SELECT FROM {match.group(2)} _p WHERE {equal}))",
+        said,
+    )
 
 
 def refuse_duplicates(table: Table, index: Index, name: str, tail: str) -> str:
     """Return a block that stops where a unique index could not be built; a failed concurrent build leaves an invalid one."""
-    match = re.match(r"(?is)USING\s+btree\s*(\(.*\))\s*$", re.split(r"(?i)\s(?:INCLUDE|NULLS NOT DISTINCT|WITH|WHERE)\b", tail)[0])
+    match = re.match(
+        r"(?is)USING\s+btree\s*(\(.*\))\s*$", re.split(r"(?i)\s(?:INCLUDE|NULLS NOT DISTINCT|WITH|WHERE)\b", tail)[0]
+    )
     if not index.unique or not match:
         return ""
-    names = [re.sub(r"(?i)\s+(asc|desc)\b|\s+nulls\s+(first|last)\b|\s+\w+_ops\b", "", part) for part in split_top(match.group(1)[1:-1])]
+    names = [
+        re.sub(r"(?i)\s+(asc|desc)\b|\s+nulls\s+(first|last)\b|\s+\w+_ops\b", "", part)
+        for part in split_top(match.group(1)[1:-1])
+    ]
     where = re.search(r"(?is)\sWHERE\s+(.*)$", tail)
     conditions = [] if re.search(r"(?i)NULLS NOT DISTINCT", tail) else [f"({part}) IS NOT NULL" for part in names]
     conditions += [f"({where.group(1)})"] if where else []
-    return refuse(f"EXISTS (SELECT FROM {table_sql(table)} WHERE {' AND '.join(conditions) or 'true'} GROUP BY {', '.join(names)} HAVING count(*) > 1)",
-                  f"rows of {table.key} are not unique for {name}: nothing was changed")
+    return refuse(
+        f"EXISTS (SELECT FROM {table_sql(table)} WHERE {' AND '.join(conditions) or 'true'} GROUP BY {', '.join(names)} HAVING count(*) > 1)",
+        f"rows of {table.key} are not unique for {name}: nothing was changed",
+    )
 
 
 def validate(table: Table, name: str) -> str:
@@ -2547,20 +2980,32 @@ def add_key(table: Table, constraint: Constraint) -> str:
     """Return SQL that adds a primary key or unique constraint over an index that was built without blocking."""
     known = key_index(constraint)
     if known is None or "partition_by" in table.traits or "partition_of" in table.traits:
-        return SETTINGS + locked(drop_constraint(table, constraint.name), add_constraint(table, constraint),
-                                 *constraint_comment(table, constraint))
+        return SETTINGS + locked(
+            drop_constraint(table, constraint.name),
+            add_constraint(table, constraint),
+            *constraint_comment(table, constraint),
+        )
     index, rest = known
     word = "PRIMARY KEY" if constraint.kind == "primary_key" else "UNIQUE"
     using = f"{word} USING INDEX {quote(constraint.name)} {rest}".rstrip()
-    nulls = [not_null_check(table, name) for name in constraint.columns
-             if constraint.kind == "primary_key"]
-    sets = [f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(name)} SET NOT NULL" for name in constraint.columns
-            if constraint.kind == "primary_key"]
-    drops = [drop_constraint(table, own_name(table.name, name, "not_null")) for name in constraint.columns
-             if constraint.kind == "primary_key"]
-    return (SETTINGS + locked(drop_constraint(table, constraint.name)) + build_index(table, index, constraint.name)
-            + "".join(nulls)
-            + locked(*sets, *drops, add_constraint(table, constraint, None, using), *constraint_comment(table, constraint)))
+    nulls = [not_null_check(table, name) for name in constraint.columns if constraint.kind == "primary_key"]
+    sets = [
+        f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(name)} SET NOT NULL"
+        for name in constraint.columns
+        if constraint.kind == "primary_key"
+    ]
+    drops = [
+        drop_constraint(table, own_name(table.name, name, "not_null"))
+        for name in constraint.columns
+        if constraint.kind == "primary_key"
+    ]
+    return (
+        SETTINGS
+        + locked(drop_constraint(table, constraint.name))
+        + build_index(table, index, constraint.name)
+        + "".join(nulls)
+        + locked(*sets, *drops, add_constraint(table, constraint, None, using), *constraint_comment(table, constraint))
+    )
 
 
 def not_null_check(table: Table, column: str, real: Optional[str] = None) -> str:
@@ -2568,15 +3013,26 @@ def not_null_check(table: Table, column: str, real: Optional[str] = None) -> str
     name = own_name(table.name, real or column, "not_null")
     check = f"CHECK ({quote(column)} IS NOT NULL)"
     text = table_sql(table)
-    there = refuse(f"EXISTS (SELECT FROM {text} WHERE {quote(column)} IS NULL)", f"rows of {table.key} hold NULL in {column}: nothing was changed")
-    return there + locked(f"ALTER TABLE {text} DROP CONSTRAINT IF EXISTS {quote(name)}",
-                  f"ALTER TABLE {text} ADD CONSTRAINT {quote(name)} {check} NOT VALID") + validate(table, name)
+    there = refuse(
+        f"EXISTS (SELECT FROM {text} WHERE {quote(column)} IS NULL)",
+        f"rows of {table.key} hold NULL in {column}: nothing was changed",
+    )
+    return (
+        there
+        + locked(
+            f"ALTER TABLE {text} DROP CONSTRAINT IF EXISTS {quote(name)}",
+            f"ALTER TABLE {text} ADD CONSTRAINT {quote(name)} {check} NOT VALID",
+        )
+        + validate(table, name)
+    )
 
 
 def set_not_null(table: Table, column: str) -> str:
     """Two statements on purpose: in one ALTER TABLE the drop would run first, and the scan would come back."""
-    return locked(f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(column)} SET NOT NULL",
-                  drop_constraint(table, own_name(table.name, column, "not_null")))
+    return locked(
+        f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(column)} SET NOT NULL",
+        drop_constraint(table, own_name(table.name, column, "not_null")),
+    )
 
 
 def is_volatile(default: Optional[str]) -> bool:
@@ -2584,14 +3040,34 @@ def is_volatile(default: Optional[str]) -> bool:
     if default is None:
         return False
     listed_tokens = tokens(default)
-    return any(kind in ("word", "name") and index + 1 < len(listed_tokens) and listed_tokens[index + 1][1] == "("
-               and token not in STABLE_CALLS and (index == 0 or listed_tokens[index - 1][1] != "::")
-               for index, (kind, token) in enumerate(listed_tokens))
+    return any(
+        kind in ("word", "name")
+        and index + 1 < len(listed_tokens)
+        and listed_tokens[index + 1][1] == "("
+        and token not in STABLE_CALLS
+        and (index == 0 or listed_tokens[index - 1][1] != "::")
+        for index, (kind, token) in enumerate(listed_tokens)
+    )
 
 
-NEUTRAL_VALUES = {"text": "''", "character varying": "''", "character": "''", "integer": "0", "bigint": "0", "smallint": "0",
-                  "numeric": "0", "real": "0", "double precision": "0", "boolean": "false", "jsonb": "'{}'", "json": "'{}'",
-                  "bytea": "''", "timestamp with time zone": "now()", "timestamp without time zone": "now()", "date": "now()"}
+NEUTRAL_VALUES = {
+    "text": "''",
+    "character varying": "''",
+    "character": "''",
+    "integer": "0",
+    "bigint": "0",
+    "smallint": "0",
+    "numeric": "0",
+    "real": "0",
+    "double precision": "0",
+    "boolean": "false",
+    "jsonb": "'{}'",
+    "json": "'{}'",
+    "bytea": "''",
+    "timestamp with time zone": "now()",
+    "timestamp without time zone": "now()",
+    "date": "now()",
+}
 
 
 def neutral_value(table: Table, column: Column) -> Optional[str]:
@@ -2606,8 +3082,11 @@ def create_table(table: Table, after: Schema) -> List[str]:
     """Return the statements that create a table with everything but foreign keys, triggers, rules and policies."""
     text = table_sql(table)
     parts = [f"  {column_sql(column)}" for column in table.columns.values()]
-    parts += [f"  CONSTRAINT {quote(c.name)} {c.definition}" for c in table.constraints.values()
-              if c.kind != "foreign_key" and not is_not_valid(c.definition)]
+    parts += [
+        f"  CONSTRAINT {quote(c.name)} {c.definition}"
+        for c in table.constraints.values()
+        if c.kind != "foreign_key" and not is_not_valid(c.definition)
+    ]
     traits = table.traits
     words = "CREATE UNLOGGED TABLE" if traits.get("unlogged") else "CREATE TABLE"
     if traits.get("partition_of"):
@@ -2615,7 +3094,11 @@ def create_table(table: Table, after: Schema) -> List[str]:
         head = f"{words} {text} PARTITION OF {parent} {traits['partition_of']['bound']}"
     else:
         head = f"{words} {text} (\n" + ",\n".join(parts) + "\n)"
-    head += f" INHERITS ({', '.join(SQL.reference_sql(key) for key in traits['inherits'])})" if traits.get("inherits") else ""
+    head += (
+        f" INHERITS ({', '.join(SQL.reference_sql(key) for key in traits['inherits'])})"
+        if traits.get("inherits")
+        else ""
+    )
     head += f" PARTITION BY {traits['partition_by']}" if traits.get("partition_by") else ""
     head += f" WITH ({options_sql(traits['options'])})" if traits.get("options") else ""
     statements = [head]
@@ -2632,9 +3115,11 @@ def create_table(table: Table, after: Schema) -> List[str]:
     for trait in ("row_security", "force_row_security", "replica_identity"):
         if traits.get(trait) and not (trait == "replica_identity" and traits[trait] == "index"):
             statements.append(table_trait_sql(table, trait, traits[trait]))
-    statements += [f"ALTER SEQUENCE {thing_sql(thing)} OWNED BY {text}.{quote(thing.facts['owned_by']['column'])}"
-                   for thing in after.things.values()
-                   if thing.kind == "sequence" and (thing.facts.get("owned_by") or {}).get("table") == table.key]
+    statements += [
+        f"ALTER SEQUENCE {thing_sql(thing)} OWNED BY {text}.{quote(thing.facts['owned_by']['column'])}"
+        for thing in after.things.values()
+        if thing.kind == "sequence" and (thing.facts.get("owned_by") or {}).get("table") == table.key
+    ]
     return statements
 
 
@@ -2693,10 +3178,15 @@ def create_view(view: Thing, *, replace: bool = False) -> List[str]:
     word = "MATERIALIZED VIEW" if material else "VIEW"
     if view.comment:
         statements.append(comment_sql(f"{word} {text}", view.comment))
-    statements += [comment_sql(f"COLUMN {text}.{quote(name)}", comment)
-                   for name, comment in (facts.get("column_comments") or {}).items()]
-    statements += [f"ALTER VIEW {text} ALTER COLUMN {quote(name)} SET DEFAULT {default_expression(default)}"
-                   for name, default in (facts.get("column_defaults") or {}).items() if not replace]
+    statements += [
+        comment_sql(f"COLUMN {text}.{quote(name)}", comment)
+        for name, comment in (facts.get("column_comments") or {}).items()
+    ]
+    statements += [
+        f"ALTER VIEW {text} ALTER COLUMN {quote(name)} SET DEFAULT {default_expression(default)}"
+        for name, default in (facts.get("column_defaults") or {}).items()
+        if not replace
+    ]
     host = Table(view.key, view.schema, view.name, {}, {}, {}, {}, {})
     for entry in facts.get("indexes") or ():
         index = SQL.index(view.name, entry)
@@ -2704,7 +3194,10 @@ def create_view(view: Thing, *, replace: bool = False) -> List[str]:
     if not replace:
         for section, kind in (("triggers", "trigger"), ("rules", "rule")):
             for name, spec in (facts.get(section) or {}).items():
-                statements += part_sql(text, Part(kind, name, strip_words(spec["definition"]), spec.get("enabled", "O"), spec.get("comment")))
+                statements += part_sql(
+                    text,
+                    Part(kind, name, strip_words(spec["definition"]), spec.get("enabled", "O"), spec.get("comment")),
+                )
     return statements
 
 
@@ -2715,16 +3208,44 @@ def default_expression(value: Any) -> str:
 def drop_view(view: Thing) -> str:
     word = "MATERIALIZED VIEW" if view.kind == "materialized_view" else "VIEW"
     return f"DROP {word} IF EXISTS {thing_sql(view)}"
-
-
 # == 13. PostgreSQL recipes ===========================================================================
 # In: changes. Out: drafts; each recipe writes the do and the undo side by side. Ranks order the kinds in a phase.
 
-RANKS = {"schema": 0, "extension": 1, "enum": 2, "domain": 3, "composite_type": 3, "sequence": 4, "function": 5, "table": 6,
-         "column": 7, "index": 8, "key": 9, "check": 10, "foreign_key": 11, "view": 12, "materialized_view": 13, "trigger": 14,
-         "rule": 14, "policy": 14, "trait": 15, "comment": 16, "switch": 20, "drop_part": 21, "drop_view": 22,
-         "drop_foreign_key": 24, "drop_constraint": 25, "drop_index": 26, "drop_column": 27, "drop_table": 28,
-         "drop_function": 29, "drop_sequence": 30, "drop_type": 31, "drop_extension": 33, "drop_schema": 34}
+RANKS = {
+    "schema": 0,
+    "extension": 1,
+    "enum": 2,
+    "domain": 3,
+    "composite_type": 3,
+    "sequence": 4,
+    "function": 5,
+    "table": 6,
+    "column": 7,
+    "index": 8,
+    "key": 9,
+    "check": 10,
+    "foreign_key": 11,
+    "view": 12,
+    "materialized_view": 13,
+    "trigger": 14,
+    "rule": 14,
+    "policy": 14,
+    "trait": 15,
+    "comment": 16,
+    "switch": 20,
+    "drop_part": 21,
+    "drop_view": 22,
+    "drop_foreign_key": 24,
+    "drop_constraint": 25,
+    "drop_index": 26,
+    "drop_column": 27,
+    "drop_table": 28,
+    "drop_function": 29,
+    "drop_sequence": 30,
+    "drop_type": 31,
+    "drop_extension": 33,
+    "drop_schema": 34,
+}
 
 
 class Context(NamedTuple):
@@ -2749,13 +3270,23 @@ def scripts(*kinds: str) -> Callable[[Recipe], Recipe]:
         for kind in kinds:
             RECIPES[kind] = function
         return function
+
     return register
 
 
 def manual(change: Change, question: str) -> Draft:
     """Return an entry for what cannot be scripted safely: the question that a person has to answer."""
-    return Draft("manual " + show_path(change.path), EXPAND, 99, question, f"-- {question}\n", "", script_type="manual",
-                 transactional=False, issues=(change.path,))
+    return Draft(
+        "manual " + show_path(change.path),
+        EXPAND,
+        99,
+        question,
+        f"-- {question}\n",
+        "",
+        script_type="manual",
+        transactional=False,
+        issues=(change.path,),
+    )
 
 
 def live_table(context: Context, change: Change) -> Table:
@@ -2768,14 +3299,35 @@ def schema_recipe(context: Context, change: Change) -> Iterator[Draft]:
     thing = change.new or change.old
     name = quote(thing.name if thing.schema == "public" and thing.name == thing.key else thing.key)
     comment = [comment_sql(f"SCHEMA {name}", thing.comment)] if thing.comment else []
-    create, drop = transaction(f"CREATE SCHEMA IF NOT EXISTS {name}", *comment), transaction(f"DROP SCHEMA IF EXISTS {name}")
+    create, drop = (
+        transaction(f"CREATE SCHEMA IF NOT EXISTS {name}", *comment),
+        transaction(f"DROP SCHEMA IF EXISTS {name}"),
+    )
     proof = f"SELECT to_regnamespace({literal(name)}) IS NOT NULL;\n"
     if change.new:
-        yield Draft(f"schema {thing.key}", EXPAND, RANKS["schema"], f"Create schema {thing.key}", create, drop,
-                    makes=((thing.key,),), proof=proof, issues=(change.path,))
+        yield Draft(
+            f"schema {thing.key}",
+            EXPAND,
+            RANKS["schema"],
+            f"Create schema {thing.key}",
+            create,
+            drop,
+            makes=((thing.key,),),
+            proof=proof,
+            issues=(change.path,),
+        )
     else:
-        yield Draft(f"drop schema {thing.key}", CONTRACT, RANKS["drop_schema"], f"Drop the empty schema {thing.key}", drop, create,
-                    frees=((thing.key,),), proof=lacks(proof), issues=(change.path,))
+        yield Draft(
+            f"drop schema {thing.key}",
+            CONTRACT,
+            RANKS["drop_schema"],
+            f"Drop the empty schema {thing.key}",
+            drop,
+            create,
+            frees=((thing.key,),),
+            proof=lacks(proof),
+            issues=(change.path,),
+        )
 
 
 @scripts("extension.added", "extension.removed")
@@ -2788,11 +3340,31 @@ def extension_recipe(context: Context, change: Change) -> Iterator[Draft]:
     drop = transaction(f"DROP EXTENSION IF EXISTS {quote(thing.key)}")
     proof = f"SELECT EXISTS (SELECT FROM pg_extension WHERE extname = {literal(thing.key)});\n"
     if change.new:
-        yield Draft(f"extension {thing.key}", EXPAND, RANKS["extension"], f"Create extension {thing.key}", create, drop,
-                    makes=((thing.key,),), reads=quote(schema or "public"), proof=proof, issues=(change.path,))
+        yield Draft(
+            f"extension {thing.key}",
+            EXPAND,
+            RANKS["extension"],
+            f"Create extension {thing.key}",
+            create,
+            drop,
+            makes=((thing.key,),),
+            reads=quote(schema or "public"),
+            proof=proof,
+            issues=(change.path,),
+        )
     else:
-        yield Draft(f"drop extension {thing.key}", CONTRACT, RANKS["drop_extension"], f"Drop extension {thing.key}", drop, create,
-                    frees=((thing.key,),), holds=quote(schema or "public"), proof=lacks(proof), issues=(change.path,))
+        yield Draft(
+            f"drop extension {thing.key}",
+            CONTRACT,
+            RANKS["drop_extension"],
+            f"Drop extension {thing.key}",
+            drop,
+            create,
+            frees=((thing.key,),),
+            holds=quote(schema or "public"),
+            proof=lacks(proof),
+            issues=(change.path,),
+        )
 
 
 def type_sql(thing: Thing) -> List[str]:
@@ -2807,8 +3379,11 @@ def type_sql(thing: Thing) -> List[str]:
         collation = f" COLLATE {collation_sql(facts['collation'])}" if facts.get("collation") else ""
         head = f"CREATE DOMAIN {text} AS {facts.get('type', 'text')}{collation}{default}"
         head += "" if facts.get("nullable", True) else " NOT NULL"
-        head += "".join(f" CONSTRAINT {quote(c['name'])} {c['definition']}" for c in facts.get("constraints", ())
-                        if not is_not_valid(c["definition"]))
+        head += "".join(
+            f" CONSTRAINT {quote(c['name'])} {c['definition']}"
+            for c in facts.get("constraints", ())
+            if not is_not_valid(c["definition"])
+        )
     word = "DOMAIN" if thing.kind == "domain" else "TYPE"
     return [head] + ([comment_sql(f"{word} {text}", thing.comment)] if thing.comment else [])
 
@@ -2818,7 +3393,9 @@ def attribute_sql(attribute: Dict[str, Any]) -> str:
     return f"{quote(attribute['name'])} {attribute['type']}{collation}"
 
 
-@scripts("enum.added", "enum.removed", "domain.added", "domain.removed", "composite_type.added", "composite_type.removed")
+@scripts(
+    "enum.added", "enum.removed", "domain.added", "domain.removed", "composite_type.added", "composite_type.removed"
+)
 def type_recipe(context: Context, change: Change) -> Iterator[Draft]:
     thing = change.new or change.old
     word = "DOMAIN" if thing.kind == "domain" else "TYPE"
@@ -2827,51 +3404,110 @@ def type_recipe(context: Context, change: Change) -> Iterator[Draft]:
     proof = f"SELECT to_regtype({literal(text)}) IS NOT NULL;\n"
     if change.new:
         statements = type_sql(thing)
-        yield Draft(f"{label} {thing.key}", EXPAND, RANKS[thing.kind], f"Create {label} {thing.key}", transaction(*statements),
-                    transaction(f"DROP {word} IF EXISTS {text}"), makes=((thing.name,),), reads=" ".join(statements),
-                    proof=proof, issues=(change.path,))
+        yield Draft(
+            f"{label} {thing.key}",
+            EXPAND,
+            RANKS[thing.kind],
+            f"Create {label} {thing.key}",
+            transaction(*statements),
+            transaction(f"DROP {word} IF EXISTS {text}"),
+            makes=((thing.name,),),
+            reads=" ".join(statements),
+            proof=proof,
+            issues=(change.path,),
+        )
     else:
-        yield archive_draft(f"{word} {text}", thing.schema, thing.name, f"drop {label} {thing.key}", f"Move {label} {thing.key} to the archive",
-                            RANKS["drop_type"], proof=lacks(proof), holds=" ".join(type_sql(thing)), issues=(change.path,))
+        yield archive_draft(
+            f"{word} {text}",
+            thing.schema,
+            thing.name,
+            f"drop {label} {thing.key}",
+            f"Move {label} {thing.key} to the archive",
+            RANKS["drop_type"],
+            proof=lacks(proof),
+            holds=" ".join(type_sql(thing)),
+            issues=(change.path,),
+        )
 
 
-def archive_draft(target: str, schema: str, name: str, key: str, description: str, rank: int, *, proof: str, holds: str,
-                  issues: Tuple[Path, ...]) -> Draft:
+def archive_draft(
+    target: str,
+    schema: str,
+    name: str,
+    key: str,
+    description: str,
+    rank: int,
+    *,
+    proof: str,
+    holds: str,
+    issues: Tuple[Path, ...],
+) -> Draft:
     """Return the draft that takes an object out of the schema without destroying it; SET SCHEMA only changes the catalogue."""
     word = target.split(" ")[0] if not target.startswith("MATERIALIZED") else "MATERIALIZED VIEW"
-    signature = target[target.index("(", len(word)):] if word in ("FUNCTION", "PROCEDURE", "AGGREGATE") else ""
+    signature = target[target.index("(", len(word)) :] if word in ("FUNCTION", "PROCEDURE", "AGGREGATE") else ""
     there = f"{word} {ARCHIVE}.{quote(name)}{signature}"
     do = SETTINGS + locked(make_archive(), f"ALTER {target} SET SCHEMA {ARCHIVE}")
     undo = SETTINGS + locked(f"ALTER {there} SET SCHEMA {quote(schema)}") + drop_empty_archive()
-    return Draft(key, CONTRACT, rank, description, do, undo, frees=((name,),), holds=holds, proof=proof,
-                 lock="ACCESS EXCLUSIVE (catalogue only)", issues=issues)
+    return Draft(
+        key,
+        CONTRACT,
+        rank,
+        description,
+        do,
+        undo,
+        frees=((name,),),
+        holds=holds,
+        proof=proof,
+        lock="ACCESS EXCLUSIVE (catalogue only)",
+        issues=issues,
+    )
 
 
 @scripts("domain.changed")
 def domain_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     old, new = change.old, change.new
     if thing_facts(old)["type"] != thing_facts(new)["type"]:
-        yield manual(change, f"Domain {old.key} changes its base type: which columns are to be converted, and how? "
-                             "Add a domain with a new name and change the columns one by one.")
+        yield manual(
+            change,
+            f"Domain {old.key} changes its base type: which columns are to be converted, and how? "
+            "Add a domain with a new name and change the columns one by one.",
+        )
         return
-    yield Draft(f"domain {new.key}", MIGRATE, RANKS["domain"], f"Change domain {new.key}",
-                SETTINGS + "".join(domain_changes(old, new)), SETTINGS + "".join(domain_changes(new, old)), reads=" ".join(type_sql(new)),
-                lock="SHARE on the tables that use it, for a scan", transactional=False, issues=(change.path,))
+    yield Draft(
+        f"domain {new.key}",
+        MIGRATE,
+        RANKS["domain"],
+        f"Change domain {new.key}",
+        SETTINGS + "".join(domain_changes(old, new)),
+        SETTINGS + "".join(domain_changes(new, old)),
+        reads=" ".join(type_sql(new)),
+        lock="SHARE on the tables that use it, for a scan",
+        transactional=False,
+        issues=(change.path,),
+    )
 
 
 def domain_changes(old: Thing, new: Thing) -> Iterator[str]:
     text = thing_sql(new)
     before = {c["name"]: c["definition"] for c in old.facts.get("constraints", ())}
     after = {c["name"]: c["definition"] for c in new.facts.get("constraints", ())}
-    statements = [f"ALTER DOMAIN {text} DROP CONSTRAINT IF EXISTS {quote(name)}" for name in sorted(before)
-                  if canonical(after.get(name)) != canonical(before[name])]
+    statements = [
+        f"ALTER DOMAIN {text} DROP CONSTRAINT IF EXISTS {quote(name)}"
+        for name in sorted(before)
+        if canonical(after.get(name)) != canonical(before[name])
+    ]
     for name in sorted(after):
         if canonical(before.get(name)) != canonical(after[name]):
-            statements += [f"ALTER DOMAIN {text} DROP CONSTRAINT IF EXISTS {quote(name)}",
-                           f"ALTER DOMAIN {text} ADD CONSTRAINT {quote(name)} {after[name]}"]
+            statements += [
+                f"ALTER DOMAIN {text} DROP CONSTRAINT IF EXISTS {quote(name)}",
+                f"ALTER DOMAIN {text} ADD CONSTRAINT {quote(name)} {after[name]}",
+            ]
     if old.facts.get("default") != new.facts.get("default"):
         default = new.facts.get("default")
-        statements.append(f"ALTER DOMAIN {text} " + (f"SET DEFAULT {default_expression(default)}" if default is not None else "DROP DEFAULT"))
+        statements.append(
+            f"ALTER DOMAIN {text} "
+            + (f"SET DEFAULT {default_expression(default)}" if default is not None else "DROP DEFAULT")
+        )
     if old.facts.get("nullable", True) != new.facts.get("nullable", True):
         statements.append(f"ALTER DOMAIN {text} {'DROP' if new.facts.get('nullable', True) else 'SET'} NOT NULL")
     if statements:
@@ -2881,16 +3517,30 @@ def domain_changes(old: Thing, new: Thing) -> Iterator[str]:
 @scripts("composite_type.changed")
 def composite_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     old, new = ({a["name"]: a for a in thing.facts.get("attributes", ())} for thing in (change.old, change.new))
-    using = [table.key for table in context.before.tables.values() for column in table.columns.values()
-             if change.old.name in names_in(column.type)]
+    using = [
+        table.key
+        for table in context.before.tables.values()
+        for column in table.columns.values()
+        if change.old.name in names_in(column.type)
+    ]
     if using:
-        yield manual(change, f"Composite type {change.old.key} changes while columns of {', '.join(sorted(set(using)))} hold its values: "
-                             "what becomes of the stored values? Add a new type and a new column, and copy.")
+        yield manual(
+            change,
+            f"Composite type {change.old.key} changes while columns of {', '.join(sorted(set(using)))} hold its values: "
+            "what becomes of the stored values? Add a new type and a new column, and copy.",
+        )
         return
     lost = [name for name in old if name not in new]
-    yield Draft(f"composite type {change.new.key}", CONTRACT, RANKS["switch"], f"Change composite type {change.new.key}",
-                transaction(*attribute_changes(change.new, old, new)), transaction(*attribute_changes(change.old, new, old)),
-                lossy=f"values of the attributes {', '.join(lost)} in stored rows" if lost else None, issues=(change.path,))
+    yield Draft(
+        f"composite type {change.new.key}",
+        CONTRACT,
+        RANKS["switch"],
+        f"Change composite type {change.new.key}",
+        transaction(*attribute_changes(change.new, old, new)),
+        transaction(*attribute_changes(change.old, new, old)),
+        lossy=f"values of the attributes {', '.join(lost)} in stored rows" if lost else None,
+        issues=(change.path,),
+    )
 
 
 def attribute_changes(thing: Thing, old: Dict[str, Any], new: Dict[str, Any]) -> Iterator[str]:
@@ -2916,24 +3566,49 @@ def sequence_recipe(context: Context, change: Change) -> Iterator[Draft]:
     text = thing_sql(thing)
     if change.new:
         comment = [comment_sql(f"SEQUENCE {text}", thing.comment)] if thing.comment else []
-        yield Draft(f"sequence {thing.key}", EXPAND, RANKS["sequence"], f"Create sequence {thing.key}",
-                    transaction(create_sequence(thing), *comment), transaction(f"DROP SEQUENCE IF EXISTS {text}"),
-                    makes=((thing.name,),), proof=has_relation(text), issues=(change.path,))
+        yield Draft(
+            f"sequence {thing.key}",
+            EXPAND,
+            RANKS["sequence"],
+            f"Create sequence {thing.key}",
+            transaction(create_sequence(thing), *comment),
+            transaction(f"DROP SEQUENCE IF EXISTS {text}"),
+            makes=((thing.name,),),
+            proof=has_relation(text),
+            issues=(change.path,),
+        )
         owner = thing.facts.get("owned_by") or {}
         table = context.after.tables.get(owner.get("table", ""))
         if table and context.old_table(table.key):
-            yield Draft(f"sequence {thing.key} owner", EXPAND, RANKS["trait"], f"Let sequence {thing.key} go with its column",
-                        SETTINGS + locked(f"ALTER SEQUENCE {text} OWNED BY {table_sql(table)}.{quote(owner['column'])}"),
-                        SETTINGS + locked(f"ALTER SEQUENCE IF EXISTS {text} OWNED BY NONE"),
-                        reads=f"{quote(thing.name)} {quote(table.name)} {quote(owner['column'])}", issues=(change.path,))
+            yield Draft(
+                f"sequence {thing.key} owner",
+                EXPAND,
+                RANKS["trait"],
+                f"Let sequence {thing.key} go with its column",
+                SETTINGS + locked(f"ALTER SEQUENCE {text} OWNED BY {table_sql(table)}.{quote(owner['column'])}"),
+                SETTINGS + locked(f"ALTER SEQUENCE IF EXISTS {text} OWNED BY NONE"),
+                reads=f"{quote(thing.name)} {quote(table.name)} {quote(owner['column'])}",
+                issues=(change.path,),
+            )
         return
     owner = thing.facts.get("owned_by") or {}
-    if owner.get("table") in context.before.tables and owner["table"] not in context.after.tables and not any(
-            t.renamed_from == owner["table"] for t in context.after.tables.values()):
+    if (
+        owner.get("table") in context.before.tables
+        and owner["table"] not in context.after.tables
+        and not any(t.renamed_from == owner["table"] for t in context.after.tables.values())
+    ):
         return  # it goes to the archive with its table
-    moved = archive_draft(f"SEQUENCE {text}", thing.schema, thing.name, f"drop sequence {thing.key}",
-                          f"Move sequence {thing.key} to the archive", RANKS["drop_sequence"], proof=lacks(has_relation(text)),
-                          holds="", issues=(change.path,))
+    moved = archive_draft(
+        f"SEQUENCE {text}",
+        thing.schema,
+        thing.name,
+        f"drop sequence {thing.key}",
+        f"Move sequence {thing.key} to the archive",
+        RANKS["drop_sequence"],
+        proof=lacks(has_relation(text)),
+        holds="",
+        issues=(change.path,),
+    )
     if owner:
         table = context.before.tables[owner["table"]]
         free = SETTINGS + locked(f"ALTER SEQUENCE {text} OWNED BY NONE")
@@ -2947,21 +3622,36 @@ def sequence_changed_recipe(context: Context, change: Change) -> Iterator[Draft]
     def alter(thing: Thing, other: Thing) -> str:
         facts = {**SEQUENCE_DEFAULTS, **{k: v for k, v in thing.facts.items() if k != "owned_by"}}
         facts["max"] = facts.get("max") or SEQUENCE_MAXIMUM.get(facts.get("type", "bigint"))
-        statements = [f"ALTER SEQUENCE {thing_sql(thing)} AS {facts.get('type', 'bigint')} {sequence_options(facts, True)}"]
+        statements = [
+            f"ALTER SEQUENCE {thing_sql(thing)} AS {facts.get('type', 'bigint')} {sequence_options(facts, True)}"
+        ]
         owner, former = thing.facts.get("owned_by"), other.facts.get("owned_by")
         if owner != former:
-            table = (context.after.tables.get(owner["table"]) or context.before.tables.get(owner["table"])) if owner else None
+            table = (
+                (context.after.tables.get(owner["table"]) or context.before.tables.get(owner["table"]))
+                if owner
+                else None
+            )
             target = f"{table_sql(table)}.{quote(owner['column'])}" if owner and table else "NONE"
             statements.append(f"ALTER SEQUENCE {thing_sql(thing)} OWNED BY {target}")
         return SETTINGS + locked(*statements)
+
     owner = change.new.facts.get("owned_by") or {}
-    yield Draft(f"sequence {change.new.key}", EXPAND, RANKS["trait"], f"Change sequence {change.new.key}", alter(change.new, change.old),
-                alter(change.old, change.new), reads=quote(str(owner.get("column", "x"))), issues=(change.path,))
+    yield Draft(
+        f"sequence {change.new.key}",
+        EXPAND,
+        RANKS["trait"],
+        f"Change sequence {change.new.key}",
+        alter(change.new, change.old),
+        alter(change.old, change.new),
+        reads=quote(str(owner.get("column", "x"))),
+        issues=(change.path,),
+    )
 
 
 def function_target(thing: Thing) -> str:
     word = {"procedure": "PROCEDURE", "aggregate": "AGGREGATE"}.get(thing.facts.get("kind", "function"), "FUNCTION")
-    arguments = thing.key[thing.key.index("("):] if "(" in thing.key else "()"
+    arguments = thing.key[thing.key.index("(") :] if "(" in thing.key else "()"
     return f"{word} {thing_sql(thing)}{arguments}"
 
 
@@ -2981,14 +3671,30 @@ def function_recipe(context: Context, change: Change) -> Iterator[Draft]:
     target = function_target(thing)
     proof = f"SELECT to_regprocedure({literal(target.split(' ', 1)[1])}) IS NOT NULL;\n"
     if change.new:
-        yield Draft(f"function {thing.key}", EXPAND, RANKS["function"], f"Create function {thing.key}",
-                    unchecked(*create_function(thing)), transaction(f"DROP {target.replace(' ', ' IF EXISTS ', 1)}"),
-                    makes=((thing.name,),), reads=function_head(thing.facts["definition"]) + sql_body(thing),
-                    proof=proof, issues=(change.path,))
+        yield Draft(
+            f"function {thing.key}",
+            EXPAND,
+            RANKS["function"],
+            f"Create function {thing.key}",
+            unchecked(*create_function(thing)),
+            transaction(f"DROP {target.replace(' ', ' IF EXISTS ', 1)}"),
+            makes=((thing.name,),),
+            reads=function_head(thing.facts["definition"]) + sql_body(thing),
+            proof=proof,
+            issues=(change.path,),
+        )
     else:
-        yield archive_draft(target, thing.schema, thing.name, f"drop function {thing.key}", f"Move function {thing.key} to the archive",
-                            RANKS["drop_function"], proof=lacks(proof), holds=function_head(thing.facts["definition"]),
-                            issues=(change.path,))
+        yield archive_draft(
+            target,
+            thing.schema,
+            thing.name,
+            f"drop function {thing.key}",
+            f"Move function {thing.key} to the archive",
+            RANKS["drop_function"],
+            proof=lacks(proof),
+            holds=function_head(thing.facts["definition"]),
+            issues=(change.path,),
+        )
 
 
 def sql_body(thing: Thing) -> str:
@@ -3001,20 +3707,51 @@ def sql_body(thing: Thing) -> str:
 def function_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     old, new = change.old, change.new
     if function_head(old.facts["definition"]) == function_head(new.facts["definition"]) and "aggregate" not in (
-            old.facts.get("kind"), new.facts.get("kind")):
+        old.facts.get("kind"),
+        new.facts.get("kind"),
+    ):
         do, undo = unchecked(replaceable(new)), unchecked(replaceable(old))
-        yield Draft(f"function {new.key}", EXPAND, RANKS["function"] + 2, f"Replace function {new.key}", do, undo,
-                    reads=sql_body(new), holds=sql_body(old), issues=(change.path,))
+        yield Draft(
+            f"function {new.key}",
+            EXPAND,
+            RANKS["function"] + 2,
+            f"Replace function {new.key}",
+            do,
+            undo,
+            reads=sql_body(new),
+            holds=sql_body(old),
+            issues=(change.path,),
+        )
         return
     affected = dependents_of(context.before, [(new.name,)]), dependents_of(context.after, [(new.name,)])
-    yield Draft(f"function {new.key}", CONTRACT, RANKS["switch"], f"Replace function {new.key}, whose parameters or result change",
-                unchecked(*around(affected[0], affected[1], [f"DROP {function_target(old).replace(' ', ' IF EXISTS ', 1)}", *create_function(new)])),
-                unchecked(*around(affected[1], affected[0], [f"DROP {function_target(new).replace(' ', ' IF EXISTS ', 1)}", *create_function(old)])),
-                reads=function_head(new.facts["definition"]) + sql_body(new), issues=(change.path,))
+    yield Draft(
+        f"function {new.key}",
+        CONTRACT,
+        RANKS["switch"],
+        f"Replace function {new.key}, whose parameters or result change",
+        unchecked(
+            *around(
+                affected[0],
+                affected[1],
+                [f"DROP {function_target(old).replace(' ', ' IF EXISTS ', 1)}", *create_function(new)],
+            )
+        ),
+        unchecked(
+            *around(
+                affected[1],
+                affected[0],
+                [f"DROP {function_target(new).replace(' ', ' IF EXISTS ', 1)}", *create_function(old)],
+            )
+        ),
+        reads=function_head(new.facts["definition"]) + sql_body(new),
+        issues=(change.path,),
+    )
 
 
 def replaceable(thing: Thing) -> str:
-    return re.sub(r"(?i)^\s*CREATE\s+(?:OR\s+REPLACE\s+)?", "CREATE OR REPLACE ", strip_words(thing.facts["definition"]), count=1)
+    return re.sub(
+        r"(?i)^\s*CREATE\s+(?:OR\s+REPLACE\s+)?", "CREATE OR REPLACE ", strip_words(thing.facts["definition"]), count=1
+    )
 
 
 # == 14. PostgreSQL recipes: views and what depends on others =========================================
@@ -3039,8 +3776,12 @@ def dependents_of(schema: Schema, groups: Sequence[Tuple[str, ...]]) -> Dependen
             if view.key not in found and mentions(str(view.facts.get("definition", "")), group):
                 found[view.key] = view
                 wanted.append((view.name,))
-    parts = [(table, part) for table in schema.tables.values() for part in table.parts.values()
-             if any(part_uses(table, part, group) for group in groups)]
+    parts = [
+        (table, part)
+        for table in schema.tables.values()
+        for part in table.parts.values()
+        if any(part_uses(table, part, group) for group in groups)
+    ]
     return Dependents((), tuple(sort_views(found.values())), tuple(parts))
 
 
@@ -3051,7 +3792,11 @@ def mentions(text: str, group: Tuple[str, ...]) -> bool:
 
 def part_uses(table: Table, part: Part, group: Tuple[str, ...]) -> bool:
     """Tell whether a part hangs on the group: a trigger does so by UPDATE OF, WHEN and its function only."""
-    return mentions(part.definition, group) if part.kind != "trigger" or len(group) == 1 or group[0] == table.name else False
+    return (
+        mentions(part.definition, group)
+        if part.kind != "trigger" or len(group) == 1 or group[0] == table.name
+        else False
+    )
 
 
 def sort_views(views: Iterable[Thing]) -> List[Thing]:
@@ -3059,8 +3804,13 @@ def sort_views(views: Iterable[Thing]) -> List[Thing]:
     pending = sorted(views, key=lambda view: view.key)
     placed: List[Thing] = []
     while pending:
-        ready = [view for view in pending if not any(
-            other is not view and mentions(str(view.facts["definition"]), (other.name,)) for other in pending)] or pending[:1]
+        ready = [
+            view
+            for view in pending
+            if not any(
+                other is not view and mentions(str(view.facts["definition"]), (other.name,)) for other in pending
+            )
+        ] or pending[:1]
         placed += ready
         pending = [view for view in pending if view not in ready]
     return placed
@@ -3082,12 +3832,31 @@ def view_recipe(context: Context, change: Change) -> Iterator[Draft]:
     create = SETTINGS + "BEGIN;\n" + "".join(strip_words(s) + ";\n" for s in create_view(view)) + "COMMIT;\n"
     label = view.kind.replace("_", " ")
     if change.new:
-        yield Draft(f"{label} {view.key}", EXPAND, RANKS[view.kind], f"Create {label} {view.key}", create,
-                    SETTINGS + locked(drop_view(view)), makes=((view.name,),), reads=text,
-                    proof=has_relation(thing_sql(view)), issues=(change.path,))
+        yield Draft(
+            f"{label} {view.key}",
+            EXPAND,
+            RANKS[view.kind],
+            f"Create {label} {view.key}",
+            create,
+            SETTINGS + locked(drop_view(view)),
+            makes=((view.name,),),
+            reads=text,
+            proof=has_relation(thing_sql(view)),
+            issues=(change.path,),
+        )
     else:
-        yield Draft(f"drop {label} {view.key}", CONTRACT, RANKS["drop_view"], f"Drop {label} {view.key}", SETTINGS + locked(drop_view(view)),
-                    create, frees=((view.name,),), holds=text, proof=lacks(has_relation(thing_sql(view))), issues=(change.path,))
+        yield Draft(
+            f"drop {label} {view.key}",
+            CONTRACT,
+            RANKS["drop_view"],
+            f"Drop {label} {view.key}",
+            SETTINGS + locked(drop_view(view)),
+            create,
+            frees=((view.name,),),
+            holds=text,
+            proof=lacks(has_relation(thing_sql(view))),
+            issues=(change.path,),
+        )
 
 
 @scripts("view.changed", "materialized_view.changed")
@@ -3095,26 +3864,45 @@ def view_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     old, new = change.old, change.new
     before, after = old.facts.get("columns"), new.facts.get("columns")
     label = new.kind.replace("_", " ")
-    grows = bool(before and after and after[:len(before)] == before)
+    grows = bool(before and after and after[: len(before)] == before)
     if old.kind == "view" and before == after and before and same_view_types(context, old, new):
-        yield Draft(f"{label} {new.key}", EXPAND, RANKS[new.kind], f"Replace {label} {new.key}",
-                    SETTINGS + locked(*create_view(new, replace=True)), SETTINGS + locked(*create_view(old, replace=True)),
-                    reads=" ".join(create_view(new)), holds=" ".join(create_view(old)), issues=(change.path,))
+        yield Draft(
+            f"{label} {new.key}",
+            EXPAND,
+            RANKS[new.kind],
+            f"Replace {label} {new.key}",
+            SETTINGS + locked(*create_view(new, replace=True)),
+            SETTINGS + locked(*create_view(old, replace=True)),
+            reads=" ".join(create_view(new)),
+            holds=" ".join(create_view(old)),
+            issues=(change.path,),
+        )
         return
     down = [view for view in dependents_of(context.before, [(old.name,)]).views if view.key != old.key]
     up = [view for view in dependents_of(context.after, [(new.name,)]).views if view.key != new.key]
     forward = around(Dependents(views=tuple(down)), Dependents(views=tuple(up)), [drop_view(old), *create_view(new)])
     backward = around(Dependents(views=tuple(up)), Dependents(views=tuple(down)), [drop_view(new), *create_view(old)])
     phase = EXPAND if grows or not before else CONTRACT
-    yield Draft(f"{label} {new.key}", phase, RANKS["view"] if phase == EXPAND else RANKS["drop_view"] - 1,
-                f"Replace {label} {new.key} in one transaction", SETTINGS + locked(*forward), SETTINGS + locked(*backward),
-                reads=" ".join(create_view(new)), holds=" ".join(create_view(old)), lock="ACCESS EXCLUSIVE on the view", issues=(change.path,))
+    yield Draft(
+        f"{label} {new.key}",
+        phase,
+        RANKS["view"] if phase == EXPAND else RANKS["drop_view"] - 1,
+        f"Replace {label} {new.key} in one transaction",
+        SETTINGS + locked(*forward),
+        SETTINGS + locked(*backward),
+        reads=" ".join(create_view(new)),
+        holds=" ".join(create_view(old)),
+        lock="ACCESS EXCLUSIVE on the view",
+        issues=(change.path,),
+    )
 
 
 def same_view_types(context: Context, old: Thing, new: Thing) -> bool:
     """Tell whether CREATE OR REPLACE may do: it refuses other column types, which only equal select lists exclude."""
+
     def select_list(view: Thing) -> str:
         return (canonical(view.facts["definition"]) or "").split(" from ")[0]
+
     return select_list(old) == select_list(new)
 
 
@@ -3126,17 +3914,32 @@ def table_added_recipe(context: Context, change: Change) -> Iterator[Draft]:
     table = change.new
     statements = create_table(table, context.after)
     foreign = [c for c in table.constraints.values() if c.kind == "foreign_key"]
-    keys = tuple((f"key {table.key}",) for _ in (0,))
     parent = table.traits.get("partition_of") or {}
     touches = bool(parent or table.traits.get("inherits"))
     do = SETTINGS + locked(*statements) if touches else transaction(*statements)
-    yield Draft(f"table {table.key}", EXPAND, RANKS["table"], f"Create table {table.key}", do,
-                SETTINGS + locked(f"DROP TABLE IF EXISTS {table_sql(table)}"), makes=((table.name,), *keys),
-                reads=" ".join(creation_words(table)), proof=has_relation(table_sql(table)), issues=(change.path,))
+    yield Draft(
+        f"table {table.key}",
+        EXPAND,
+        RANKS["table"],
+        f"Create table {table.key}",
+        do,
+        SETTINGS + locked(f"DROP TABLE IF EXISTS {table_sql(table)}"),
+        makes=((table.name,), (f"key {table.key}",), *index_names(table)),
+        reads=" ".join(creation_words(table)),
+        proof=has_relation(table_sql(table)),
+        issues=(change.path,),
+    )
     for constraint in foreign:
         yield foreign_key_draft(context, table, constraint, change.path)
     for part in table.parts.values():
         yield part_draft(table, part, change.path)
+
+
+def index_names(table: Table) -> Iterator[Tuple[str, ...]]:
+    """Yield the names that a table's indexes and keys take from the other relations of the schema."""
+    for item in [*table.indexes.values(), *table.constraints.values()]:
+        if isinstance(item, Index) or item.kind in ("primary_key", "unique", "exclude"):
+            yield (f"name {item.name}",)
 
 
 def creation_words(table: Table) -> Iterator[str]:
@@ -3159,16 +3962,26 @@ def table_removed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     for constraint in table.constraints.values():
         if constraint.kind == "foreign_key":
             yield drop_foreign_key_draft(table, constraint, change.path)
-    move = archive_draft(f"TABLE {table_sql(table)}", table.schema, table.name, f"drop table {table.key}",
-                         f"Move table {table.key} with its rows to the archive", RANKS["drop_table"],
-                         proof=lacks(has_relation(table_sql(table))), holds=" ".join(creation_words(table)), issues=(change.path,))
+    move = archive_draft(
+        f"TABLE {table_sql(table)}",
+        table.schema,
+        table.name,
+        f"drop table {table.key}",
+        f"Move table {table.key} with its rows to the archive",
+        RANKS["drop_table"],
+        proof=lacks(has_relation(table_sql(table))),
+        holds=" ".join(creation_words(table)),
+        issues=(change.path,),
+    )
+    move = move._replace(frees=(*move.frees, *index_names(table)))
     parent = (table.traits.get("partition_of") or {}).get("parent")
     if parent in context.after.tables:
         name = SQL.reference_sql(parent)
         bound = table.traits["partition_of"]["bound"]
         move = move._replace(
             do=SETTINGS + locked(f"ALTER TABLE {name} DETACH PARTITION {table_sql(table)}") + move.do,
-            undo=move.undo + locked(f"ALTER TABLE {name} ATTACH PARTITION {table_sql(table)} {bound}"))
+            undo=move.undo + locked(f"ALTER TABLE {name} ATTACH PARTITION {table_sql(table)} {bound}"),
+        )
     yield move
 
 
@@ -3179,13 +3992,30 @@ def table_renamed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     rename = f"ALTER TABLE {table_sql(old)} RENAME TO {quote(new.name)}"
     back = f"ALTER TABLE {SQL.table_sql(old.schema, new.name)} RENAME TO {quote(old.name)}"
     view = f"CREATE VIEW {table_sql(old)} AS SELECT * FROM {SQL.table_sql(old.schema, new.name)}"
-    yield Draft(f"rename table {old.key}", EXPAND, -1, f"Rename table {old.key} to {new.name} and leave a view with the old name",
-                SETTINGS + locked(rename, view), SETTINGS + locked(f"DROP VIEW IF EXISTS {table_sql(old)}", back),
-                makes=((new.name,),), proof=has_relation(SQL.table_sql(old.schema, new.name)), lock="ACCESS EXCLUSIVE (catalogue only)",
-                issues=(change.path,))
-    yield Draft(f"drop old name {old.key}", CONTRACT, 0, f"Drop the view with the old name {old.key}",
-                SETTINGS + locked(f"DROP VIEW IF EXISTS {table_sql(old)}"), SETTINGS + locked(view), frees=((old.name,),),
-                proof=lacks(has_relation(table_sql(old))), issues=(change.path,), after=(f"rename table {old.key}",))
+    yield Draft(
+        f"rename table {old.key}",
+        EXPAND,
+        -1,
+        f"Rename table {old.key} to {new.name} and leave a view with the old name",
+        SETTINGS + locked(rename, view),
+        SETTINGS + locked(f"DROP VIEW IF EXISTS {table_sql(old)}", back),
+        makes=((new.name,),),
+        proof=has_relation(SQL.table_sql(old.schema, new.name)),
+        lock="ACCESS EXCLUSIVE (catalogue only)",
+        issues=(change.path,),
+    )
+    yield Draft(
+        f"drop old name {old.key}",
+        CONTRACT,
+        0,
+        f"Drop the view with the old name {old.key}",
+        SETTINGS + locked(f"DROP VIEW IF EXISTS {table_sql(old)}"),
+        SETTINGS + locked(view),
+        frees=((old.name,),),
+        proof=lacks(has_relation(table_sql(old))),
+        issues=(change.path,),
+        after=(f"rename table {old.key}",),
+    )
 
 
 @scripts(*(f"table.{trait}" for trait in TABLE_TRAITS))
@@ -3197,18 +4027,35 @@ def table_trait_recipe(context: Context, change: Change) -> Iterator[Draft]:
     if trait in ("row_security", "force_row_security", "unlogged", "replica_identity"):
         do, undo = (table_trait_sql(table, trait, value) for value in (change.new, change.old))
     elif trait == "options":
-        do, undo = table_options(text, change.old or {}, change.new or {}), table_options(text, change.new or {}, change.old or {})
+        do, undo = (
+            table_options(text, change.old or {}, change.new or {}),
+            table_options(text, change.new or {}, change.old or {}),
+        )
     elif trait == "inherits":
-        do, undo = inheritance(text, change.old or [], change.new or []), inheritance(text, change.new or [], change.old or [])
+        do, undo = (
+            inheritance(text, change.old or [], change.new or []),
+            inheritance(text, change.new or [], change.old or []),
+        )
     elif trait == "partition_of":
         do, undo = attach(text, change.old, change.new), attach(text, change.new, change.old)
     else:
-        yield manual(change, f"Table {table.key}: {trait.replace('_', ' ')} changes, which needs a new table; which keys and which window? "
-                             "Build the new table beside the old one, copy, and switch.")
+        yield manual(
+            change,
+            f"Table {table.key}: {trait.replace('_', ' ')} changes, which needs a new table; which keys and which window? "
+            "Build the new table beside the old one, copy, and switch.",
+        )
         return
-    yield Draft(f"{trait} {table.key}", CONTRACT, RANKS["trait"], f"Set {trait.replace('_', ' ')} of table {table.key}",
-                SETTINGS + locked(*do.split(";\n")), SETTINGS + locked(*undo.split(";\n")), rewrites=rewrites,
-                lock="ACCESS EXCLUSIVE" + ("" if rewrites else " (catalogue only)"), issues=(change.path,))
+    yield Draft(
+        f"{trait} {table.key}",
+        CONTRACT,
+        RANKS["trait"],
+        f"Set {trait.replace('_', ' ')} of table {table.key}",
+        SETTINGS + locked(*do.split(";\n")),
+        SETTINGS + locked(*undo.split(";\n")),
+        rewrites=rewrites,
+        lock="ACCESS EXCLUSIVE" + ("" if rewrites else " (catalogue only)"),
+        issues=(change.path,),
+    )
 
 
 def table_options(text: str, old: Any, new: Any) -> str:
@@ -3227,7 +4074,10 @@ def inheritance(text: str, old: Sequence[str], new: Sequence[str]) -> str:
 
 def attach(text: str, old: Any, new: Any) -> str:
     parts = [f"ALTER TABLE {SQL.reference_sql(old['parent'])} DETACH PARTITION {text}"] if old else []
-    return ";\n".join(parts + ([f"ALTER TABLE {SQL.reference_sql(new['parent'])} ATTACH PARTITION {text} {new['bound']}"] if new else []))
+    return ";\n".join(
+        parts
+        + ([f"ALTER TABLE {SQL.reference_sql(new['parent'])} ATTACH PARTITION {text} {new['bound']}"] if new else [])
+    )
 
 
 def foreign_key_words(constraint: Constraint) -> str:
@@ -3240,24 +4090,47 @@ def foreign_key_words(constraint: Constraint) -> str:
 def foreign_key_draft(context: Context, table: Table, constraint: Constraint, path: Path) -> Draft:
     """Add for new rows, then prove the old ones: the first lock is short, the scan blocks nobody."""
     partitioned = "partition_by" in table.traits  # NOT VALID is refused on a partitioned child up to 17
-    do = locked(drop_constraint(table, constraint.name), add_constraint(table, constraint)) if partitioned else add_unvalidated(table, constraint)
+    do = (
+        locked(drop_constraint(table, constraint.name), add_constraint(table, constraint))
+        if partitioned
+        else add_unvalidated(table, constraint)
+    )
     comment = locked(*constraint_comment(table, constraint)) if constraint.comment else ""
-    return Draft(f"foreign key {table.key} {constraint.name}", EXPAND, RANKS["foreign_key"],
-                 f"Add foreign key {constraint.name} to table {table.key}", SETTINGS + do + comment,
-                 SETTINGS + locked(drop_constraint(table, constraint.name)), makes=(),
-                 reads=f"{quote(table.name)} {foreign_key_words(constraint)}",
-                 proof=has_constraint(table, constraint.name, "true" if is_not_valid(constraint.definition) else "c.convalidated"),
-                 transactional=False, lock="SHARE ROW EXCLUSIVE on both tables (catalogue only), then SHARE UPDATE EXCLUSIVE", issues=(path,))
+    return Draft(
+        f"foreign key {table.key} {constraint.name}",
+        EXPAND,
+        RANKS["foreign_key"],
+        f"Add foreign key {constraint.name} to table {table.key}",
+        SETTINGS + do + comment,
+        SETTINGS + locked(drop_constraint(table, constraint.name)),
+        makes=(),
+        reads=f"{quote(table.name)} {foreign_key_words(constraint)}",
+        proof=has_constraint(
+            table, constraint.name, "true" if is_not_valid(constraint.definition) else "c.convalidated"
+        ),
+        transactional=False,
+        lock="SHARE ROW EXCLUSIVE on both tables (catalogue only), then SHARE UPDATE EXCLUSIVE",
+        issues=(path,),
+    )
 
 
 def drop_foreign_key_draft(table: Table, constraint: Constraint, path: Path) -> Draft:
     comment = locked(*constraint_comment(table, constraint)) if constraint.comment else ""
     partitioned = "partition_by" in table.traits
     back = locked(add_constraint(table, constraint)) if partitioned else add_unvalidated(table, constraint)
-    return Draft(f"drop foreign key {table.key} {constraint.name}", CONTRACT, RANKS["drop_foreign_key"],
-                 f"Drop foreign key {constraint.name} of table {table.key}", SETTINGS + locked(drop_constraint(table, constraint.name)),
-                 SETTINGS + back + comment, holds=foreign_key_words(constraint), frees=((f"fk {table.key} {constraint.name}",),),
-                 proof=lacks(has_constraint(table, constraint.name)), lock="ACCESS EXCLUSIVE on both tables (catalogue only)", issues=(path,))
+    return Draft(
+        f"drop foreign key {table.key} {constraint.name}",
+        CONTRACT,
+        RANKS["drop_foreign_key"],
+        f"Drop foreign key {constraint.name} of table {table.key}",
+        SETTINGS + locked(drop_constraint(table, constraint.name)),
+        SETTINGS + back + comment,
+        holds=foreign_key_words(constraint),
+        frees=((f"fk {table.key} {constraint.name}",),),
+        proof=lacks(has_constraint(table, constraint.name)),
+        lock="ACCESS EXCLUSIVE on both tables (catalogue only)",
+        issues=(path,),
+    )
 
 
 @scripts("foreign_key.added")
@@ -3275,10 +4148,19 @@ def constraint_changed_recipe(context: Context, change: Change) -> Iterator[Draf
     table = live_table(context, change)
     old, new = change.old, change.new
     words = foreign_key_words(new) if new.kind == "foreign_key" else new.definition
-    yield Draft(f"{new.kind} {table.key} {new.name}", CONTRACT, RANKS["switch"] + 2, f"Replace {new.kind.replace('_', ' ')} {new.name} of table {table.key}",
-                SETTINGS + add_unvalidated(table, new), SETTINGS + add_unvalidated(table, old), reads=f"{quote(table.name)} {words}",
-                holds=old.definition if old.kind == "check" else foreign_key_words(old),
-                lock="ACCESS EXCLUSIVE (catalogue only), then SHARE UPDATE EXCLUSIVE", transactional=False, issues=(change.path,))
+    yield Draft(
+        f"{new.kind} {table.key} {new.name}",
+        CONTRACT,
+        RANKS["switch"] + 2,
+        f"Replace {new.kind.replace('_', ' ')} {new.name} of table {table.key}",
+        SETTINGS + add_unvalidated(table, new),
+        SETTINGS + add_unvalidated(table, old),
+        reads=f"{quote(table.name)} {words}",
+        holds=old.definition if old.kind == "check" else foreign_key_words(old),
+        lock="ACCESS EXCLUSIVE (catalogue only), then SHARE UPDATE EXCLUSIVE",
+        transactional=False,
+        issues=(change.path,),
+    )
 
 
 @scripts("check.added", "exclude.added")
@@ -3286,14 +4168,27 @@ def check_added_recipe(context: Context, change: Change) -> Iterator[Draft]:
     table, constraint = live_table(context, change), change.new
     comment = locked(*constraint_comment(table, constraint)) if constraint.comment else ""
     exclude = constraint.kind == "exclude"
-    do = locked(drop_constraint(table, constraint.name), add_constraint(table, constraint)) if exclude else add_unvalidated(table, constraint)
+    do = (
+        locked(drop_constraint(table, constraint.name), add_constraint(table, constraint))
+        if exclude
+        else add_unvalidated(table, constraint)
+    )
     phase = CONTRACT if exclude else EXPAND
-    yield Draft(f"{constraint.kind} {table.key} {constraint.name}", phase, RANKS["check"] if not exclude else RANKS["switch"],
-                f"Add {constraint.kind.upper()} {constraint.name} to table {table.key}", SETTINGS + do + comment,
-                SETTINGS + locked(drop_constraint(table, constraint.name)), reads=f"{quote(table.name)} {constraint.definition}",
-                proof=has_constraint(table, constraint.name), transactional=exclude,
-                lock="ACCESS EXCLUSIVE for an index build" if exclude else "ACCESS EXCLUSIVE (catalogue only), then SHARE UPDATE EXCLUSIVE",
-                issues=(change.path,))
+    yield Draft(
+        f"{constraint.kind} {table.key} {constraint.name}",
+        phase,
+        RANKS["check"] if not exclude else RANKS["switch"],
+        f"Add {constraint.kind.upper()} {constraint.name} to table {table.key}",
+        SETTINGS + do + comment,
+        SETTINGS + locked(drop_constraint(table, constraint.name)),
+        reads=f"{quote(table.name)} {constraint.definition}",
+        proof=has_constraint(table, constraint.name),
+        transactional=exclude,
+        lock="ACCESS EXCLUSIVE for an index build"
+        if exclude
+        else "ACCESS EXCLUSIVE (catalogue only), then SHARE UPDATE EXCLUSIVE",
+        issues=(change.path,),
+    )
 
 
 @scripts("check.removed", "exclude.removed")
@@ -3301,46 +4196,89 @@ def check_removed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     table, constraint = live_table(context, change), change.old
     comment = locked(*constraint_comment(table, constraint)) if constraint.comment else ""
     exclude = constraint.kind == "exclude"
-    undo = locked(drop_constraint(table, constraint.name), add_constraint(table, constraint)) if exclude else add_unvalidated(table, constraint)
-    yield Draft(f"drop {constraint.kind} {table.key} {constraint.name}", CONTRACT, RANKS["drop_constraint"],
-                f"Drop {constraint.kind.upper()} {constraint.name} of table {table.key}",
-                SETTINGS + locked(drop_constraint(table, constraint.name)), SETTINGS + undo + comment, holds=constraint.definition,
-                proof=lacks(has_constraint(table, constraint.name)), lock="ACCESS EXCLUSIVE (catalogue only)", issues=(change.path,))
+    undo = (
+        locked(drop_constraint(table, constraint.name), add_constraint(table, constraint))
+        if exclude
+        else add_unvalidated(table, constraint)
+    )
+    yield Draft(
+        f"drop {constraint.kind} {table.key} {constraint.name}",
+        CONTRACT,
+        RANKS["drop_constraint"],
+        f"Drop {constraint.kind.upper()} {constraint.name} of table {table.key}",
+        SETTINGS + locked(drop_constraint(table, constraint.name)),
+        SETTINGS + undo + comment,
+        holds=constraint.definition,
+        proof=lacks(has_constraint(table, constraint.name)),
+        lock="ACCESS EXCLUSIVE (catalogue only)",
+        issues=(change.path,),
+    )
 
 
 @scripts("exclude.changed")
 def exclude_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     table = live_table(context, change)
-    yield Draft(f"exclude {table.key} {change.new.name}", CONTRACT, RANKS["switch"], f"Replace EXCLUDE {change.new.name} of table {table.key}",
-                SETTINGS + locked(drop_constraint(table, change.old.name), add_constraint(table, change.new)),
-                SETTINGS + locked(drop_constraint(table, change.new.name), add_constraint(table, change.old)),
-                reads=change.new.definition, holds=change.old.definition, lock="ACCESS EXCLUSIVE for an index build", issues=(change.path,))
+    yield Draft(
+        f"exclude {table.key} {change.new.name}",
+        CONTRACT,
+        RANKS["switch"],
+        f"Replace EXCLUDE {change.new.name} of table {table.key}",
+        SETTINGS + locked(drop_constraint(table, change.old.name), add_constraint(table, change.new)),
+        SETTINGS + locked(drop_constraint(table, change.new.name), add_constraint(table, change.old)),
+        reads=change.new.definition,
+        holds=change.old.definition,
+        lock="ACCESS EXCLUSIVE for an index build",
+        issues=(change.path,),
+    )
 
 
 @scripts(*(f"{kind}.renamed" for kind in ("primary_key", "unique", "foreign_key", "check", "exclude")))
 def constraint_renamed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     text = table_sql(live_table(context, change))
-    yield Draft(f"rename constraint {change.table} {change.old.name}", CONTRACT, RANKS["drop_constraint"] - 0, f"Rename constraint {change.old.name} to {change.new.name}",
-                SETTINGS + locked(f"ALTER TABLE {text} RENAME CONSTRAINT {quote(change.old.name)} TO {quote(change.new.name)}"),
-                SETTINGS + locked(f"ALTER TABLE {text} RENAME CONSTRAINT {quote(change.new.name)} TO {quote(change.old.name)}"),
-                makes=((f"name {change.new.name}",),), frees=((f"name {change.old.name}",),),
-                lock="ACCESS EXCLUSIVE (catalogue only)", issues=(change.path,))
+    yield Draft(
+        f"rename constraint {change.table} {change.old.name}",
+        CONTRACT,
+        RANKS["drop_constraint"] - 0,
+        f"Rename constraint {change.old.name} to {change.new.name}",
+        SETTINGS + locked(f"ALTER TABLE {text} RENAME CONSTRAINT {quote(change.old.name)} TO {quote(change.new.name)}"),
+        SETTINGS + locked(f"ALTER TABLE {text} RENAME CONSTRAINT {quote(change.new.name)} TO {quote(change.old.name)}"),
+        makes=((f"name {change.new.name}",),),
+        frees=((f"name {change.old.name}",),),
+        lock="ACCESS EXCLUSIVE (catalogue only)",
+        issues=(change.path,),
+    )
 
 
 def incoming_keys(schema: Schema, key: str, constraint: Constraint) -> List[Tuple[Table, Constraint]]:
     """Return the foreign keys that rest on a key of a table."""
-    return [(table, c) for table in schema.tables.values() for c in table.constraints.values()
-            if c.kind == "foreign_key" and c.references and c.references[0] == key and set(c.references[1]) == set(constraint.columns)]
+    return [
+        (table, c)
+        for table in schema.tables.values()
+        for c in table.constraints.values()
+        if c.kind == "foreign_key"
+        and c.references
+        and c.references[0] == key
+        and set(c.references[1]) == set(constraint.columns)
+    ]
 
 
 @scripts("primary_key.added", "unique.added")
 def key_added_recipe(context: Context, change: Change) -> Iterator[Draft]:
     table, constraint = live_table(context, change), change.new
-    yield Draft(f"key {table.key} {constraint.name}", EXPAND, RANKS["key"], f"Add {constraint.kind.replace('_', ' ')} {constraint.name} to table {table.key}",
-                add_key(table, constraint), SETTINGS + locked(drop_constraint(table, constraint.name), *nullable_again(context, table, constraint)),
-                makes=((f"key {table.key}",), (f"name {constraint.name}",)), reads=f"{quote(table.name)} {SQL.names_sql(constraint.columns)}",
-                proof=has_constraint(table, constraint.name), transactional=False,
-                lock="SHARE UPDATE EXCLUSIVE for the build, ACCESS EXCLUSIVE (catalogue only)", issues=(change.path,))
+    yield Draft(
+        f"key {table.key} {constraint.name}",
+        EXPAND,
+        RANKS["key"],
+        f"Add {constraint.kind.replace('_', ' ')} {constraint.name} to table {table.key}",
+        add_key(table, constraint),
+        SETTINGS + locked(drop_constraint(table, constraint.name), *nullable_again(context, table, constraint)),
+        makes=((f"key {table.key}",), (f"name {constraint.name}",)),
+        reads=f"{quote(table.name)} {SQL.names_sql(constraint.columns)}",
+        proof=has_constraint(table, constraint.name),
+        transactional=False,
+        lock="SHARE UPDATE EXCLUSIVE for the build, ACCESS EXCLUSIVE (catalogue only)",
+        issues=(change.path,),
+    )
 
 
 def nullable_again(context: Context, table: Table, constraint: Constraint) -> Iterator[str]:
@@ -3354,29 +4292,64 @@ def nullable_again(context: Context, table: Table, constraint: Constraint) -> It
 def key_removed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     table, constraint = live_table(context, change), change.old
     new = context.after.tables.get(change.table or "")
-    loosen = [f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(name)} DROP NOT NULL" for name in constraint.columns
-              if new and constraint.kind == "primary_key" and name in new.columns and new.columns[name].nullable]
-    yield Draft(f"drop key {table.key} {constraint.name}", CONTRACT, RANKS["drop_constraint"],
-                f"Drop {constraint.kind.replace('_', ' ')} {constraint.name} of table {table.key}",
-                SETTINGS + locked(drop_constraint(table, constraint.name), *loosen), add_key(table, constraint),
-                holds=SQL.names_sql(constraint.columns), frees=((f"key {table.key}",), (f"name {constraint.name}",)),
-                proof=lacks(has_constraint(table, constraint.name)), lock="ACCESS EXCLUSIVE (catalogue only)", issues=(change.path,))
+    loosen = [
+        f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(name)} DROP NOT NULL"
+        for name in constraint.columns
+        if new and constraint.kind == "primary_key" and name in new.columns and new.columns[name].nullable
+    ]
+    yield Draft(
+        f"drop key {table.key} {constraint.name}",
+        CONTRACT,
+        RANKS["drop_constraint"],
+        f"Drop {constraint.kind.replace('_', ' ')} {constraint.name} of table {table.key}",
+        SETTINGS + locked(drop_constraint(table, constraint.name), *loosen),
+        add_key(table, constraint),
+        holds=SQL.names_sql(constraint.columns),
+        frees=((f"key {table.key}",), (f"name {constraint.name}",)),
+        proof=lacks(has_constraint(table, constraint.name)),
+        lock="ACCESS EXCLUSIVE (catalogue only)",
+        issues=(change.path,),
+    )
 
 
 @scripts("primary_key.changed", "unique.changed")
 def key_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     """Build the new key's index beside the old key, then change them over in one short transaction."""
     table = live_table(context, change)
-    yield Draft(f"key {table.key} {change.new.name}", CONTRACT, RANKS["switch"] + 1,
-                f"Replace {change.new.kind.replace('_', ' ')} {change.new.name} of table {table.key}",
-                replace_key(table, change.old, change.new, incoming_keys(context.before, table.key, change.old), incoming_keys(context.after, table.key, change.new)),
-                replace_key(table, change.new, change.old, incoming_keys(context.after, table.key, change.new), incoming_keys(context.before, table.key, change.old)),
-                reads=f"{quote(table.name)} {SQL.names_sql(change.new.columns)}", holds=SQL.names_sql(change.old.columns),
-                transactional=False, lock="ACCESS EXCLUSIVE (catalogue only)", issues=(change.path,))
+    yield Draft(
+        f"key {table.key} {change.new.name}",
+        CONTRACT,
+        RANKS["switch"] + 1,
+        f"Replace {change.new.kind.replace('_', ' ')} {change.new.name} of table {table.key}",
+        replace_key(
+            table,
+            change.old,
+            change.new,
+            incoming_keys(context.before, table.key, change.old),
+            incoming_keys(context.after, table.key, change.new),
+        ),
+        replace_key(
+            table,
+            change.new,
+            change.old,
+            incoming_keys(context.after, table.key, change.new),
+            incoming_keys(context.before, table.key, change.old),
+        ),
+        reads=f"{quote(table.name)} {SQL.names_sql(change.new.columns)}",
+        holds=SQL.names_sql(change.old.columns),
+        transactional=False,
+        lock="ACCESS EXCLUSIVE (catalogue only)",
+        issues=(change.path,),
+    )
 
 
-def replace_key(table: Table, old: Constraint, new: Constraint, leave: Sequence[Tuple[Table, Constraint]],
-                come: Sequence[Tuple[Table, Constraint]]) -> str:
+def replace_key(
+    table: Table,
+    old: Constraint,
+    new: Constraint,
+    leave: Sequence[Tuple[Table, Constraint]],
+    come: Sequence[Tuple[Table, Constraint]],
+) -> str:
     known = key_index(new)
     drops = [drop_constraint(other, c.name) for other, c in leave] + [drop_constraint(table, old.name)]
     adds = [add_constraint(other, c, None, c.definition + not_valid(c.definition)) for other, c in come]
@@ -3388,10 +4361,25 @@ def replace_key(table: Table, old: Constraint, new: Constraint, leave: Sequence[
     word = "PRIMARY KEY" if new.kind == "primary_key" else "UNIQUE"
     names = new.columns if new.kind == "primary_key" else ()
     checks = "".join(not_null_check(table, name) for name in names)
-    sets = [s for name in names for s in (f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(name)} SET NOT NULL",
-                                          drop_constraint(table, own_name(table.name, name, "not_null")))]
-    return (build_index(table, index, temporary) + checks
-            + locked(*sets, *drops, add_constraint(table, new, None, f"{word} USING INDEX {quote(temporary)} {rest}".rstrip()), *adds) + proofs)
+    sets = [
+        s
+        for name in names
+        for s in (
+            f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(name)} SET NOT NULL",
+            drop_constraint(table, own_name(table.name, name, "not_null")),
+        )
+    ]
+    return (
+        build_index(table, index, temporary)
+        + checks
+        + locked(
+            *sets,
+            *drops,
+            add_constraint(table, new, None, f"{word} USING INDEX {quote(temporary)} {rest}".rstrip()),
+            *adds,
+        )
+        + proofs
+    )
 
 
 @scripts("index.added")
@@ -3399,20 +4387,40 @@ def index_added_recipe(context: Context, change: Change) -> Iterator[Draft]:
     table, index = live_table(context, change), change.new
     extras = index_extras(table, index)
     keys = ((f"key {table.key}",),) if index.unique else ()
-    yield Draft(f"index {table.key} {index.name}", EXPAND, RANKS["index"], f"Build index {index.name} on table {table.key}",
-                build_index(table, index, index.name) + (locked(*extras) if extras else ""), remove_index(table, index.name),
-                makes=((f"name {index.name}",), *keys), reads=f"{quote(table.name)} {index.tail}", proof=has_index(table.schema, index.name),
-                transactional=False, lock="SHARE UPDATE EXCLUSIVE", issues=(change.path,))
+    yield Draft(
+        f"index {table.key} {index.name}",
+        EXPAND,
+        RANKS["index"],
+        f"Build index {index.name} on table {table.key}",
+        build_index(table, index, index.name) + (locked(*extras) if extras else ""),
+        remove_index(table, index.name),
+        makes=((f"name {index.name}",), *keys),
+        reads=f"{quote(table.name)} {index.tail}",
+        proof=has_index(table.schema, index.name),
+        transactional=False,
+        lock="SHARE UPDATE EXCLUSIVE",
+        issues=(change.path,),
+    )
 
 
 @scripts("index.removed")
 def index_removed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     table, index = live_table(context, change), change.old
     extras = index_extras(table, index)
-    yield Draft(f"drop index {table.key} {index.name}", CONTRACT, RANKS["drop_index"], f"Drop index {index.name} of table {table.key}",
-                remove_index(table, index.name), build_index(table, index, index.name) + (locked(*extras) if extras else ""),
-                holds=index.tail, frees=((f"name {index.name}",),), proof=lacks(has_relation(SQL.table_sql(table.schema, index.name))),
-                transactional=False, lock="SHARE UPDATE EXCLUSIVE", issues=(change.path,))
+    yield Draft(
+        f"drop index {table.key} {index.name}",
+        CONTRACT,
+        RANKS["drop_index"],
+        f"Drop index {index.name} of table {table.key}",
+        remove_index(table, index.name),
+        build_index(table, index, index.name) + (locked(*extras) if extras else ""),
+        holds=index.tail,
+        frees=((f"name {index.name}",),),
+        proof=lacks(has_relation(SQL.table_sql(table.schema, index.name))),
+        transactional=False,
+        lock="SHARE UPDATE EXCLUSIVE",
+        issues=(change.path,),
+    )
 
 
 @scripts("index.changed")
@@ -3423,30 +4431,63 @@ def index_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     def exchange(come: Index, leave: Index) -> str:
         temporary = own_name(table.name, come.name, "index")
         full = SQL.table_sql(table.schema, come.name)
-        swap = [f"ALTER INDEX {full} RENAME TO {quote(own_name(table.name, come.name, 'former'))}",
-                f"ALTER INDEX {SQL.table_sql(table.schema, temporary)} RENAME TO {quote(come.name)}", *index_extras(table, come)]
-        return build_index(table, come, temporary) + locked(*swap) + remove_index(table, own_name(table.name, come.name, "former"))
+        swap = [
+            f"ALTER INDEX {full} RENAME TO {quote(own_name(table.name, come.name, 'former'))}",
+            f"ALTER INDEX {SQL.table_sql(table.schema, temporary)} RENAME TO {quote(come.name)}",
+            *index_extras(table, come),
+        ]
+        return (
+            build_index(table, come, temporary)
+            + locked(*swap)
+            + remove_index(table, own_name(table.name, come.name, "former"))
+        )
 
-    yield Draft(f"index {table.key} {new.name}", CONTRACT, RANKS["switch"] + 1, f"Replace index {new.name} of table {table.key}",
-                exchange(new, old), exchange(old, new), reads=f"{quote(table.name)} {new.tail}", holds=old.tail, transactional=False,
-                lock="SHARE UPDATE EXCLUSIVE, ACCESS EXCLUSIVE on the index (catalogue only)", issues=(change.path,))
+    yield Draft(
+        f"index {table.key} {new.name}",
+        CONTRACT,
+        RANKS["switch"] + 1,
+        f"Replace index {new.name} of table {table.key}",
+        exchange(new, old),
+        exchange(old, new),
+        reads=f"{quote(table.name)} {new.tail}",
+        holds=old.tail,
+        transactional=False,
+        lock="SHARE UPDATE EXCLUSIVE, ACCESS EXCLUSIVE on the index (catalogue only)",
+        issues=(change.path,),
+    )
 
 
 @scripts("index.renamed")
 def index_renamed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     table = live_table(context, change)
     old, new = (SQL.table_sql(table.schema, index.name) for index in (change.old, change.new))
-    yield Draft(f"rename index {change.old.name}", EXPAND, RANKS["index"], f"Rename index {change.old.name} to {change.new.name}",
-                SETTINGS + locked(f"ALTER INDEX {old} RENAME TO {quote(change.new.name)}"),
-                SETTINGS + locked(f"ALTER INDEX {new} RENAME TO {quote(change.old.name)}"), proof=has_index(table.schema, change.new.name),
-                makes=((f"name {change.new.name}",),), frees=((f"name {change.old.name}",),), lock="SHARE UPDATE EXCLUSIVE", issues=(change.path,))
+    yield Draft(
+        f"rename index {change.old.name}",
+        EXPAND,
+        RANKS["index"],
+        f"Rename index {change.old.name} to {change.new.name}",
+        SETTINGS + locked(f"ALTER INDEX {old} RENAME TO {quote(change.new.name)}"),
+        SETTINGS + locked(f"ALTER INDEX {new} RENAME TO {quote(change.old.name)}"),
+        proof=has_index(table.schema, change.new.name),
+        makes=((f"name {change.new.name}",),),
+        frees=((f"name {change.old.name}",),),
+        lock="SHARE UPDATE EXCLUSIVE",
+        issues=(change.path,),
+    )
 
 
 def part_draft(table: Table, part: Part, path: Path) -> Draft:
-    return Draft(f"{part.kind} {table.key} {part.name}", EXPAND, RANKS[part.kind], f"Create {part.kind} {part.name} on table {table.key}",
-                 SETTINGS + locked(drop_part(table_sql(table), part), *part_sql(table_sql(table), part)),
-                 SETTINGS + locked(drop_part(table_sql(table), part)), reads=part.definition,
-                 lock="SHARE ROW EXCLUSIVE" if part.kind == "trigger" else "ACCESS EXCLUSIVE (catalogue only)", issues=(path,))
+    return Draft(
+        f"{part.kind} {table.key} {part.name}",
+        EXPAND,
+        RANKS[part.kind],
+        f"Create {part.kind} {part.name} on table {table.key}",
+        SETTINGS + locked(drop_part(table_sql(table), part), *part_sql(table_sql(table), part)),
+        SETTINGS + locked(drop_part(table_sql(table), part)),
+        reads=part.definition,
+        lock="SHARE ROW EXCLUSIVE" if part.kind == "trigger" else "ACCESS EXCLUSIVE (catalogue only)",
+        issues=(path,),
+    )
 
 
 @scripts("trigger.added", "rule.added", "policy.added")
@@ -3457,18 +4498,35 @@ def part_added_recipe(context: Context, change: Change) -> Iterator[Draft]:
 @scripts("trigger.removed", "rule.removed", "policy.removed")
 def part_removed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     table, part = live_table(context, change), change.old
-    yield Draft(f"drop {part.kind} {table.key} {part.name}", CONTRACT, RANKS["drop_part"], f"Drop {part.kind} {part.name} of table {table.key}",
-                SETTINGS + locked(drop_part(table_sql(table), part)), SETTINGS + locked(*part_sql(table_sql(table), part)),
-                holds=part.definition, lock="ACCESS EXCLUSIVE (catalogue only)", issues=(change.path,))
+    yield Draft(
+        f"drop {part.kind} {table.key} {part.name}",
+        CONTRACT,
+        RANKS["drop_part"],
+        f"Drop {part.kind} {part.name} of table {table.key}",
+        SETTINGS + locked(drop_part(table_sql(table), part)),
+        SETTINGS + locked(*part_sql(table_sql(table), part)),
+        holds=part.definition,
+        lock="ACCESS EXCLUSIVE (catalogue only)",
+        issues=(change.path,),
+    )
 
 
 @scripts("trigger.changed", "rule.changed", "policy.changed")
 def part_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     table, old, new = live_table(context, change), change.old, change.new
     text = table_sql(table)
-    yield Draft(f"{new.kind} {table.key} {new.name}", EXPAND, RANKS[new.kind], f"Replace {new.kind} {new.name} of table {table.key}",
-                SETTINGS + locked(drop_part(text, old), *part_sql(text, new)), SETTINGS + locked(drop_part(text, new), *part_sql(text, old)),
-                reads=new.definition, holds=old.definition, lock="ACCESS EXCLUSIVE (catalogue only)", issues=(change.path,))
+    yield Draft(
+        f"{new.kind} {table.key} {new.name}",
+        EXPAND,
+        RANKS[new.kind],
+        f"Replace {new.kind} {new.name} of table {table.key}",
+        SETTINGS + locked(drop_part(text, old), *part_sql(text, new)),
+        SETTINGS + locked(drop_part(text, new), *part_sql(text, old)),
+        reads=new.definition,
+        holds=old.definition,
+        lock="ACCESS EXCLUSIVE (catalogue only)",
+        issues=(change.path,),
+    )
 
 
 @scripts("comment.changed")
@@ -3478,8 +4536,17 @@ def comment_recipe(context: Context, change: Change) -> Iterator[Draft]:
         do = transaction(*(comment_sql(target, new) for target, _, new in pairs))
         undo = transaction(*(comment_sql(target, old) for target, old, _ in pairs))
         words = " ".join(target for target, _, _ in pairs)
-        yield Draft("comment " + show_path(change.path), EXPAND, RANKS["comment"], f"Set the comment of {show_path(change.path)}", do, undo,
-                    reads=words if "CONSTRAINT" not in words else "", lock="SHARE UPDATE EXCLUSIVE", issues=(change.path,))
+        yield Draft(
+            "comment " + show_path(change.path),
+            EXPAND,
+            RANKS["comment"],
+            f"Set the comment of {show_path(change.path)}",
+            do,
+            undo,
+            reads=words if "CONSTRAINT" not in words else "",
+            lock="SHARE UPDATE EXCLUSIVE",
+            issues=(change.path,),
+        )
 
 
 def comment_targets(context: Context, change: Change) -> Iterator[Tuple[str, Optional[str], Optional[str]]]:
@@ -3487,11 +4554,20 @@ def comment_targets(context: Context, change: Change) -> Iterator[Tuple[str, Opt
     old, new, path = change.old, change.new, change.path
     if isinstance(new, Thing):
         words = {"composite_type": "TYPE", "enum": "TYPE", "materialized_view": "MATERIALIZED VIEW"}
-        target = function_target(new) if new.kind == "function" else (
-            f"{words.get(new.kind, new.kind.upper())} " + (quote(new.key) if new.kind in ("schema", "extension") else thing_sql(new)))
+        target = (
+            function_target(new)
+            if new.kind == "function"
+            else (
+                f"{words.get(new.kind, new.kind.upper())} "
+                + (quote(new.key) if new.kind in ("schema", "extension") else thing_sql(new))
+            )
+        )
         yield target, old.comment, new.comment
     elif path[-1] == "column_comments":
-        view = context.after.things.get(("view", str(path[1]))) or context.after.things[("materialized_view", str(path[1]))]
+        view = (
+            context.after.things.get(("view", str(path[1])))
+            or context.after.things[("materialized_view", str(path[1]))]
+        )
         for name in sorted(old.keys() | new.keys()):
             if old.get(name) != new.get(name):
                 yield f"COLUMN {thing_sql(view)}.{quote(name)}", old.get(name), new.get(name)
@@ -3506,8 +4582,6 @@ def comment_targets(context: Context, change: Change) -> Iterator[Tuple[str, Opt
         else:
             word = new.kind.upper() if isinstance(new, Part) else "CONSTRAINT"
             yield f"{word} {quote(new.name)} ON {text}", old.comment, new.comment
-
-
 # == 16. PostgreSQL recipes: columns ==================================================================
 
 
@@ -3533,22 +4607,37 @@ def column_words(column: Column) -> str:
 def column_added_recipe(context: Context, change: Change) -> Iterator[Draft]:
     table, column = live_table(context, change), change.new
     text, old = table_sql(table), context.old_table(table.key)
-    staged = column.backfill or (not column.generated and not is_empty(old) and (is_volatile(column.default) or (
-        column.identity and not is_small(old))))
+    staged = column.backfill or (
+        not column.generated
+        and not is_empty(old)
+        and (is_volatile(column.default) or (column.identity and not is_small(old)))
+    )
     if staged:
         yield from staged_column(context, change)
         return
     if not (column.nullable or column.default is not None or column.identity or column.generated or is_empty(old)):
-        yield manual(change, f"Column {column.name} of table {table.key} is NOT NULL without a default: what do the rows that exist get? "
-                             f'State "default", or "backfill" with an expression, on {show_path(change.path)}.')
+        yield manual(
+            change,
+            f"Column {column.name} of table {table.key} is NOT NULL without a default: what do the rows that exist get? "
+            f'State "default", or "backfill" with an expression, on {show_path(change.path)}.',
+        )
         return
     add = f"ALTER TABLE {text} ADD COLUMN IF NOT EXISTS {column_sql(column)}"
     rewrites = bool(column.generated or column.identity) and not is_empty(old)
-    yield Draft(f"column {table.key} {column.name}", EXPAND, RANKS["column"], f"Add column {column.name} to table {table.key}",
-                SETTINGS + locked(add, *column_extras(table, column)),
-                SETTINGS + locked(f"ALTER TABLE {text} DROP COLUMN IF EXISTS {quote(column.name)}"),
-                makes=((table.name, column.name),), reads=f"{quote(table.name)} {column_words(column)}", proof=has_column(table, column.name),
-                lock="ACCESS EXCLUSIVE" + (" for a rewrite" if rewrites else " (catalogue only)"), rewrites=rewrites, issues=(change.path,))
+    yield Draft(
+        f"column {table.key} {column.name}",
+        EXPAND,
+        RANKS["column"],
+        f"Add column {column.name} to table {table.key}",
+        SETTINGS + locked(add, *column_extras(table, column)),
+        SETTINGS + locked(f"ALTER TABLE {text} DROP COLUMN IF EXISTS {quote(column.name)}"),
+        makes=((table.name, column.name),),
+        reads=f"{quote(table.name)} {column_words(column)}",
+        proof=has_column(table, column.name),
+        lock="ACCESS EXCLUSIVE" + (" for a rewrite" if rewrites else " (catalogue only)"),
+        rewrites=rewrites,
+        issues=(change.path,),
+    )
 
 
 def staged_column(context: Context, change: Change) -> Iterator[Draft]:
@@ -3560,30 +4649,59 @@ def staged_column(context: Context, change: Change) -> Iterator[Draft]:
     value = column.backfill or (nextval if column.identity else column.default) or "NULL"
     start = nextval if column.identity else column.default
     statements = [f"ALTER TABLE {text} ADD COLUMN IF NOT EXISTS {column_sql(column, bare=True)}"]
-    statements += [f"ALTER TABLE {text} ALTER COLUMN {name} SET DEFAULT {start}"] if start and not column.backfill else []
+    statements += (
+        [f"ALTER TABLE {text} ALTER COLUMN {name} SET DEFAULT {start}"] if start and not column.backfill else []
+    )
     counter = SQL.table_sql(table.schema, own_name(table.name, column.name, "counter"))
     before = f"CREATE SEQUENCE IF NOT EXISTS {counter};\n" if column.identity else ""
     install, remove = "", ""
     if column.backfill:
-        install, remove = sync_trigger(table, own_name(table.name, column.name, "fill"), f"""\
+        install, remove = sync_trigger(
+            table,
+            own_name(table.name, column.name, "fill"),
+            f"""\
   IF NEW.{name} IS NULL THEN
     NEW.{name} := (SELECT {column.backfill} FROM (SELECT NEW.*) AS {quote(table.name)});
-  END IF;""")
-    yield Draft(key, EXPAND, RANKS["column"], f"Add column {column.name} to table {table.key}, empty at first",
-                SETTINGS + before + locked(*statements, *column_extras(table, column)) + install,
-                SETTINGS + remove + locked(f"ALTER TABLE {text} DROP COLUMN IF EXISTS {name}")
-                + (f"DROP SEQUENCE IF EXISTS {counter};\n" if column.identity else ""),
-                makes=((table.name, column.name),), reads=f"{quote(table.name)} {column_words(column)}", proof=has_column(table, column.name),
-                transactional=False, lock="ACCESS EXCLUSIVE (catalogue only)", issues=(change.path,))
+  END IF;""",
+        )
+    yield Draft(
+        key,
+        EXPAND,
+        RANKS["column"],
+        f"Add column {column.name} to table {table.key}, empty at first",
+        SETTINGS + before + locked(*statements, *column_extras(table, column)) + install,
+        SETTINGS
+        + remove
+        + locked(f"ALTER TABLE {text} DROP COLUMN IF EXISTS {name}")
+        + (f"DROP SEQUENCE IF EXISTS {counter};\n" if column.identity else ""),
+        makes=((table.name, column.name),),
+        reads=f"{quote(table.name)} {column_words(column)}",
+        proof=has_column(table, column.name),
+        transactional=False,
+        lock="ACCESS EXCLUSIVE (catalogue only)",
+        issues=(change.path,),
+    )
     guard = f"{name} IS NULL" + (f" AND ({column.backfill}) IS NOT NULL" if column.backfill else "")
-    yield Draft(key + " fill", MIGRATE, RANKS["column"], f"Fill column {column.name} of table {table.key} in batches",
-                SETTINGS + backfill(text, f"{name} = {value}", guard, is_silent(context, table.key)), "",
-                proof=f"SELECT NOT EXISTS (SELECT FROM {text} WHERE {guard});\n", transactional=False, lock="ROW EXCLUSIVE, in batches",
-                issues=(change.path,), after=(key,), makes=((table.name, column.name),))
+    yield Draft(
+        key + " fill",
+        MIGRATE,
+        RANKS["column"],
+        f"Fill column {column.name} of table {table.key} in batches",
+        SETTINGS + backfill(text, f"{name} = {value}", guard, is_silent(context, table.key)),
+        "",
+        proof=f"SELECT NOT EXISTS (SELECT FROM {text} WHERE {guard});\n",
+        transactional=False,
+        lock="ROW EXCLUSIVE, in batches",
+        issues=(change.path,),
+        after=(key,),
+        makes=((table.name, column.name),),
+    )
     yield from tighten_column(context, change, key, remove, install, counter)
 
 
-def tighten_column(context: Context, change: Change, key: str, remove: str, install: str, counter: str) -> Iterator[Draft]:
+def tighten_column(
+    context: Context, change: Change, key: str, remove: str, install: str, counter: str
+) -> Iterator[Draft]:
     """Yield the last steps of a staged column: its default, NOT NULL, identity, and no trigger any more."""
     table, column = live_table(context, change), change.new
     text, name = table_sql(table), quote(column.name)
@@ -3592,19 +4710,44 @@ def tighten_column(context: Context, change: Change, key: str, remove: str, inst
     if column.backfill and column.default is not None:
         do, undo = do + locked(f"{alter} SET DEFAULT {column.default}"), locked(f"{alter} DROP DEFAULT") + undo
     if not column.nullable:
-        do, undo = do + not_null_check(table, column.name) + set_not_null(table, column.name), locked(f"{alter} DROP NOT NULL") + undo
+        do, undo = (
+            do + not_null_check(table, column.name) + set_not_null(table, column.name),
+            locked(f"{alter} DROP NOT NULL") + undo,
+        )
     if column.identity:
         place = "_last bigint; _called boolean;"
-        do += locked(f"SELECT last_value, is_called INTO _last, _called FROM {counter}", f"{alter} DROP DEFAULT", f"{alter} ADD {identity_sql(column)}",
-                     f"PERFORM setval(pg_get_serial_sequence({literal(text)}, {literal(column.name)}), _last, _called)",
-                     f"DROP SEQUENCE {counter}", declare=place)
-        undo = locked(f"CREATE SEQUENCE {counter}", f"PERFORM setval({literal(counter)}, (SELECT coalesce(max({name}), 0) + 1 FROM {text}))",
-                      f"{alter} DROP IDENTITY", f"{alter} SET DEFAULT nextval({literal(counter)}::regclass)") + undo
+        do += locked(
+            f"SELECT last_value, is_called INTO _last, _called FROM {counter}",
+            f"{alter} DROP DEFAULT",
+            f"{alter} ADD {identity_sql(column)}",
+            f"PERFORM setval(pg_get_serial_sequence({literal(text)}, {literal(column.name)}), _last, _called)",
+            f"DROP SEQUENCE {counter}",
+            declare=place,
+        )
+        undo = (
+            locked(
+                f"CREATE SEQUENCE {counter}",
+                f"PERFORM setval({literal(counter)}, (SELECT coalesce(max({name}), 0) + 1 FROM {text}))",
+                f"{alter} DROP IDENTITY",
+                f"{alter} SET DEFAULT nextval({literal(counter)}::regclass)",
+            )
+            + undo
+        )
     if do or remove:
-        yield Draft(key + " tighten", CONTRACT, RANKS["column"], f"Finish column {column.name} of table {table.key}", SETTINGS + do + remove,
-                    SETTINGS + install + undo, reads=f"{quote(table.name)} {column_words(column)}",
-                    proof=has_column(table, column.name, "true" if column.nullable else "a.attnotnull"),
-                    transactional=False, lock="ACCESS EXCLUSIVE (catalogue only)", issues=(change.path,), after=(key + " fill",))
+        yield Draft(
+            key + " tighten",
+            CONTRACT,
+            RANKS["column"],
+            f"Finish column {column.name} of table {table.key}",
+            SETTINGS + do + remove,
+            SETTINGS + install + undo,
+            reads=f"{quote(table.name)} {column_words(column)}",
+            proof=has_column(table, column.name, "true" if column.nullable else "a.attnotnull"),
+            transactional=False,
+            lock="ACCESS EXCLUSIVE (catalogue only)",
+            issues=(change.path,),
+            after=(key + " fill",),
+        )
 
 
 @scripts("column.removed")
@@ -3628,12 +4771,27 @@ def relax_draft(table: Table, old: Table, column: Column, issues: Tuple[Path, ..
     value = neutral_value(old, column)
     alter = f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(column.name)}"
     if value is None:
-        do, undo, said = locked(f"{alter} DROP NOT NULL"), not_null_check(table, column.name) + set_not_null(table, column.name), "may be NULL"
+        do, undo, said = (
+            locked(f"{alter} DROP NOT NULL"),
+            not_null_check(table, column.name) + set_not_null(table, column.name),
+            "may be NULL",
+        )
     else:
-        do, undo, said = locked(f"{alter} SET DEFAULT {value}"), locked(f"{alter} DROP DEFAULT"), f"gets the default {value}"
-    return Draft(f"relax column {table.key} {column.name}", EXPAND, RANKS["trait"],
-                 f"Column {column.name} of table {table.key} {said}, so that programs need not write it any more", SETTINGS + do, SETTINGS + undo,
-                 lock="ACCESS EXCLUSIVE (catalogue only)", issues=issues)
+        do, undo, said = (
+            locked(f"{alter} SET DEFAULT {value}"),
+            locked(f"{alter} DROP DEFAULT"),
+            f"gets the default {value}",
+        )
+    return Draft(
+        f"relax column {table.key} {column.name}",
+        EXPAND,
+        RANKS["trait"],
+        f"Column {column.name} of table {table.key} {said}, so that programs need not write it any more",
+        SETTINGS + do,
+        SETTINGS + undo,
+        lock="ACCESS EXCLUSIVE (catalogue only)",
+        issues=issues,
+    )
 
 
 def row_key(context: Context, table: Table, old: Table, gone: Sequence[str]) -> Tuple[str, ...]:
@@ -3643,53 +4801,99 @@ def row_key(context: Context, table: Table, old: Table, gone: Sequence[str]) -> 
     for constraint in sorted(old.constraints.values(), key=lambda c: (c.kind != "primary_key", c.name)):
         if constraint.kind not in ("primary_key", "unique") or set(constraint.columns) & (set(gone) | converted):
             continue
-        if constraint.columns and all(name in old.columns and not old.columns[name].nullable for name in constraint.columns) and (
-                after is None or all(name in after.columns for name in constraint.columns)):
+        if (
+            constraint.columns
+            and all(name in old.columns and not old.columns[name].nullable for name in constraint.columns)
+            and (after is None or all(name in after.columns for name in constraint.columns))
+        ):
             return constraint.columns
     return ()
 
 
-def archive_columns_drafts(context: Context, table: Table, old: Table, columns: Sequence[Column], issues: Tuple[Path, ...]
-                          ) -> Iterator[Draft]:
+def archive_columns_drafts(
+    context: Context, table: Table, old: Table, columns: Sequence[Column], issues: Tuple[Path, ...]
+) -> Iterator[Draft]:
     """Yield the copy to the archive and the drop, two scripts: a drop that is refused must leave nothing behind."""
     names = [column.name for column in columns]
     text = table_sql(table)
     key = row_key(context, table, old, names)
     stored = [column for column in columns if not column.generated]
     copy = f"{ARCHIVE}.{quote(own_name(table.name, 'columns', *names))}"
-    others = [name for name, column in old.columns.items() if name not in names and not column.generated and name in (
-        context.after.tables[table.key].columns if table.key in context.after.tables else old.columns)]
+    others = [
+        name
+        for name, column in old.columns.items()
+        if name not in names
+        and not column.generated
+        and name in (context.after.tables[table.key].columns if table.key in context.after.tables else old.columns)
+    ]
     identity = key or tuple(others)
-    do = locked(*sequences_away(context, old, columns), *(f"ALTER TABLE {text} DROP COLUMN IF EXISTS {quote(name)}" for name in names))
-    undo = locked(*sequences_back(context, old, columns), *(f"ALTER TABLE {text} ADD COLUMN IF NOT EXISTS {column_sql(c, bare=True)}" for c in columns))
+    do = locked(
+        *sequences_away(context, old, columns),
+        *(f"ALTER TABLE {text} DROP COLUMN IF EXISTS {quote(name)}" for name in names),
+    )
+    undo = locked(
+        *sequences_back(context, old, columns),
+        *(f"ALTER TABLE {text} ADD COLUMN IF NOT EXISTS {column_sql(c, bare=True)}" for c in columns),
+    )
     if stored:
         undo += archive_restore(context, table, copy, identity, stored, bool(key))
-        yield Draft(f"archive columns {table.key}", CONTRACT, RANKS["switch"] - 2, f"Copy {', '.join(c.name for c in stored)} of table {table.key} to the archive",
-                    SETTINGS + transaction(make_archive(), *archive_copy(text, copy, identity, stored, bool(key))),
-                    SETTINGS + f"DROP TABLE IF EXISTS {copy};\n" + drop_empty_archive(), proof=has_relation(copy), issues=issues)
+        yield Draft(
+            f"archive columns {table.key}",
+            CONTRACT,
+            RANKS["switch"] - 2,
+            f"Copy {', '.join(c.name for c in stored)} of table {table.key} to the archive",
+            SETTINGS + transaction(make_archive(), *archive_copy(text, copy, identity, stored, bool(key))),
+            SETTINGS + f"DROP TABLE IF EXISTS {copy};\n" + drop_empty_archive(),
+            proof=has_relation(copy),
+            issues=issues,
+        )
     undo += "".join(finish_restored(context, table, old, column) for column in columns)
-    lossy = None if key or not stored else (f"values of {', '.join(names)} in rows that change before the undo: table {table.key} has no key to find them by")
-    yield Draft(f"drop columns {table.key}", CONTRACT, RANKS["drop_column"], f"Drop {', '.join(names)} of table {table.key}",
-                SETTINGS + do, SETTINGS + undo, frees=tuple((old.name, name) for name in names), holds=" ".join(column_words(column) for column in columns),
-                proof=lacks(has_column(table, names[0])), transactional=False, lock="ACCESS EXCLUSIVE (catalogue only)", lossy=lossy, issues=issues,
-                after=(f"archive columns {table.key}",))
+    lossy = (
+        None
+        if key or not stored
+        else (
+            f"values of {', '.join(names)} in rows that change before the undo: table {table.key} has no key to find them by"
+        )
+    )
+    yield Draft(
+        f"drop columns {table.key}",
+        CONTRACT,
+        RANKS["drop_column"],
+        f"Drop {', '.join(names)} of table {table.key}",
+        SETTINGS + do,
+        SETTINGS + undo,
+        frees=tuple((old.name, name) for name in names),
+        holds=" ".join(column_words(column) for column in columns),
+        proof=lacks(has_column(table, names[0])),
+        transactional=False,
+        lock="ACCESS EXCLUSIVE (catalogue only)",
+        lossy=lossy,
+        issues=issues,
+        after=(f"archive columns {table.key}",),
+    )
 
 
 def archive_copy(text: str, copy: str, identity: Sequence[str], stored: Sequence[Column], keyed: bool) -> List[str]:
     """Return statements that copy values with what identifies their rows; without a key equal rows are numbered."""
     values = SQL.names_sql(column.name for column in stored)
     if keyed:
-        return [f"CREATE TABLE {copy} AS SELECT {SQL.names_sql(identity)}, {values} FROM {text}",
-                f"ALTER TABLE {copy} ADD PRIMARY KEY ({SQL.names_sql(identity)})"]
+        return [
+            f"CREATE TABLE {copy} AS SELECT {SQL.names_sql(identity)}, {values} FROM {text}",
+            f"ALTER TABLE {copy} ADD PRIMARY KEY ({SQL.names_sql(identity)})",
+        ]
     number = f"row_number() OVER (PARTITION BY {row_text(identity)}) AS _row, {row_text(identity)} AS _identity"
-    return [f"CREATE TABLE {copy} AS SELECT {values}, {number} FROM {text}"]  # compared as text: json and point have no equality
+    return [
+        f"CREATE TABLE {copy} AS SELECT {values}, {number} FROM {text}"
+    ]  # compared as text: json and point have no equality
 
 
 def row_text(identity: Sequence[str]) -> str:
     return f"ROW({SQL.names_sql(identity)})::text" if identity else "''"
 
 
-def archive_restore(context: Context, table: Table, copy: str, identity: Sequence[str], stored: Sequence[Column], keyed: bool) -> str:
+def archive_restore(
+    context: Context, table: Table, copy: str, identity: Sequence[str], stored: Sequence[Column], keyed: bool
+) -> str:
     """Return SQL that puts archived values back into the rows that still exist."""
     text = table_sql(table)
     names = SQL.names_sql(column.name for column in stored)
@@ -3700,16 +4904,27 @@ def archive_restore(context: Context, table: Table, copy: str, identity: Sequenc
         differs = " OR ".join(f"_a.{quote(c.name)}::text IS DISTINCT FROM {text}.{quote(c.name)}::text" for c in stored)
         where = f"EXISTS (SELECT FROM {copy} AS _a WHERE {match} AND ({differs}))"
         return backfill(text, f"({names}) = {value}" if len(stored) > 1 else f"{names} = {value}", where, silent)
-    quiet = ("SET session_replication_role = replica;\n", "SET session_replication_role = DEFAULT;\n") if silent else ("", "")
+    quiet = (
+        ("SET session_replication_role = replica;\n", "SET session_replication_role = DEFAULT;\n")
+        if silent
+        else ("", "")
+    )
     sets = ", ".join(f"{quote(c.name)} = _a.{quote(c.name)}" for c in stored)
-    return (f"{quiet[0]}UPDATE {text} SET {sets} FROM {copy} AS _a, (SELECT ctid AS _ctid, {row_text(identity)} AS _identity, "
-            f"row_number() OVER (PARTITION BY {row_text(identity)}) AS _row FROM {text}) AS _t\n"
-            f"WHERE {text}.ctid = _t._ctid AND _a._identity = _t._identity AND _a._row = _t._row;\n{quiet[1]}")
+    return (
+        f"{quiet[0]}UPDATE {text} SET {sets} FROM {copy} AS _a, (SELECT ctid AS _ctid, {row_text(identity)} AS _identity, "
+        f"row_number() OVER (PARTITION BY {row_text(identity)}) AS _row FROM {text}) AS _t\n"
+        f"WHERE {text}.ctid = _t._ctid AND _a._identity = _t._identity AND _a._row = _t._row;\n{quiet[1]}"
+    )
 
 
 def owned_sequences(context: Context, old: Table, columns: Sequence[Column]) -> List[Tuple[Thing, Column]]:
-    return [(thing, column) for thing in context.before.things.values() if thing.kind == "sequence" for column in columns
-            if (thing.facts.get("owned_by") or {}) == {"table": old.key, "column": column.name}]
+    return [
+        (thing, column)
+        for thing in context.before.things.values()
+        if thing.kind == "sequence"
+        for column in columns
+        if (thing.facts.get("owned_by") or {}) == {"table": old.key, "column": column.name}
+    ]
 
 
 def sequences_away(context: Context, old: Table, columns: Sequence[Column]) -> Iterator[str]:
@@ -3731,61 +4946,159 @@ def finish_restored(context: Context, table: Table, old: Table, column: Column) 
     text, name = table_sql(table), quote(column.name)
     alter = f"ALTER TABLE {text} ALTER COLUMN {name}"
     statements = [f"{alter} SET DEFAULT {column.default}"] if column.default is not None else []
-    filler = column.default if column.default is not None and not is_volatile(column.default) else neutral_value(old, column)
+    filler = (
+        column.default if column.default is not None and not is_volatile(column.default) else neutral_value(old, column)
+    )
     result = locked(*statements) if statements else ""
     if not column.nullable and not column.generated:
-        fill = backfill(text, f"{name} = {filler}", f"{name} IS NULL", is_silent(context, table.key)) if filler is not None else ""
+        fill = (
+            backfill(text, f"{name} = {filler}", f"{name} IS NULL", is_silent(context, table.key))
+            if filler is not None
+            else ""
+        )
         result += fill + not_null_check(table, column.name) + set_not_null(table, column.name)
-    rest = [f"ALTER SEQUENCE {thing_sql(thing)} OWNED BY {text}.{name}" for thing, owner in owned_sequences(context, old, [column])]
+    rest = [
+        f"ALTER SEQUENCE {thing_sql(thing)} OWNED BY {text}.{name}"
+        for thing, owner in owned_sequences(context, old, [column])
+    ]
     if column.identity:
-        rest += [f"{alter} ADD {identity_sql(column)}",
-                 f"PERFORM setval(pg_get_serial_sequence({literal(text)}, {literal(column.name)}), coalesce((SELECT max({name}) FROM {text}), 1))"]
+        rest += [
+            f"{alter} ADD {identity_sql(column)}",
+            f"PERFORM setval(pg_get_serial_sequence({literal(text)}, {literal(column.name)}), coalesce((SELECT max({name}) FROM {text}), 1))",
+        ]
     rest += column_extras(table, column)
     return result + (locked(*rest) if rest else "")
+
+
+class Bridge(NamedTuple):
+    """Two names of one column while old and new programs run together."""
+
+    table: Table
+    old: Column
+    new: Column
+    silent: bool
+    forward: str  # trigger function while the old name holds the original column
+    backward: str  # trigger function while the new name holds it
 
 
 @scripts("column.renamed")
 def column_renamed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     """Carry both names while old and new programs run together, then keep the original column under the new name."""
     table, old, new = live_table(context, change), change.old, change.new
-    text, was, now_named = table_sql(table), quote(old.name), quote(new.name)
-    if any(new.name in c.columns or old.name in c.columns for c in table.constraints.values() if c.kind == "primary_key") or new.generated:
-        yield Draft(f"rename column {table.key} {old.name}", CONTRACT, RANKS["switch"], f"Rename column {old.name} of table {table.key} to {new.name}",
-                    SETTINGS + locked(f"ALTER TABLE {text} RENAME COLUMN {was} TO {now_named}"),
-                    SETTINGS + locked(f"ALTER TABLE {text} RENAME COLUMN {now_named} TO {was}"), makes=((table.name, new.name),),
-                    proof=has_column(table, new.name), lock="ACCESS EXCLUSIVE (catalogue only)", issues=(change.path,))
-        return
-    forward, backward = (own_name(table.name, old.name, word) for word in ("bridge", "bridge_back"))
-    bridge, remove = sync_trigger(table, forward, both_ways(old.name, new.name))
-    back, remove_back = sync_trigger(table, backward, both_ways(new.name, old.name))
-    add = locked(f"ALTER TABLE {text} ADD COLUMN IF NOT EXISTS {column_sql(new, bare=True)}")
-    drop = locked(f"ALTER TABLE {text} DROP COLUMN IF EXISTS {now_named}")
     key = f"rename column {table.key} {old.name}"
-    silent = is_silent(context, table.key)
-    yield Draft(key, EXPAND, RANKS["column"], f"Add column {new.name} beside {old.name} in table {table.key}, both kept equal", SETTINGS + add + bridge,
-                SETTINGS + remove + drop, makes=((table.name, new.name),), reads=f"{quote(table.name)} {column_words(new)}",
-                proof=has_column(table, new.name), transactional=False, lock="ACCESS EXCLUSIVE (catalogue only)", issues=(change.path,))
-    yield Draft(key + " fill", MIGRATE, RANKS["column"], f"Copy {old.name} to {new.name} in table {table.key} in batches",
-                SETTINGS + backfill(text, f"{now_named} = {was}", differs(new, was, now_named), silent), "", transactional=False,
-                lock="ROW EXCLUSIVE, in batches", issues=(change.path,), after=(key,), makes=((table.name, new.name),))
-    trigger, trigger_back = (trigger_name(name) for name in (forward, backward))
-    views = dependents_of(context.after, [(table.name, new.name)])
-    do = locked(f"DROP TRIGGER IF EXISTS {trigger} ON {text}",
-                *around(views, views, [f"ALTER TABLE {text} DROP COLUMN IF EXISTS {now_named}", f"ALTER TABLE {text} RENAME COLUMN {was} TO {now_named}"]))
-    undo = (locked(f"ALTER TABLE {text} ADD COLUMN IF NOT EXISTS {column_sql(old, bare=True)}") + back
-            + backfill(text, f"{was} = {now_named}", differs(new, now_named, was), silent) + bridge_function(table, forward, both_ways(old.name, new.name))
-            + locked(f"DROP TRIGGER IF EXISTS {trigger_back} ON {text}", *around(views, views, [
-                f"ALTER TABLE {text} RENAME COLUMN {now_named} TO _bridge", f"ALTER TABLE {text} RENAME COLUMN {was} TO {now_named}",
-                f"ALTER TABLE {text} RENAME COLUMN _bridge TO {was}"]),
-                f"CREATE TRIGGER {trigger} BEFORE INSERT OR UPDATE ON {text} FOR EACH ROW EXECUTE FUNCTION {SQL.table_sql(table.schema, forward)}()")
-            + drop_function(table, backward))
-    yield Draft(key + " switch", CONTRACT, RANKS["switch"], f"Drop the copy and rename {old.name} to {new.name} in table {table.key}",
-                SETTINGS + do + drop_function(table, forward), SETTINGS + undo, proof=lacks(has_column(table, old.name)), transactional=False,
-                frees=((table.name, old.name),), lock="ACCESS EXCLUSIVE (catalogue only)", issues=(change.path,), after=(key + " fill",))
+    in_key = any({old.name, new.name} & set(c.columns) for c in table.constraints.values() if c.kind == "primary_key")
+    if in_key or new.generated:
+        yield rename_at_once(change, table, key)
+        return
+    names = (own_name(table.name, old.name, word) for word in ("bridge", "bridge_back"))
+    bridge = Bridge(table, old, new, is_silent(context, table.key), *names)
+    yield from open_bridge(bridge, key, change.path)
+    yield close_bridge(bridge, key, change.path, dependents_of(context.after, [(table.name, new.name)]))
+
+
+def rename_at_once(change: Change, table: Table, key: str) -> Draft:
+    text, was, becomes = table_sql(table), quote(change.old.name), quote(change.new.name)
+    return Draft(
+        key,
+        CONTRACT,
+        RANKS["switch"],
+        f"Rename column {change.old.name} of table {table.key} to {change.new.name}",
+        SETTINGS + locked(f"ALTER TABLE {text} RENAME COLUMN {was} TO {becomes}"),
+        SETTINGS + locked(f"ALTER TABLE {text} RENAME COLUMN {becomes} TO {was}"),
+        makes=((table.name, change.new.name),),
+        proof=has_column(table, change.new.name),
+        lock="ACCESS EXCLUSIVE (catalogue only)",
+        issues=(change.path,),
+    )
+
+
+def open_bridge(bridge: Bridge, key: str, path: Path) -> Iterator[Draft]:
+    """Yield the steps that add the new name beside the old one and fill it."""
+    table, old, new = bridge.table, bridge.old, bridge.new
+    text, was, becomes = table_sql(table), quote(old.name), quote(new.name)
+    install, remove = sync_trigger(table, bridge.forward, both_ways(old.name, new.name))
+    yield Draft(
+        key,
+        EXPAND,
+        RANKS["column"],
+        f"Add column {new.name} beside {old.name} in table {table.key}, both kept equal",
+        SETTINGS + locked(f"ALTER TABLE {text} ADD COLUMN IF NOT EXISTS {column_sql(new, bare=True)}") + install,
+        SETTINGS + remove + locked(f"ALTER TABLE {text} DROP COLUMN IF EXISTS {becomes}"),
+        makes=((table.name, new.name),),
+        reads=f"{quote(table.name)} {column_words(new)}",
+        proof=has_column(table, new.name),
+        transactional=False,
+        lock="ACCESS EXCLUSIVE (catalogue only)",
+        issues=(path,),
+    )
+    yield Draft(
+        key + " fill",
+        MIGRATE,
+        RANKS["column"],
+        f"Copy {old.name} to {new.name} in table {table.key} in batches",
+        SETTINGS + backfill(text, f"{becomes} = {was}", differs(new, was, becomes), bridge.silent),
+        "",
+        transactional=False,
+        lock="ROW EXCLUSIVE, in batches",
+        issues=(path,),
+        after=(key,),
+        makes=((table.name, new.name),),
+    )
+
+
+def close_bridge(bridge: Bridge, key: str, path: Path, views: Dependents) -> Draft:
+    """Return the step that drops the copy and renames the original; its undo builds the bridge from the other side."""
+    table, old, new = bridge.table, bridge.old, bridge.new
+    text, was, becomes = table_sql(table), quote(old.name), quote(new.name)
+    rename = (
+        f"ALTER TABLE {text} DROP COLUMN IF EXISTS {becomes}",
+        f"ALTER TABLE {text} RENAME COLUMN {was} TO {becomes}",
+    )
+    exchange = (
+        f"ALTER TABLE {text} RENAME COLUMN {becomes} TO _bridge",
+        f"ALTER TABLE {text} RENAME COLUMN {was} TO {becomes}",
+        f"ALTER TABLE {text} RENAME COLUMN _bridge TO {was}",
+    )
+    forward, backward = trigger_name(bridge.forward), trigger_name(bridge.backward)
+    install_back, _ = sync_trigger(table, bridge.backward, both_ways(new.name, old.name))
+    undo = (
+        locked(f"ALTER TABLE {text} ADD COLUMN IF NOT EXISTS {column_sql(old, bare=True)}")
+        + install_back
+        + backfill(text, f"{was} = {becomes}", differs(new, becomes, was), bridge.silent)
+        + bridge_function(table, bridge.forward, both_ways(old.name, new.name))
+        + locked(
+            f"DROP TRIGGER IF EXISTS {backward} ON {text}",
+            *around(views, views, exchange),
+            fire(table, bridge.forward),
+        )
+        + drop_function(table, bridge.backward)
+    )
+    return Draft(
+        key + " switch",
+        CONTRACT,
+        RANKS["switch"],
+        f"Drop the copy and rename {old.name} to {new.name} in table {table.key}",
+        SETTINGS
+        + locked(f"DROP TRIGGER IF EXISTS {forward} ON {text}", *around(views, views, rename))
+        + drop_function(table, bridge.forward),
+        SETTINGS + undo,
+        proof=lacks(has_column(table, old.name)),
+        transactional=False,
+        frees=((table.name, old.name),),
+        lock="ACCESS EXCLUSIVE (catalogue only)",
+        issues=(path,),
+        after=(key + " fill",),
+    )
+
+
+def fire(table: Table, function: str) -> str:
+    """Return the statement that lets a trigger function see every row before it is written."""
+    call = f"EXECUTE FUNCTION {SQL.table_sql(table.schema, function)}()"
+    return f"CREATE TRIGGER {trigger_name(function)} BEFORE INSERT OR UPDATE ON {table_sql(table)} FOR EACH ROW {call}"
 
 
 def differs(column: Column, one: str, other: str) -> str:
-    cast = "::text" if parse_type(column.type).base in ("json", "xml", "point", "box", "polygon", "path", "circle", "line", "lseg") else ""
+    cast = "::text" if parse_type(column.type).base in NO_EQUALITY else ""
     return f"{other}{cast} IS DISTINCT FROM {one}{cast}"
 
 
@@ -3815,24 +5128,69 @@ def column_nullable_recipe(context: Context, change: Change) -> Iterator[Draft]:
     drop = locked(f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(column.name)} DROP NOT NULL")
     check, tighten = not_null_check(table, column.name), set_not_null(table, column.name)
     if column.nullable:
-        yield Draft(key, EXPAND, RANKS["trait"], f"Let column {column.name} of table {table.key} be NULL", SETTINGS + drop, SETTINGS + check + tighten,
-                    proof=has_column(table, column.name, "NOT a.attnotnull"), lock="ACCESS EXCLUSIVE (catalogue only)", issues=(change.path,),
-                    holds="", after=tuple(d for d in (f"drop key {table.key} {c}" for c in (context.old_table(table.key) or table).constraints)))
+        yield Draft(
+            key,
+            EXPAND,
+            RANKS["trait"],
+            f"Let column {column.name} of table {table.key} be NULL",
+            SETTINGS + drop,
+            SETTINGS + check + tighten,
+            proof=has_column(table, column.name, "NOT a.attnotnull"),
+            lock="ACCESS EXCLUSIVE (catalogue only)",
+            issues=(change.path,),
+            holds="",
+            after=tuple(
+                d for d in (f"drop key {table.key} {c}" for c in (context.old_table(table.key) or table).constraints)
+            ),
+        )
         return
-    primary = [c for c in context.changes if c.kind == "primary_key.added" and c.table == change.table and column.name in c.new.columns]
+    primary = [
+        c
+        for c in context.changes
+        if c.kind == "primary_key.added" and c.table == change.table and column.name in c.new.columns
+    ]
     if primary:
         return  # adding the primary key does it
     fill = ""
     if column.backfill:
-        fill = backfill(table_sql(table), f"{quote(column.name)} = {column.backfill}", f"{quote(column.name)} IS NULL", is_silent(context, table.key))
+        fill = backfill(
+            table_sql(table),
+            f"{quote(column.name)} = {column.backfill}",
+            f"{quote(column.name)} IS NULL",
+            is_silent(context, table.key),
+        )
     name = own_name(table.name, column.name, "not_null")
-    yield Draft(key, MIGRATE, RANKS["check"], f"Prove that column {column.name} of table {table.key} holds no NULL", SETTINGS + fill + check,
-                SETTINGS + locked(drop_constraint(table, name)),
-                proof="SELECT " + has_column(table, column.name, "a.attnotnull")[7:].rstrip(";\n") + " OR " + has_constraint(table, name, "c.convalidated")[7:],
-                transactional=False, lock="ACCESS EXCLUSIVE (catalogue only), then SHARE UPDATE EXCLUSIVE", issues=(change.path,))
-    yield Draft(key + " tighten", CONTRACT, RANKS["trait"], f"Set column {column.name} of table {table.key} NOT NULL", SETTINGS + tighten,
-                SETTINGS + locked(add_constraint(table, Constraint("check", name, (), f"CHECK ({quote(column.name)} IS NOT NULL) NOT VALID"))) + drop,
-                proof=has_column(table, column.name, "a.attnotnull"), lock="ACCESS EXCLUSIVE (catalogue only)", issues=(change.path,), after=(key,))
+    yield Draft(
+        key,
+        MIGRATE,
+        RANKS["check"],
+        f"Prove that column {column.name} of table {table.key} holds no NULL",
+        SETTINGS + fill + check,
+        SETTINGS + locked(drop_constraint(table, name)),
+        proof="SELECT "
+        + has_column(table, column.name, "a.attnotnull")[7:].rstrip(";\n")
+        + " OR "
+        + has_constraint(table, name, "c.convalidated")[7:],
+        transactional=False,
+        lock="ACCESS EXCLUSIVE (catalogue only), then SHARE UPDATE EXCLUSIVE",
+        issues=(change.path,),
+    )
+    yield Draft(
+        key + " tighten",
+        CONTRACT,
+        RANKS["trait"],
+        f"Set column {column.name} of table {table.key} NOT NULL",
+        SETTINGS + tighten,
+        SETTINGS
+        + locked(
+            add_constraint(table, Constraint("check", name, (), f"CHECK ({quote(column.name)} IS NOT NULL) NOT VALID"))
+        )
+        + drop,
+        proof=has_column(table, column.name, "a.attnotnull"),
+        lock="ACCESS EXCLUSIVE (catalogue only)",
+        issues=(change.path,),
+        after=(key,),
+    )
 
 
 @scripts("column.default")
@@ -3844,17 +5202,35 @@ def column_default_recipe(context: Context, change: Change) -> Iterator[Draft]:
         return f"{alter} SET DEFAULT {column.default}" if column.default is not None else f"{alter} DROP DEFAULT"
 
     phase = EXPAND if old.default is None else CONTRACT
-    yield Draft(f"default {table.key} {new.name}", phase, RANKS["trait"], f"Change the default of column {new.name} of table {table.key}",
-                SETTINGS + locked(default_statement(new)), SETTINGS + locked(default_statement(old)), reads=f"{new.default or ''} ",
-                holds=old.default or "", lock="ACCESS EXCLUSIVE (catalogue only)", issues=(change.path,))
+    yield Draft(
+        f"default {table.key} {new.name}",
+        phase,
+        RANKS["trait"],
+        f"Change the default of column {new.name} of table {table.key}",
+        SETTINGS + locked(default_statement(new)),
+        SETTINGS + locked(default_statement(old)),
+        reads=f"{new.default or ''} ",
+        holds=old.default or "",
+        lock="ACCESS EXCLUSIVE (catalogue only)",
+        issues=(change.path,),
+    )
 
 
 @scripts("column.identity", "column.identity_options")
 def column_identity_recipe(context: Context, change: Change) -> Iterator[Draft]:
     table, old, new = live_table(context, change), change.old, change.new
-    yield Draft(f"identity {table.key} {new.name}", CONTRACT, RANKS["switch"], f"Change how column {new.name} of table {table.key} is numbered",
-                SETTINGS + numbering(context, table, old, new), SETTINGS + numbering(context, table, new, old),
-                reads=new.default or "", lock="ACCESS EXCLUSIVE (catalogue only)", transactional=False, issues=(change.path,))
+    yield Draft(
+        f"identity {table.key} {new.name}",
+        CONTRACT,
+        RANKS["switch"],
+        f"Change how column {new.name} of table {table.key} is numbered",
+        SETTINGS + numbering(context, table, old, new),
+        SETTINGS + numbering(context, table, new, old),
+        reads=new.default or "",
+        lock="ACCESS EXCLUSIVE (catalogue only)",
+        transactional=False,
+        issues=(change.path,),
+    )
 
 
 def numbering(context: Context, table: Table, old: Column, new: Column) -> str:
@@ -3862,16 +5238,17 @@ def numbering(context: Context, table: Table, old: Column, new: Column) -> str:
     text, name = table_sql(table), quote(new.name)
     alter = f"ALTER TABLE {text} ALTER COLUMN {name}"
     if old.identity and new.identity:
-        words = "ALWAYS" if new.identity == "always" else "BY DEFAULT"
-        facts = identity_facts(new)
-        options = " ".join(f"SET {option}" for option in sequence_options(facts, True).replace("NO CYCLE", "NO_CYCLE").split(" CYCLE")[0].split("  ")) if False else ""
-        return locked(f"{alter} SET GENERATED {words} SET INCREMENT BY {facts['increment']} SET MINVALUE {facts['min']} SET MAXVALUE {facts['max']} "
-                      f"SET START WITH {facts['start']} SET CACHE {facts['cache']} SET {'CYCLE' if facts['cycle'] else 'NO CYCLE'}{options}")
+        return locked(f"{alter} {identity_settings(new)}")
     was = numbering_sequence(context, table, old)
     will = numbering_sequence(context, table, new)
-    remember = [f"SELECT last_value, is_called INTO _last, _called FROM {was[0]}"] if was else [
-        f"SELECT coalesce(max({name}), 0) + 1, false INTO _last, _called FROM {text}"]
-    leave = [f"{alter} DROP IDENTITY"] if old.identity else ([f"{alter} DROP DEFAULT"] if old.default is not None else [])
+    remember = (
+        [f"SELECT last_value, is_called INTO _last, _called FROM {was[0]}"]
+        if was
+        else [f"SELECT coalesce(max({name}), 0) + 1, false INTO _last, _called FROM {text}"]
+    )
+    leave = (
+        [f"{alter} DROP IDENTITY"] if old.identity else ([f"{alter} DROP DEFAULT"] if old.default is not None else [])
+    )
     leave += [f"DROP SEQUENCE IF EXISTS {was[0]}"] if was and was[1] else []
     come: List[str] = []
     if new.identity:
@@ -3888,15 +5265,32 @@ def numbering(context: Context, table: Table, old: Column, new: Column) -> str:
     return locked(*remember, *leave, *come, declare="_last bigint; _called boolean;")
 
 
+def identity_settings(column: Column) -> str:
+    """Return what ALTER COLUMN says to give an identity all its options."""
+    facts = identity_facts(column)
+    words = "ALWAYS" if column.identity == "always" else "BY DEFAULT"
+    bounds = f"SET MINVALUE {facts['min']} SET MAXVALUE {facts['max']} SET START WITH {facts['start']}"
+    cycle = "CYCLE" if facts["cycle"] else "NO CYCLE"
+    return f"SET GENERATED {words} SET INCREMENT BY {facts['increment']} {bounds} SET CACHE {facts['cache']} SET {cycle}"
+
+
 def numbering_sequence(context: Context, table: Table, column: Column) -> Optional[Tuple[str, Optional[Thing]]]:
     """Return the sequence that numbers a column, and its thing when it is a sequence of its own."""
     if column.identity:
         name = (column.identity_options or {}).get("sequence")
-        return (SQL.reference_sql(name) if name else SQL.table_sql(table.schema, SQL.implied_name(table.name, (column.name,), "seq"))), None
+        return (
+            SQL.reference_sql(name)
+            if name
+            else SQL.table_sql(table.schema, SQL.implied_name(table.name, (column.name,), "seq"))
+        ), None
     for schema in (context.before, context.after):
         for thing in schema.things.values():
-            if thing.kind == "sequence" and (thing.facts.get("owned_by") or {}).get("column") == column.name and (
-                    thing.facts["owned_by"]["table"] == table.key) and thing.name in (column.default or ""):
+            if (
+                thing.kind == "sequence"
+                and (thing.facts.get("owned_by") or {}).get("column") == column.name
+                and (thing.facts["owned_by"]["table"] == table.key)
+                and thing.name in (column.default or "")
+            ):
                 return thing_sql(thing), thing
     return None
 
@@ -3910,15 +5304,32 @@ def column_generated_recipe(context: Context, change: Change) -> Iterator[Draft]
         do = [f"ALTER TABLE {text} ALTER COLUMN {name} DROP EXPRESSION"]
         do += [f"ALTER TABLE {text} ALTER COLUMN {name} SET DEFAULT {new.default}"] if new.default is not None else []
     else:
-        do = around(before, after, [f"ALTER TABLE {text} DROP COLUMN {name}", f"ALTER TABLE {text} ADD COLUMN {column_sql(new)}"])
-    undo = around(after, before, [f"ALTER TABLE {text} DROP COLUMN {name}", f"ALTER TABLE {text} ADD COLUMN {column_sql(old)}"])
+        do = around(
+            before,
+            after,
+            [f"ALTER TABLE {text} DROP COLUMN {name}", f"ALTER TABLE {text} ADD COLUMN {column_sql(new)}"],
+        )
+    undo = around(
+        after, before, [f"ALTER TABLE {text} DROP COLUMN {name}", f"ALTER TABLE {text} ADD COLUMN {column_sql(old)}"]
+    )
     if old.generated is None:
-        yield manual(change, f"Column {new.name} of table {table.key} becomes generated: its values are replaced by {new.generated}. "
-                             "Is that the value they have? Add a generated column with a new name and switch the programs.")
+        yield manual(
+            change,
+            f"Column {new.name} of table {table.key} becomes generated: its values are replaced by {new.generated}. "
+            "Is that the value they have? Add a generated column with a new name and switch the programs.",
+        )
         return
-    yield Draft(f"generated {table.key} {new.name}", CONTRACT, RANKS["switch"], f"Change how column {new.name} of table {table.key} is generated",
-                SETTINGS + locked(*do), SETTINGS + locked(*undo), lock="ACCESS EXCLUSIVE for a rewrite" if new.generated else "ACCESS EXCLUSIVE",
-                rewrites=bool(new.generated), issues=(change.path,))
+    yield Draft(
+        f"generated {table.key} {new.name}",
+        CONTRACT,
+        RANKS["switch"],
+        f"Change how column {new.name} of table {table.key} is generated",
+        SETTINGS + locked(*do),
+        SETTINGS + locked(*undo),
+        lock="ACCESS EXCLUSIVE for a rewrite" if new.generated else "ACCESS EXCLUSIVE",
+        rewrites=bool(new.generated),
+        issues=(change.path,),
+    )
 
 
 @scripts("column.collation")
@@ -3930,9 +5341,16 @@ def column_collation_recipe(context: Context, change: Change) -> Iterator[Draft]
         collation = f" COLLATE {collation_sql(column.collation)}" if column.collation else ' COLLATE "default"'
         return f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(column.name)} TYPE {column.type}{collation}"
 
-    yield Draft(f"collation {table.key} {new.name}", CONTRACT, RANKS["switch"], f"Change the collation of column {new.name} of table {table.key}",
-                SETTINGS + locked(*around(before, after, [alter(new)])), SETTINGS + locked(*around(after, before, [alter(old)])),
-                lock="ACCESS EXCLUSIVE for rebuilding its indexes", issues=(change.path,))
+    yield Draft(
+        f"collation {table.key} {new.name}",
+        CONTRACT,
+        RANKS["switch"],
+        f"Change the collation of column {new.name} of table {table.key}",
+        SETTINGS + locked(*around(before, after, [alter(new)])),
+        SETTINGS + locked(*around(after, before, [alter(old)])),
+        lock="ACCESS EXCLUSIVE for rebuilding its indexes",
+        issues=(change.path,),
+    )
 
 
 @scripts("column.traits")
@@ -3942,13 +5360,21 @@ def column_traits_recipe(context: Context, change: Change) -> Iterator[Draft]:
     def settings(column: Column, other: Column) -> List[str]:
         given = dict(column.traits)
         back = {"storage": "DEFAULT", "compression": "DEFAULT", "statistics": "-1"}
-        return [f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(column.name)} SET {trait.upper()} {given.get(trait, back[trait])}"
-                for trait in ("storage", "compression", "statistics") if given.get(trait) != dict(other.traits).get(trait)]
+        return [
+            f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(column.name)} SET {trait.upper()} {given.get(trait, back[trait])}"
+            for trait in ("storage", "compression", "statistics")
+            if given.get(trait) != dict(other.traits).get(trait)
+        ]
 
-    yield Draft(f"storage {table.key} {new.name}", EXPAND, RANKS["trait"], f"Change the storage of column {new.name} of table {table.key}",
-                SETTINGS + locked(*settings(new, old)), SETTINGS + locked(*settings(old, new)), issues=(change.path,))
-
-
+    yield Draft(
+        f"storage {table.key} {new.name}",
+        EXPAND,
+        RANKS["trait"],
+        f"Change the storage of column {new.name} of table {table.key}",
+        SETTINGS + locked(*settings(new, old)),
+        SETTINGS + locked(*settings(old, new)),
+        issues=(change.path,),
+    )
 # == 17. PostgreSQL recipes: type changes =============================================================
 # A type that the catalogue alone can change is changed in place. Everything else would rewrite the table under its
 # strongest lock, so a second column is filled beside the first, and the two change names in one short transaction.
@@ -4002,8 +5428,13 @@ def shadow_sql(turn: Turn) -> str:
     table, come = turn.table, turn.come
     column = come.column._replace(name=waiting(come))
     install, _ = sync_trigger(table, turn.sync, sync_body(turn.leave.column.name, waiting(come), turn.fill))
-    return locked(f"ALTER TABLE {table_sql(table)} ADD COLUMN IF NOT EXISTS {column_sql(column, bare=True)}",
-                  *column_extras(table, column._replace(comment=None))) + install
+    return (
+        locked(
+            f"ALTER TABLE {table_sql(table)} ADD COLUMN IF NOT EXISTS {column_sql(column, bare=True)}",
+            *column_extras(table, column._replace(comment=None)),
+        )
+        + install
+    )
 
 
 def sync_body(source: str, target: str, expression: str) -> str:
@@ -4021,12 +5452,10 @@ def sync_body(source: str, target: str, expression: str) -> str:
 
 def unshadow_sql(turn: Turn) -> str:
     table, text = turn.table, table_sql(turn.table)
-    return (locked(f"DROP TRIGGER IF EXISTS {trigger_name(turn.sync)} ON {text}", f"ALTER TABLE {text} DROP COLUMN IF EXISTS {quote(waiting(turn.come))}")
-            + drop_function(table, turn.sync))
-
-
-def compared(column: Column, name: str) -> str:
-    return f"{name}::text" if parse_type(column.type).base in NO_EQUALITY else name
+    return locked(
+        f"DROP TRIGGER IF EXISTS {trigger_name(turn.sync)} ON {text}",
+        f"ALTER TABLE {text} DROP COLUMN IF EXISTS {quote(waiting(turn.come))}",
+    ) + drop_function(table, turn.sync)
 
 
 def fill_sql(turn: Turn) -> str:
@@ -4048,7 +5477,11 @@ def items_sql(turn: Turn) -> str:
         if isinstance(item, Index):
             result += build_index(table, item, there, text)
         elif item.kind == "unique":
-            result += SETTINGS + locked(drop_constraint(table, there)) + add_key(table, item._replace(name=there, definition=text, columns=(), comment=None))
+            result += (
+                SETTINGS
+                + locked(drop_constraint(table, there))
+                + add_key(table, item._replace(name=there, definition=text, columns=(), comment=None))
+            )
         else:
             result += SETTINGS + add_unvalidated(table, item, there, text)
     return result
@@ -4073,23 +5506,37 @@ def switch_statements(turn: Turn) -> List[str]:
     alter = f"ALTER TABLE {text} ALTER COLUMN"
     statements = [f"DROP TRIGGER IF EXISTS {trigger_name(turn.sync)} ON {text}", *put_aside(turn)]
     if not come.column.nullable:
-        statements += [f"{alter} {arriving} SET NOT NULL", drop_constraint(table, own_name(table.name, waiting(come), "not_null"))]
+        statements += [
+            f"{alter} {arriving} SET NOT NULL",
+            drop_constraint(table, own_name(table.name, waiting(come), "not_null")),
+        ]
     numbered = bool(leave.column.identity and come.column.identity)
     if numbered:
         sequence = (leave.column.identity_options or {}).get("sequence")
-        counter = SQL.reference_sql(sequence) if sequence else SQL.table_sql(table.schema, SQL.implied_name(table.name, (leave.column.name,), "seq"))
-        statements += [f"SELECT last_value, is_called INTO _last, _called FROM {counter}", f"{alter} {name} DROP IDENTITY"]
-    statements += [f"ALTER TABLE {text} RENAME COLUMN {name} TO {leaving}", f"ALTER TABLE {text} RENAME COLUMN {arriving} TO {name}"]
+        counter = (
+            SQL.reference_sql(sequence)
+            if sequence
+            else SQL.table_sql(table.schema, SQL.implied_name(table.name, (leave.column.name,), "seq"))
+        )
+        statements += [
+            f"SELECT last_value, is_called INTO _last, _called FROM {counter}",
+            f"{alter} {name} DROP IDENTITY",
+        ]
+    statements += [
+        f"ALTER TABLE {text} RENAME COLUMN {name} TO {leaving}",
+        f"ALTER TABLE {text} RENAME COLUMN {arriving} TO {name}",
+    ]
     statements += [f"{alter} {leaving} DROP DEFAULT"] if leave.column.default is not None else []
     statements += [f"{alter} {leaving} DROP NOT NULL"] if not leave.column.nullable else []
     statements += [f"{alter} {name} SET DEFAULT {come.column.default}"] if come.column.default is not None else []
     statements += put_in_place(turn)
     if numbered:
-        statements += [f"{alter} {name} ADD {identity_sql(come.column)}",
-                       f"PERFORM setval(pg_get_serial_sequence({literal(text)}, {literal(come.column.name)}), _last, _called)"]
+        statements += [
+            f"{alter} {name} ADD {identity_sql(come.column)}",
+            f"PERFORM setval(pg_get_serial_sequence({literal(text)}, {literal(come.column.name)}), _last, _called)",
+        ]
     statements += [comment_sql(f"COLUMN {text}.{name}", come.column.comment)] if come.column.comment else []
-    function = SQL.table_sql(table.schema, turn.back_sync)
-    return statements + [f"CREATE TRIGGER {trigger_name(turn.back_sync)} BEFORE INSERT OR UPDATE ON {text} FOR EACH ROW EXECUTE FUNCTION {function}()"]
+    return [*statements, fire(table, turn.back_sync)]
 
 
 def put_aside(turn: Turn) -> Iterator[str]:
@@ -4120,7 +5567,9 @@ def put_in_place(turn: Turn) -> Iterator[str]:
             continue
         if item.kind == "primary_key":
             known = key_index(item)
-            yield add_constraint(table, item, None, f"PRIMARY KEY USING INDEX {quote(there)} {known[1] if known else ''}".rstrip())
+            yield add_constraint(
+                table, item, None, f"PRIMARY KEY USING INDEX {quote(there)} {known[1] if known else ''}".rstrip()
+            )
         else:
             yield f"ALTER TABLE {text} RENAME CONSTRAINT {quote(there)} TO {quote(item.name)}"
         yield from constraint_comment(table, item)
@@ -4130,11 +5579,16 @@ def switch_sql(turns: Sequence[Turn], drop: Dependents, create: Dependents, firs
     """Return SQL that changes over one or more columns at once, with what depends on them dropped and made again."""
     result = "".join(prepare_switch(turn) for turn in turns)
     for turn in turns:
-        result += bridge_function(turn.table, turn.back_sync, sync_body(turn.come.column.name, waiting(turn.leave), turn.back))
+        result += bridge_function(
+            turn.table, turn.back_sync, sync_body(turn.come.column.name, waiting(turn.leave), turn.back)
+        )
     tables = sorted({table_sql(turn.table) for turn in turns})
     statements = [statement for turn in turns for statement in switch_statements(turn)]
-    return result + locked(*(f"LOCK TABLE {text} IN ACCESS EXCLUSIVE MODE" for text in tables),
-                           *around(drop, create, [*first, *statements, *owners_again(turns)]), declare="_last bigint; _called boolean;")
+    return result + locked(
+        *(f"LOCK TABLE {text} IN ACCESS EXCLUSIVE MODE" for text in tables),
+        *around(drop, create, [*first, *statements, *owners_again(turns)]),
+        declare="_last bigint; _called boolean;",
+    )
 
 
 def owners_again(turns: Sequence[Turn]) -> Iterator[str]:
@@ -4148,14 +5602,26 @@ def owners_again(turns: Sequence[Turn]) -> Iterator[str]:
 def finish_sql(turn: Turn) -> str:
     """Return SQL that drops the column that has left."""
     table, text = turn.table, table_sql(turn.table)
-    return (locked(f"DROP TRIGGER IF EXISTS {trigger_name(turn.back_sync)} ON {text}",
-                             f"ALTER TABLE {text} DROP COLUMN IF EXISTS {quote(waiting(turn.leave))}")
-            + drop_function(table, turn.sync) + drop_function(table, turn.back_sync))
+    return (
+        locked(
+            f"DROP TRIGGER IF EXISTS {trigger_name(turn.back_sync)} ON {text}",
+            f"ALTER TABLE {text} DROP COLUMN IF EXISTS {quote(waiting(turn.leave))}",
+        )
+        + drop_function(table, turn.sync)
+        + drop_function(table, turn.back_sync)
+    )
 
 
 def reversed_turn(turn: Turn, back_guard: str) -> Turn:
-    return turn._replace(leave=turn.come, come=turn.leave, fill=turn.back, guard=back_guard, sync=turn.back_sync, back=turn.fill,
-                         back_sync=turn.sync)
+    return turn._replace(
+        leave=turn.come,
+        come=turn.leave,
+        fill=turn.back,
+        guard=back_guard,
+        sync=turn.back_sync,
+        back=turn.fill,
+        back_sync=turn.sync,
+    )
 
 
 def conversion_expressions(old: Column, new: Column) -> Optional[Tuple[str, str]]:
@@ -4205,8 +5671,18 @@ def conversion_of(context: Context, change: Change) -> Optional[Conversions]:
     after = context.after.tables[table.key]
     leave, come = Side(before, old._replace(name=new.name), "old"), Side(after, new, "new")
     names = own_name(table.name, new.name, "up"), own_name(table.name, new.name, "down")
-    there = Turn(table, leave, come, expression(up[0], new.name), expression(up[1], new.name), names[0], expression(down[0], new.name),
-                 names[1], is_silent(context, table.key), frozenset())
+    there = Turn(
+        table,
+        leave,
+        come,
+        expression(up[0], new.name),
+        expression(up[1], new.name),
+        names[0],
+        expression(down[0], new.name),
+        names[1],
+        is_silent(context, table.key),
+        frozenset(),
+    )
     home = reversed_turn(there, expression(down[1], new.name))
     group = [(table.name, new.name)]
     return Conversions(there, home, dependents_of(context.before, group), dependents_of(context.after, group))
@@ -4217,17 +5693,46 @@ def is_simple(context: Context, change: Change) -> bool:
     table, new = live_table(context, change), change.new
     old_table = context.old_table(table.key) or table
     sides = (old_table, context.after.tables[table.key])
-    converted = {c.new.name for c in context.changes if c.kind == "column.type" and c.table == change.table} - {new.name}
+    converted = {c.new.name for c in context.changes if c.kind == "column.type" and c.table == change.table} - {
+        new.name
+    }
     odd_traits = any(side.traits.get(trait) for side in sides for trait in ("partition_by", "partition_of", "inherits"))
-    generated = any(c.generated and (c.name == new.name or new.name in names_in(c.generated)) for side in sides for c in side.columns.values())
-    shared = any(set(getattr(item, "columns", ())) & converted or (isinstance(item, Index) and converted & names_in(item.tail)) or (
-        isinstance(item, Constraint) and (item.kind == "exclude" or (item.kind in ("primary_key", "unique") and key_index(item) is None)))
-        or (isinstance(item, Index) and item.flags) for side in sides for item in touching(side, new.name))
-    referenced = any(c.kind == "foreign_key" and c.references and c.references[0] in (table.key, old_table.key) and new.name in c.references[1]
-                     for schema in (context.before, context.after) for other in schema.tables.values() for c in other.constraints.values())
+    generated = any(
+        c.generated and (c.name == new.name or new.name in names_in(c.generated))
+        for side in sides
+        for c in side.columns.values()
+    )
+    shared = any(
+        set(getattr(item, "columns", ())) & converted
+        or (isinstance(item, Index) and converted & names_in(item.tail))
+        or (
+            isinstance(item, Constraint)
+            and (item.kind == "exclude" or (item.kind in ("primary_key", "unique") and key_index(item) is None))
+        )
+        or (isinstance(item, Index) and item.flags)
+        for side in sides
+        for item in touching(side, new.name)
+    )
+    referenced = any(
+        c.kind == "foreign_key"
+        and c.references
+        and c.references[0] in (table.key, old_table.key)
+        and new.name in c.references[1]
+        for schema in (context.before, context.after)
+        for other in schema.tables.values()
+        for c in other.constraints.values()
+    )
     identity = bool(change.old.identity) != bool(new.identity)
-    return odd_traits or generated or shared or referenced or identity or is_small(old_table) or is_empty(old_table) or bool(
-        change.old.collation != new.collation or change.old.name != new.name)
+    return (
+        odd_traits
+        or generated
+        or shared
+        or referenced
+        or identity
+        or is_small(old_table)
+        or is_empty(old_table)
+        or bool(change.old.collation != new.collation or change.old.name != new.name)
+    )
 
 
 @scripts("column.type")
@@ -4235,11 +5740,18 @@ def column_type_recipe(context: Context, change: Change) -> Iterator[Draft]:
     table, old, new = live_table(context, change), change.old, change.new
     planned = conversion_of(context, change)
     if planned is None:
-        yield manual(change, f"Column {new.name} of table {table.key} changes from {old.type} to {new.type}, for which no conversion is known: how do the "
-                             f'values follow? State an expression as "using" on {show_path(change.path)}.')
+        yield manual(
+            change,
+            f"Column {new.name} of table {table.key} changes from {old.type} to {new.type}, for which no conversion is known: how do the "
+            f'values follow? State an expression as "using" on {show_path(change.path)}.',
+        )
         return
     conversion = SQL.convert(old.type, new.type)
-    instant = conversion.instant and not new.using and not any(c.kind in ("check", "exclude") for c in touching_constraints(planned))
+    instant = (
+        conversion.instant
+        and not new.using
+        and not any(c.kind in ("check", "exclude") for c in touching_constraints(planned))
+    )
     dependent = bool(planned.drop.views or planned.drop.parts or planned.create.views or planned.create.parts)
     if instant and not dependent and not is_simple(context, change):
         yield widen_draft(context, change, planned)
@@ -4250,8 +5762,12 @@ def column_type_recipe(context: Context, change: Change) -> Iterator[Draft]:
 
 
 def touching_constraints(planned: Conversions) -> List[Constraint]:
-    return [item for side in (planned.there.leave, planned.there.come) for item in touching(side.table, side.column.name)
-            if isinstance(item, Constraint)]
+    return [
+        item
+        for side in (planned.there.leave, planned.there.come)
+        for item in touching(side.table, side.column.name)
+        if isinstance(item, Constraint)
+    ]
 
 
 def type_words(turn: Turn) -> str:
@@ -4268,25 +5784,52 @@ def default_only(table: Table, old: Column, new: Column) -> List[str]:
 def widen_draft(context: Context, change: Change, planned: Conversions) -> Draft:
     """Change the type in the catalogue alone; the way back narrows, which takes a second column."""
     table, new = planned.there.table, change.new
-    do = "SET timezone = 'UTC';\n" + locked(f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(new.name)} TYPE {new.type}", *default_only(table, change.old, new))
+    do = "SET timezone = 'UTC';\n" + locked(
+        f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(new.name)} TYPE {new.type}",
+        *default_only(table, change.old, new),
+    )
     if SQL.convert(new.type, change.old.type).instant:
-        undo = "SET timezone = 'UTC';\n" + locked(f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(new.name)} TYPE {change.old.type}",
-                                                  *default_only(table, new, change.old))
+        undo = "SET timezone = 'UTC';\n" + locked(
+            f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(new.name)} TYPE {change.old.type}",
+            *default_only(table, new, change.old),
+        )
     else:
         undo = whole_turn(planned.home, planned.create, planned.drop)
-    return Draft(f"type {table.key} {new.name}", EXPAND, RANKS["trait"], f"Change the type of column {new.name} of table {table.key} to {new.type}",
-                 SETTINGS + do, SETTINGS + undo, reads=type_words(planned.there), proof=has_type(table, new), transactional=False,
-                 lock="ACCESS EXCLUSIVE (catalogue only)", issues=(change.path,))
+    return Draft(
+        f"type {table.key} {new.name}",
+        EXPAND,
+        RANKS["trait"],
+        f"Change the type of column {new.name} of table {table.key} to {new.type}",
+        SETTINGS + do,
+        SETTINGS + undo,
+        reads=type_words(planned.there),
+        proof=has_type(table, new),
+        transactional=False,
+        lock="ACCESS EXCLUSIVE (catalogue only)",
+        issues=(change.path,),
+    )
 
 
 def has_type(table: Table, column: Column) -> str:
-    return has_column(table, column.name, f"a.atttypid = to_regtype({literal(show_type(parse_type(column.type)._replace(args=(), words='')))})"
-                      if not parse_type(column.type).args else f"format_type(a.atttypid, a.atttypmod) LIKE {literal('%' + column.type)}")
+    return has_column(
+        table,
+        column.name,
+        f"a.atttypid = to_regtype({literal(show_type(parse_type(column.type)._replace(args=(), words='')))})"
+        if not parse_type(column.type).args
+        else f"format_type(a.atttypid, a.atttypmod) LIKE {literal('%' + column.type)}",
+    )
 
 
 def whole_turn(turn: Turn, drop: Dependents, create: Dependents) -> str:
     """Return a whole turn as one script: second column, fill, switch, drop."""
-    return shadow_sql(turn) + fill_sql(turn) + items_sql(turn) + SETTINGS + switch_sql([turn], drop, create) + finish_sql(turn)
+    return (
+        shadow_sql(turn)
+        + fill_sql(turn)
+        + items_sql(turn)
+        + SETTINGS
+        + switch_sql([turn], drop, create)
+        + finish_sql(turn)
+    )
 
 
 def in_place_draft(context: Context, change: Change, planned: Conversions, instant: bool) -> Draft:
@@ -4305,10 +5848,22 @@ def in_place_draft(context: Context, change: Change, planned: Conversions, insta
     do = in_place_sql(there, planned.drop, planned.create, archive)
     undo = in_place_sql(home, planned.create, planned.drop) + restore
     rewrites = not instant
-    return Draft(f"type {table.key} {new.name}", CONTRACT, RANKS["switch"], f"Change the type of column {new.name} of table {table.key} to {new.type} in place",
-                 SETTINGS + "SET timezone = 'UTC';\n" + do, SETTINGS + "SET timezone = 'UTC';\n" + undo, reads=type_words(there),
-                 holds=f"{old.type} {old.default or ''}", proof=has_type(table, new), transactional=False, rewrites=rewrites,
-                 lock="ACCESS EXCLUSIVE" + (" for a rewrite" if rewrites else " (catalogue only)"), lossy=lossy, issues=(change.path,))
+    return Draft(
+        f"type {table.key} {new.name}",
+        CONTRACT,
+        RANKS["switch"],
+        f"Change the type of column {new.name} of table {table.key} to {new.type} in place",
+        SETTINGS + "SET timezone = 'UTC';\n" + do,
+        SETTINGS + "SET timezone = 'UTC';\n" + undo,
+        reads=type_words(there),
+        holds=f"{old.type} {old.default or ''}",
+        proof=has_type(table, new),
+        transactional=False,
+        rewrites=rewrites,
+        lock="ACCESS EXCLUSIVE" + (" for a rewrite" if rewrites else " (catalogue only)"),
+        lossy=lossy,
+        issues=(change.path,),
+    )
 
 
 def in_place_sql(turn: Turn, drop: Dependents, create: Dependents, archive: Sequence[str] = ()) -> str:
@@ -4318,38 +5873,63 @@ def in_place_sql(turn: Turn, drop: Dependents, create: Dependents, archive: Sequ
     alter = f"ALTER TABLE {text} ALTER COLUMN {name}"
     old_items = {item.name: item for item in touching(turn.leave.table, column.name)}
     new_items = {item.name: item for item in touching(turn.come.table, column.name)}
-    going = [item for n, item in old_items.items() if n not in new_items or content(item, {}) != content(new_items[n], {})]
-    coming = [item for n, item in new_items.items() if n not in old_items or content(item, {}) != content(old_items[n], {})]
-    statements = [f"DROP INDEX IF EXISTS {SQL.table_sql(table.schema, i.name)}" if isinstance(i, Index) else drop_constraint(table, i.name)
-                  for i in going if i.name not in turn.keep]
+    going = [
+        item for n, item in old_items.items() if n not in new_items or content(item, {}) != content(new_items[n], {})
+    ]
+    coming = [
+        item for n, item in new_items.items() if n not in old_items or content(item, {}) != content(old_items[n], {})
+    ]
+    statements = [
+        f"DROP INDEX IF EXISTS {SQL.table_sql(table.schema, i.name)}"
+        if isinstance(i, Index)
+        else drop_constraint(table, i.name)
+        for i in going
+        if i.name not in turn.keep
+    ]
     if column.generated and turn.leave.column.generated:
         change = [f"ALTER TABLE {text} DROP COLUMN {name}", f"ALTER TABLE {text} ADD COLUMN {column_sql(column)}"]
     else:
         collation = f" COLLATE {collation_sql(column.collation)}" if column.collation else ""
         using = "" if turn.fill == name else f" USING {turn.fill}"
-        change = ([f"{alter} DROP DEFAULT"] if turn.leave.column.default is not None else []) + [f"{alter} TYPE {column.type}{collation}{using}"]
+        change = ([f"{alter} DROP DEFAULT"] if turn.leave.column.default is not None else []) + [
+            f"{alter} TYPE {column.type}{collation}{using}"
+        ]
         change += [f"{alter} SET DEFAULT {column.default}"] if column.default is not None else []
-        change += [f"{alter} {'DROP' if column.nullable else 'SET'} NOT NULL"] if column.nullable != turn.leave.column.nullable else []
+        change += (
+            [f"{alter} {'DROP' if column.nullable else 'SET'} NOT NULL"]
+            if column.nullable != turn.leave.column.nullable
+            else []
+        )
     statements = around(drop, create, statements + change)
     statements += [add_constraint(table, i) for i in coming if isinstance(i, Constraint) and i.name not in turn.keep]
     after = "".join(build_index(table, i, i.name) for i in coming if isinstance(i, Index) and i.name not in turn.keep)
     return locked(*archive, *statements) + after
 
 
-def changed_values(context: Context, planned: Conversions, key: Tuple[str, ...], copy: str, stored: str) -> Tuple[List[str], str]:
+def changed_values(
+    context: Context, planned: Conversions, key: Tuple[str, ...], copy: str, stored: str
+) -> Tuple[List[str], str]:
     """Return SQL that archives the values a round trip would change, and SQL that restores those not written since."""
     table, there, home = planned.there.table, planned.there, planned.home
     text = table_sql(table)
     name = quote(planned.there.come.column.name)
     back = home.guard.replace(name, f"({there.guard})") if name in home.guard else home.guard
-    archive = [make_archive(), f"CREATE TABLE {copy} AS SELECT {SQL.names_sql(key)}, {name} AS _was FROM {text} "
-               f"WHERE ({back})::text IS DISTINCT FROM {name}::text", f"ALTER TABLE {copy} ADD PRIMARY KEY ({SQL.names_sql(key)})"]
+    archive = [
+        make_archive(),
+        f"CREATE TABLE {copy} AS SELECT {SQL.names_sql(key)}, {name} AS _was FROM {text} "
+        f"WHERE ({back})::text IS DISTINCT FROM {name}::text",
+        f"ALTER TABLE {copy} ADD PRIMARY KEY ({SQL.names_sql(key)})",
+    ]
     match = " AND ".join(f"_a.{quote(n)} = {text}.{quote(n)}" for n in key)
     now_is = there.guard.replace(name, "_a._was")
     redone = home.guard.replace(name, f"({now_is})")
-    restore = backfill(text, f"{name} = (SELECT _was FROM {copy} AS _a WHERE {match})",
-                       f"EXISTS (SELECT FROM {copy} AS _a WHERE {match} AND _a._was::text IS DISTINCT FROM {text}.{name}::text "
-                       f"AND ({redone})::text IS NOT DISTINCT FROM {text}.{name}::text)", there.silent)
+    restore = backfill(
+        text,
+        f"{name} = (SELECT _was FROM {copy} AS _a WHERE {match})",
+        f"EXISTS (SELECT FROM {copy} AS _a WHERE {match} AND _a._was::text IS DISTINCT FROM {text}.{name}::text "
+        f"AND ({redone})::text IS NOT DISTINCT FROM {text}.{name}::text)",
+        there.silent,
+    )
     return archive, restore
 
 
@@ -4359,21 +5939,66 @@ def staged_drafts(context: Context, change: Change, planned: Conversions) -> Ite
     table, new = there.table, change.new
     key, name = f"type {table.key} {new.name}", f"{new.name} of table {table.key}"
     done = has_type(table, new)[7:].rstrip(";\n")
-    yield Draft(key, EXPAND, RANKS["column"], f"Add a second column for {name} as {new.type}, kept up to date by a trigger", SETTINGS + shadow_sql(there),
-                SETTINGS + unshadow_sql(there), reads=type_words(there), transactional=False, lock="ACCESS EXCLUSIVE (catalogue only)", issues=(change.path,),
-                proof=f"SELECT {done} OR " + has_column(table, waiting(there.come))[7:])
-    yield Draft(key + " fill", MIGRATE, RANKS["column"], f"Convert the values of {name} in batches", SETTINGS + "SET timezone = 'UTC';\n" + fill_sql(there), "",
-                transactional=False, lock="ROW EXCLUSIVE, in batches", issues=(change.path,), after=(key,))
+    yield Draft(
+        key,
+        EXPAND,
+        RANKS["column"],
+        f"Add a second column for {name} as {new.type}, kept up to date by a trigger",
+        SETTINGS + shadow_sql(there),
+        SETTINGS + unshadow_sql(there),
+        reads=type_words(there),
+        transactional=False,
+        lock="ACCESS EXCLUSIVE (catalogue only)",
+        issues=(change.path,),
+        proof=f"SELECT {done} OR " + has_column(table, waiting(there.come))[7:],
+    )
+    yield Draft(
+        key + " fill",
+        MIGRATE,
+        RANKS["column"],
+        f"Convert the values of {name} in batches",
+        SETTINGS + "SET timezone = 'UTC';\n" + fill_sql(there),
+        "",
+        transactional=False,
+        lock="ROW EXCLUSIVE, in batches",
+        issues=(change.path,),
+        after=(key,),
+    )
     items = items_sql(there)
     if items:
-        removal = "".join(remove_waiting(there, item) for item in touching(there.come.table, new.name) if getattr(item, "kind", "") != "primary_key")
-        yield Draft(key + " items", MIGRATE, RANKS["index"], f"Build the indexes and constraints of {name} on the second column", SETTINGS + items,
-                    removal, transactional=False, lock="SHARE UPDATE EXCLUSIVE", issues=(change.path,), after=(key + " fill",),
-                    reads=" ".join(getattr(i, "definition", getattr(i, "tail", "")) for i in touching(there.come.table, new.name)))
-    yield Draft(key + " switch", CONTRACT, RANKS["switch"], f"Exchange the two columns for {name} in one short transaction",
-                SETTINGS + switch_sql([there], planned.drop, planned.create),
-                SETTINGS + switch_sql([home], planned.create, planned.drop) + drop_function(table, home.sync), proof=has_type(table, new),
-                transactional=False, lock="ACCESS EXCLUSIVE (catalogue only)", issues=(change.path,), after=(key + " items", key + " fill"))
+        removal = "".join(
+            remove_waiting(there, item)
+            for item in touching(there.come.table, new.name)
+            if getattr(item, "kind", "") != "primary_key"
+        )
+        yield Draft(
+            key + " items",
+            MIGRATE,
+            RANKS["index"],
+            f"Build the indexes and constraints of {name} on the second column",
+            SETTINGS + items,
+            removal,
+            transactional=False,
+            lock="SHARE UPDATE EXCLUSIVE",
+            issues=(change.path,),
+            after=(key + " fill",),
+            reads=" ".join(
+                getattr(i, "definition", getattr(i, "tail", "")) for i in touching(there.come.table, new.name)
+            ),
+        )
+    yield Draft(
+        key + " switch",
+        CONTRACT,
+        RANKS["switch"],
+        f"Exchange the two columns for {name} in one short transaction",
+        SETTINGS + switch_sql([there], planned.drop, planned.create),
+        SETTINGS + switch_sql([home], planned.create, planned.drop) + drop_function(table, home.sync),
+        proof=has_type(table, new),
+        transactional=False,
+        lock="ACCESS EXCLUSIVE (catalogue only)",
+        issues=(change.path,),
+        after=(key + " items", key + " fill"),
+    )
     yield from finish_drafts(context, change, planned, key)
 
 
@@ -4393,16 +6018,35 @@ def finish_drafts(context: Context, change: Change, planned: Conversions, key: s
         copy = f"{ARCHIVE}.{quote(own_name(table.name, new.name, 'former'))}"
         if rows:
             archive, restore = former_values(planned, rows, copy)
-            yield Draft(key + " archive", CONTRACT, RANKS["switch"] + 3, f"Archive the values of {new.name} of table {table.key} that {new.type} cannot hold",
-                        transaction(make_archive(), *archive), SETTINGS + f"DROP TABLE IF EXISTS {copy};\n" + drop_empty_archive(),
-                        proof=has_relation(copy), issues=(change.path,), after=(key + " switch",))
+            yield Draft(
+                key + " archive",
+                CONTRACT,
+                RANKS["switch"] + 3,
+                f"Archive the values of {new.name} of table {table.key} that {new.type} cannot hold",
+                transaction(make_archive(), *archive),
+                SETTINGS + f"DROP TABLE IF EXISTS {copy};\n" + drop_empty_archive(),
+                proof=has_relation(copy),
+                issues=(change.path,),
+                after=(key + " switch",),
+            )
         else:
             lossy = f"values of {new.name} that {new.type} cannot hold exactly: table {table.key} has no key to archive them by"
     undo = shadow_sql(home) + "SET timezone = 'UTC';\n" + fill_sql(home) + items_sql(home) + SETTINGS + restore
-    yield Draft(key + " finish", CONTRACT, RANKS["drop_column"], f"Drop the former column of {new.name} of table {table.key}",
-                SETTINGS + finish_sql(there), SETTINGS + undo, holds=f"{change.old.type} {change.old.default or ''}",
-                proof=lacks(has_column(table, waiting(there.leave))), transactional=False, lock="ACCESS EXCLUSIVE (catalogue only)", lossy=lossy,
-                issues=(change.path,), after=(key + " switch", key + " archive"))
+    yield Draft(
+        key + " finish",
+        CONTRACT,
+        RANKS["drop_column"],
+        f"Drop the former column of {new.name} of table {table.key}",
+        SETTINGS + finish_sql(there),
+        SETTINGS + undo,
+        holds=f"{change.old.type} {change.old.default or ''}",
+        proof=lacks(has_column(table, waiting(there.leave))),
+        transactional=False,
+        lock="ACCESS EXCLUSIVE (catalogue only)",
+        lossy=lossy,
+        issues=(change.path,),
+        after=(key + " switch", key + " archive"),
+    )
 
 
 def former_values(planned: Conversions, key: Tuple[str, ...], copy: str) -> Tuple[List[str], str]:
@@ -4410,11 +6054,21 @@ def former_values(planned: Conversions, key: Tuple[str, ...], copy: str) -> Tupl
     there, home = planned.there, planned.home
     text = table_sql(there.table)
     name, former = quote(there.come.column.name), quote(waiting(there.leave))
-    archive = [f"CREATE TABLE {copy} AS SELECT {SQL.names_sql(key)}, {former} AS _was, {name}::text AS _became FROM {text} "
-               f"WHERE {former}::text IS DISTINCT FROM ({home.guard})::text", f"ALTER TABLE {copy} ADD PRIMARY KEY ({SQL.names_sql(key)})"]
-    match = " AND ".join(f"_a.{quote(n)} = {text}.{quote(n)}" for n in key) + f" AND _a._became IS NOT DISTINCT FROM {text}.{name}::text"
-    restore = backfill(text, f"{former} = (SELECT _was FROM {copy} AS _a WHERE {match})",
-                       f"EXISTS (SELECT FROM {copy} AS _a WHERE {match} AND _a._was::text IS DISTINCT FROM {text}.{former}::text)", there.silent)
+    archive = [
+        f"CREATE TABLE {copy} AS SELECT {SQL.names_sql(key)}, {former} AS _was, {name}::text AS _became FROM {text} "
+        f"WHERE {former}::text IS DISTINCT FROM ({home.guard})::text",
+        f"ALTER TABLE {copy} ADD PRIMARY KEY ({SQL.names_sql(key)})",
+    ]
+    match = (
+        " AND ".join(f"_a.{quote(n)} = {text}.{quote(n)}" for n in key)
+        + f" AND _a._became IS NOT DISTINCT FROM {text}.{name}::text"
+    )
+    restore = backfill(
+        text,
+        f"{former} = (SELECT _was FROM {copy} AS _a WHERE {match})",
+        f"EXISTS (SELECT FROM {copy} AS _a WHERE {match} AND _a._was::text IS DISTINCT FROM {text}.{former}::text)",
+        there.silent,
+    )
     return archive, restore
 
 
@@ -4427,17 +6081,40 @@ def enum_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     before, after = old.facts["values"], new.facts["values"]
     name = thing_sql(new)
     if [value for value in after if value in before] == before:
-        adds = "".join(f"ALTER TYPE {name} ADD VALUE IF NOT EXISTS {text_literal(value)}{enum_place(after, index)};\n"
-                       for index, value in enumerate(after) if value not in before)
-        proof = (f"SELECT count(*) = {len(after) - len(before)} FROM pg_enum WHERE enumtypid = to_regtype({literal(name)}) AND enumlabel IN ("
-                 + ", ".join(text_literal(value) for value in after if value not in before) + ");\n")
-        yield Draft(f"enum {new.key}", EXPAND, RANKS["enum"], f"Add values to enum {new.key}", SETTINGS + adds,
-                    SETTINGS + rebuild_enum(context, context.before, new, old), makes=((new.name,),), transactional=False, proof=proof,
-                    issues=(change.path,))
+        adds = "".join(
+            f"ALTER TYPE {name} ADD VALUE IF NOT EXISTS {text_literal(value)}{enum_place(after, index)};\n"
+            for index, value in enumerate(after)
+            if value not in before
+        )
+        proof = (
+            f"SELECT count(*) = {len(after) - len(before)} FROM pg_enum WHERE enumtypid = to_regtype({literal(name)}) AND enumlabel IN ("
+            + ", ".join(text_literal(value) for value in after if value not in before)
+            + ");\n"
+        )
+        yield Draft(
+            f"enum {new.key}",
+            EXPAND,
+            RANKS["enum"],
+            f"Add values to enum {new.key}",
+            SETTINGS + adds,
+            SETTINGS + rebuild_enum(context, context.before, new, old),
+            makes=((new.name,),),
+            transactional=False,
+            proof=proof,
+            issues=(change.path,),
+        )
         return
-    yield Draft(f"enum {new.key}", CONTRACT, RANKS["switch"], f"Rebuild enum {new.key} with its new values", SETTINGS + rebuild_enum(context, context.after, old, new),
-                SETTINGS + rebuild_enum(context, context.before, new, old), transactional=False, lock="ACCESS EXCLUSIVE (catalogue only)",
-                issues=(change.path,))
+    yield Draft(
+        f"enum {new.key}",
+        CONTRACT,
+        RANKS["switch"],
+        f"Rebuild enum {new.key} with its new values",
+        SETTINGS + rebuild_enum(context, context.after, old, new),
+        SETTINGS + rebuild_enum(context, context.before, new, old),
+        transactional=False,
+        lock="ACCESS EXCLUSIVE (catalogue only)",
+        issues=(change.path,),
+    )
 
 
 def enum_place(labels: Sequence[str], index: int) -> str:
@@ -4448,7 +6125,11 @@ def enum_place(labels: Sequence[str], index: int) -> str:
 
 def uses_type(column: Column, thing: Thing) -> bool:
     base = parse_type(column.type).base.replace('"', "")
-    return base in (thing.name, f"{thing.schema}.{thing.name}", thing.name.lower() if thing.name == thing.name.lower() else thing.name)
+    return base in (
+        thing.name,
+        f"{thing.schema}.{thing.name}",
+        thing.name.lower() if thing.name == thing.name.lower() else thing.name,
+    )
 
 
 def rebuild_enum(context: Context, schema: Schema, old: Thing, new: Thing) -> str:
@@ -4456,48 +6137,104 @@ def rebuild_enum(context: Context, schema: Schema, old: Thing, new: Thing) -> st
     following, former = own_name(new.name, "next"), own_name(new.name, "former")
     text = SQL.table_sql(new.schema, following)
     labels = ", ".join(text_literal(value) for value in new.facts["values"])
-    turns = [enum_turn(context, schema.tables[key], column, new, following) for key in sorted(schema.tables)
-             for column in schema.tables[key].columns.values() if uses_type(column, new) and not schema.tables[key].traits.get("partition_of")]
+    turns = [
+        enum_turn(context, schema.tables[key], column, new, following)
+        for key in sorted(schema.tables)
+        for column in schema.tables[key].columns.values()
+        if uses_type(column, new) and not schema.tables[key].traits.get("partition_of")
+    ]
     lost = ", ".join(text_literal(value) for value in old.facts["values"] if value not in new.facts["values"])
-    create = "".join(refuse(f"EXISTS (SELECT FROM {table_sql(turn.table)} WHERE {enum_match(turn, lost)})",
-                            f"rows of {turn.table.key} hold values that enum {new.key} loses: nothing was changed") for turn in turns if lost)
+    create = "".join(
+        refuse(
+            f"EXISTS (SELECT FROM {table_sql(turn.table)} WHERE {enum_match(turn, lost)})",
+            f"rows of {turn.table.key} hold values that enum {new.key} loses: nothing was changed",
+        )
+        for turn in turns
+        if lost
+    )
     create += f"CREATE TYPE {text} AS ENUM ({labels});\n"
     clean_up = "".join(unshadow_sql(turn) for turn in turns) + f"DROP TYPE IF EXISTS {text};\n"
-    prepare = "".join(shadow_sql(turn) + fill_sql(turn) for turn in turns) + "".join(enum_items(turn, new, following) for turn in turns)
+    prepare = "".join(shadow_sql(turn) + fill_sql(turn) for turn in turns) + "".join(
+        enum_items(turn, new, following) for turn in turns
+    )
     groups = [(turn.table.name, turn.come.column.name) for turn in turns] + [(new.name,)]
     dependents = dependents_of(schema, groups)
-    functions = [thing for thing in schema.things.values() if thing.kind == "function" and new.name in names_in(function_head(thing.facts["definition"]) + sql_body(thing))]
+    functions = [
+        thing
+        for thing in schema.things.values()
+        if thing.kind == "function" and new.name in names_in(function_head(thing.facts["definition"]) + sql_body(thing))
+    ]
     renames = [f"DROP {function_target(f).replace(' ', ' IF EXISTS ', 1)}" for f in functions]
-    renames += [f"ALTER TYPE {thing_sql(new)} RENAME TO {quote(former)}", f"ALTER TYPE {text} RENAME TO {quote(new.name)}"]
+    renames += [
+        f"ALTER TYPE {thing_sql(new)} RENAME TO {quote(former)}",
+        f"ALTER TYPE {text} RENAME TO {quote(new.name)}",
+    ]
     renames += [statement for f in functions for statement in create_function(f)]
     comment = [comment_sql(f"TYPE {thing_sql(new)}", new.comment)] if new.comment else []
-    switch = switch_sql(turns, dependents, dependents, renames + comment) if turns else locked(*around(dependents, dependents, renames + comment))
+    switch = (
+        switch_sql(turns, dependents, dependents, renames + comment)
+        if turns
+        else locked(*around(dependents, dependents, renames + comment))
+    )
     finish = "".join(finish_sql(turn) for turn in turns)
-    return SETTINGS + clean_up + create + prepare + SETTINGS + switch + finish + f"DROP TYPE IF EXISTS {SQL.table_sql(new.schema, former)};\n"
+    return (
+        SETTINGS
+        + clean_up
+        + create
+        + prepare
+        + SETTINGS
+        + switch
+        + finish
+        + f"DROP TYPE IF EXISTS {SQL.table_sql(new.schema, former)};\n"
+    )
 
 
 def enum_match(turn: Turn, labels: str) -> str:
     name = quote(turn.come.column.name)
-    return f"{name}::text[] && ARRAY[{labels}]" if parse_type(turn.come.column.type).dims else f"{name}::text IN ({labels})"
+    return (
+        f"{name}::text[] && ARRAY[{labels}]"
+        if parse_type(turn.come.column.type).dims
+        else f"{name}::text IN ({labels})"
+    )
 
 
 def enum_turn(context: Context, table: Table, column: Column, thing: Thing, following: str) -> Turn:
     array = "[]" * parse_type(column.type).dims
     shadow = column._replace(type=f"{SQL.table_sql(thing.schema, following)}{array}")
     name = quote(column.name)
-    up, down = (f"{name}::text{array}::{type_name}{array}" for type_name in (SQL.table_sql(thing.schema, following), SQL.table_sql(thing.schema, own_name(thing.name, "former"))))
-    return Turn(table, Side(table, column, "old"), Side(table, shadow, "new"), up, up, own_name(table.name, column.name, "up"),
-                down, own_name(table.name, column.name, "down"), is_silent(context, table.key), frozenset())
+    up, down = (
+        f"{name}::text{array}::{type_name}{array}"
+        for type_name in (
+            SQL.table_sql(thing.schema, following),
+            SQL.table_sql(thing.schema, own_name(thing.name, "former")),
+        )
+    )
+    return Turn(
+        table,
+        Side(table, column, "old"),
+        Side(table, shadow, "new"),
+        up,
+        up,
+        own_name(table.name, column.name, "up"),
+        down,
+        own_name(table.name, column.name, "down"),
+        is_silent(context, table.key),
+        frozenset(),
+    )
 
 
 def enum_items(turn: Turn, thing: Thing, following: str) -> str:
     """Return the waiting indexes and constraints of an enum column, with casts to the type as it is named by then."""
-    cast = re.compile(r"::\s*(?:\"?" + re.escape(thing.schema) + r"\"?\.)?\"?" + re.escape(thing.name) + r"\"?(?![\w\"])")
+    cast = re.compile(
+        r"::\s*(?:\"?" + re.escape(thing.schema) + r"\"?\.)?\"?" + re.escape(thing.name) + r"\"?(?![\w\"])"
+    )
     there = "::" + SQL.table_sql(thing.schema, following)
     table = turn.come.table
     indexes = {name: index._replace(tail=cast.sub(there, index.tail)) for name, index in table.indexes.items()}
     constraints = {name: c._replace(definition=cast.sub(there, c.definition)) for name, c in table.constraints.items()}
-    return items_sql(turn._replace(come=turn.come._replace(table=table._replace(indexes=indexes, constraints=constraints))))
+    return items_sql(
+        turn._replace(come=turn.come._replace(table=table._replace(indexes=indexes, constraints=constraints)))
+    )
 
 
 # == 19. Scripting: changes to steps ==================================================================
@@ -4509,22 +6246,38 @@ def owned_by_conversions(before: Schema, after: Schema, changes: Sequence[Change
     converted = {(change.table, change.new.name) for change in changes if change.kind == "column.type"}
     tables = {table for table, _ in converted}
     numbered = {(c.table, c.new.name) for c in changes if c.kind == "column.identity"}
-    numbered_sequences = {thing.key for side in (before, after) for thing in side.things.values() if thing.kind == "sequence"
-                          and ((thing.facts.get("owned_by") or {}).get("table"), (thing.facts.get("owned_by") or {}).get("column")) in numbered}
+    numbered_sequences = {
+        thing.key
+        for side in (before, after)
+        for thing in side.things.values()
+        if thing.kind == "sequence"
+        and ((thing.facts.get("owned_by") or {}).get("table"), (thing.facts.get("owned_by") or {}).get("column"))
+        in numbered
+    }
     for change in changes:
         kind, verb = change.kind.split(".")
-        if kind == "column" and verb in ("default", "nullable", "collation") and (change.table, change.new.name) in converted:
+        if (
+            kind == "column"
+            and verb in ("default", "nullable", "collation")
+            and (change.table, change.new.name) in converted
+        ):
             yield change
         elif kind == "column" and verb == "default" and (change.table, change.new.name) in numbered:
             yield change
         elif kind == "sequence" and change.path[1] in numbered_sequences and verb in ("added", "removed"):
             yield change
-        elif change.table in tables and verb in ("added", "removed", "changed") and kind in ("index", "unique", "check", "foreign_key", "primary_key", "exclude"):
+        elif (
+            change.table in tables
+            and verb in ("added", "removed", "changed")
+            and kind in ("index", "unique", "check", "foreign_key", "primary_key", "exclude")
+        ):
             item = change.new or change.old
             used = names_in(item.tail) if isinstance(item, Index) else frozenset(item.columns)
             if any(table == change.table and name in used for table, name in converted):
                 yield change
-        elif kind in ("trigger", "policy", "rule", "view", "materialized_view") and converted_by(change, converted, after):
+        elif kind in ("trigger", "policy", "rule", "view", "materialized_view") and converted_by(
+            change, converted, after
+        ):
             yield change
 
 
@@ -4542,13 +6295,25 @@ def converted_by(change: Change, converted: Set[Tuple[Optional[str], str]], afte
     return False
 
 
+def is_inherited(context: Context, change: Change) -> bool:
+    """Tell whether a change of a partition or child table comes with the same change of its parent."""
+    table = context.after.tables.get(change.table or "") or context.before.tables.get(change.table or "")
+    if table is None or not change.kind.startswith(("column.", "check.")) or change.kind == "column.traits":
+        return False
+    parents = [*(table.traits.get("inherits") or ()), (table.traits.get("partition_of") or {}).get("parent")]
+    return any(
+        other.kind == change.kind and other.table in parents and other.path[2:] == change.path[2:]
+        for other in context.changes
+    )
+
+
 def plan_postgresql(before: Schema, after: Schema, changes: Sequence[Change]) -> List[Step]:
     owned = frozenset((change.kind, change.path) for change in owned_by_conversions(before, after, changes))
     context = Context(before, after, tuple(changes), frozenset())
     drafts: List[Draft] = []
     keys: Set[str] = set()
     for change in changes:
-        if (change.kind, change.path) in owned:
+        if (change.kind, change.path) in owned or is_inherited(context, change):
             continue
         for draft in RECIPES[change.kind](context, change):
             if draft.key not in keys:
@@ -4565,14 +6330,20 @@ def bridged_foreign_keys(context: Context, keys: Set[str]) -> Iterator[Draft]:
         for constraint in table.constraints.values():
             target = constraint.references[0] if constraint.references else ""
             ends = [f"type {table.key} {name}" for name in constraint.columns if (table.key, name) in converted]
-            there = [f"type {target} {name}" for name in (constraint.references or ("", ()))[1] if (target, name) in converted]
+            there = [
+                f"type {target} {name}"
+                for name in (constraint.references or ("", ()))[1]
+                if (target, name) in converted
+            ]
             old = context.old_table(table.key)
             if not (ends and there and old and constraint.name in old.constraints):
                 continue
             leave = drop_foreign_key_draft(table, old.constraints[constraint.name], ("tables", table.key))
             come = foreign_key_draft(context, table, constraint, ("tables", table.key))
             yield leave._replace(key=leave.key + " for conversion", rank=RANKS["switch"] - 1, holds="")
-            yield come._replace(key=come.key + " after conversion", phase=CONTRACT, rank=RANKS["switch"] + 1, after=tuple(ends + there))
+            yield come._replace(
+                key=come.key + " after conversion", phase=CONTRACT, rank=RANKS["switch"] + 1, after=tuple(ends + there)
+            )
 
 
 # == 20. Database: the whole ==========================================================================
@@ -4585,8 +6356,10 @@ def pick_dialect(before: Document, after: Document, options: Options) -> Dialect
     chosen = DIALECT_ALIASES.get(chosen, chosen)
     if chosen not in DIALECTS:
         guess = did_you_mean(chosen, DIALECTS)
-        raise InputError(f"{before.name}: dialect: found {describe(chosen)}, expected one of {', '.join(sorted(DIALECTS))}"
-                         + (f" (did you mean {guess!r}?)" if guess else ""))
+        raise InputError(
+            f"{before.name}: dialect: found {describe(chosen)}, expected one of {', '.join(sorted(DIALECTS))}"
+            + (f" (did you mean {guess!r}?)" if guess else "")
+        )
     return DIALECTS[chosen]
 
 
@@ -4594,27 +6367,44 @@ def count_queries(changes: Sequence[Change], dialect: Dialect) -> Iterator[Dict[
     """Yield what data must be looked at or moved first, each with a query that counts the rows concerned."""
     for change in changes:
         for description, query in count_query(change, dialect):
-            yield {"table": change.table, "field_path": show_path(change.path), "kind": change.kind, "description": description, "count_query": query}
+            yield {
+                "table": change.table,
+                "field_path": show_path(change.path),
+                "kind": change.kind,
+                "description": description,
+                "count_query": query,
+            }
 
 
 def count_query(change: Change, dialect: Dialect) -> Iterator[Tuple[str, str]]:
     schema, name = split_key(change.table or "", None)
     text = dialect.table_sql(schema, name)
     if change.kind == "column.nullable" and not change.new.nullable:
-        yield f"Rows whose {change.new.name} is NULL: fill them first.", f"SELECT count(*) FROM {text} WHERE {dialect.quote(change.old.name)} IS NULL;"
+        yield (
+            f"Rows whose {change.new.name} is NULL: fill them first.",
+            f"SELECT count(*) FROM {text} WHERE {dialect.quote(change.old.name)} IS NULL;",
+        )
     elif change.kind in ("unique.added", "primary_key.added"):
         names = dialect.names_sql(change.new.columns)
-        yield (f"Values of {names} that occur more than once: remove the duplicates first.",
-               f"SELECT count(*) FROM (SELECT 1 FROM {text} GROUP BY {names} HAVING count(*) > 1) AS duplicates;")
+        yield (
+            f"Values of {names} that occur more than once: remove the duplicates first.",
+            f"SELECT count(*) FROM (SELECT 1 FROM {text} GROUP BY {names} HAVING count(*) > 1) AS duplicates;",
+        )
     elif change.kind == "foreign_key.added" and change.new.references:
         yield from orphan_query(change.new, text, dialect)
     elif change.kind == "check.added":
         check = re.sub(r"(?is)^CHECK\s*|\s+NOT VALID$|\s+NO INHERIT$", "", change.new.definition)
-        yield "Rows that violate the new CHECK: correct them first.", f"SELECT count(*) FROM {text} WHERE NOT ({check});"
+        yield (
+            "Rows that violate the new CHECK: correct them first.",
+            f"SELECT count(*) FROM {text} WHERE NOT ({check});",
+        )
     elif change.kind == "column.type" and dialect.convert(change.old.type, change.new.type).loss != "none":
         yield from misfit_query(change, text, dialect)
     elif change.kind == "column.removed":
-        yield f"Rows that hold a value in {change.old.name}: it is archived.", f"SELECT count(*) FROM {text} WHERE {dialect.quote(change.old.name)} IS NOT NULL;"
+        yield (
+            f"Rows that hold a value in {change.old.name}: it is archived.",
+            f"SELECT count(*) FROM {text} WHERE {dialect.quote(change.old.name)} IS NOT NULL;",
+        )
     elif change.kind == "table.removed":
         yield f"Rows of table {change.table}: they go to the archive.", f"SELECT count(*) FROM {text};"
     elif change.kind == "column.added" and change.new.backfill:
@@ -4626,17 +6416,24 @@ def orphan_query(constraint: Constraint, text: str, dialect: Dialect) -> Iterato
     parent = dialect.reference_sql(target)
     match = " AND ".join(f"p.{dialect.quote(b)} = c.{dialect.quote(a)}" for a, b in zip(constraint.columns, there))
     filled = " AND ".join(f"c.{dialect.quote(a)} IS NOT NULL" for a in constraint.columns)
-    yield (f"Rows without a parent in {target}: correct them first.",
-           f"SELECT count(*) FROM {text} AS c WHERE {filled} AND NOT EXISTS (SELECT 1 FROM {parent} AS p WHERE {match});")
+    yield (
+        f"Rows without a parent in {target}: correct them first.",
+        f"SELECT count(*) FROM {text} AS c WHERE {filled} AND NOT EXISTS (SELECT 1 FROM {parent} AS p WHERE {match});",
+    )
 
 
 def misfit_query(change: Change, text: str, dialect: Dialect) -> Iterator[Tuple[str, str]]:
     name, new = dialect.quote(change.old.name), parse_type(change.new.type)
     if new.base in TEXTS and new.args:
-        yield (f"Values of {change.old.name} longer than {new.args[0]} characters: shorten them first.",
-               f"SELECT count(*) FROM {text} WHERE length({name}) > {new.args[0]};")
+        yield (
+            f"Values of {change.old.name} longer than {new.args[0]} characters: shorten them first.",
+            f"SELECT count(*) FROM {text} WHERE length({name}) > {new.args[0]};",
+        )
     else:
-        yield f"Values of {change.old.name} to convert to {change.new.type}.", f"SELECT count(*) FROM {text} WHERE {name} IS NOT NULL;"
+        yield (
+            f"Values of {change.old.name} to convert to {change.new.type}.",
+            f"SELECT count(*) FROM {text} WHERE {name} IS NOT NULL;",
+        )
 
 
 def recommend(findings: Sequence[Finding], steps: Sequence[Step]) -> Iterator[str]:
@@ -4644,8 +6441,10 @@ def recommend(findings: Sequence[Finding], steps: Sequence[Step]) -> Iterator[st
     phases = {step.phase for step in steps if step.script_type == "sql"}
     if CONTRACT in phases and findings:
         names = sorted({show_path(path) for step in steps if step.phase == CONTRACT for path in step.issues})
-        yield (f"Run the expand and migrate scripts, release the programs that fit both sides, then run the contract scripts: they touch "
-               f"{', '.join(names[:5])}{' and more' if len(names) > 5 else ''}.")
+        yield (
+            f"Run the expand and migrate scripts, release the programs that fit both sides, then run the contract scripts: they touch "
+            f"{', '.join(names[:5])}{' and more' if len(names) > 5 else ''}."
+        )
     for step in steps:
         if step.script_type == "manual":
             yield f"Answer before anything runs: {step.description}"
@@ -4668,10 +6467,15 @@ def compare_databases(before: Document, after: Document, options: Options) -> Co
         for entry in schema.not_exported:
             if isinstance(entry.get("kind"), str) and isinstance(entry.get("count"), int):
                 counts[entry["kind"]] = max(counts.get(entry["kind"], 0), entry["count"])
-    return Comparison(findings, steps, dialect.name, tuple(count_queries(changes, dialect)), None, tuple(recommend(findings, steps)),
-                      tuple({"kind": kind, "count": count} for kind, count in sorted(counts.items())))
-
-
+    return Comparison(
+        findings,
+        steps,
+        dialect.name,
+        tuple(count_queries(changes, dialect)),
+        None,
+        tuple(recommend(findings, steps)),
+        tuple({"kind": kind, "count": count} for kind, count in sorted(counts.items())),
+    )
 # == 40. API: rules (in work) =========================================================================
 
 
