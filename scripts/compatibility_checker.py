@@ -1548,18 +1548,22 @@ def read_column(name: str, spec: Dict[str, Any], path: Path, faults: Faults, dia
         tuple((trait, spec[trait]) for trait in TRAITS if spec.get(trait)),
         read_text(spec, "comment", path, faults),
         read_text(spec, "renamed_from", path, faults),
-        read_text(spec, "using", path, faults),
-        read_hint(spec, path, faults),
+        read_hint(spec, "using", path, faults, dialect),
+        read_hint(spec, "backfill", path, faults, dialect),
     )
     return dialect.complete_column(column, spec)
 
 
-def read_hint(spec: Dict[str, Any], path: Path, faults: Faults) -> Optional[str]:
-    """Return the backfill expression; a number is the expression of that number."""
-    value = spec.get("backfill")
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+def read_hint(spec: Dict[str, Any], key: str, path: Path, faults: Faults, dialect: Dialect) -> Optional[str]:
+    """Return an expression that only the author can give: SQL text, {"expression": SQL}, or a plain value."""
+    value = spec.get(key)
+    if isinstance(value, dict):
+        value = value.get("expression")
+    if isinstance(value, bool):
+        return dialect.boolean(value)
+    if isinstance(value, (int, float)):
         return json.dumps(value)
-    return read_text(spec, "backfill", path, faults)
+    return None if value is None else faults.typed(value, path + (key,), str, "a SQL expression")
 
 
 def read_default(spec: Dict[str, Any], path: Path, faults: Faults, dialect: "Dialect") -> Optional[str]:
@@ -1854,10 +1858,16 @@ def adopt_column(old: Optional[Column], new: Column, exact: bool) -> Column:
     return new._replace(traits=traits)
 
 
+NEXTVAL = re.compile(r"(?i)^nextval\('(?:\"?public\"?\.)?\"?([^'\"]+)\"?'::(?:pg_catalog\.)?regclass\)$")
+
+
 def default_form(text: Optional[str]) -> Optional[str]:
     """Return a default without the casts that the server adds to literals: '-1'::integer is -1."""
     if text is None:
         return None
+    counter = NEXTVAL.match(text.strip())
+    if counter:
+        return f"nextval {counter.group(1)}"
     bare = re.sub(r"^'(-?[\d.]+)'::[\w ]+$", r"\1", text.strip())
     bare = re.sub(r"^('(?:[^']|'')*')::[\w .\"]+(?:\(\d+\))?(?:\[\])?$", r"\1", bare)
     quoted = re.fullmatch(r"'(-?\d+(?:\.\d+)?|true|false)'", bare)
@@ -2014,6 +2024,8 @@ def diff_column(path: Path, table: str, old: Column, new: Column) -> Iterator[Ch
         yield Change("column.type", path, table, old, new)
     for field in ("nullable", "default", "identity", "generated", "collation", "traits"):
         before, after = getattr(old, field), getattr(new, field)
+        if field == "traits":
+            before, after = (tuple(t for t in traits if t[0] != "serial") for traits in (before, after))
         if field in ("default", "generated"):
             before, after = canonical(before), canonical(after)
         if before != after and not (
@@ -3233,6 +3245,7 @@ RANKS = {
     "trait": 15,
     "comment": 16,
     "switch": 20,
+    "rename": 21,
     "drop_part": 21,
     "drop_view": 22,
     "drop_foreign_key": 24,
@@ -3254,7 +3267,7 @@ class Context(NamedTuple):
     before: Schema
     after: Schema
     changes: Tuple[Change, ...]
-    owned: FrozenSet[Path]  # changes that a column conversion carries out itself
+    last: Dict[Any, Path] = {}  # of a view or part: the column change in whose transaction it takes its new form
 
     def old_table(self, key: str) -> Optional[Table]:
         table = self.after.tables.get(key)
@@ -3783,6 +3796,45 @@ def dependents_of(schema: Schema, groups: Sequence[Tuple[str, ...]]) -> Dependen
         if any(part_uses(table, part, group) for group in groups)
     ]
     return Dependents((), tuple(sort_views(found.values())), tuple(parts))
+
+
+def touched(context: Context, change: Change) -> Tuple[Dependents, Dependents]:
+    """Return what depends on a column that changes its type or name, before and after."""
+    new = context.after.tables[change.table or ""]
+    old = context.old_table(new.key) or new
+    return (
+        dependents_of(context.before, [(old.name, change.old.name)]),
+        dependents_of(context.after, [(new.name, change.new.name)]),
+    )
+
+
+def exchanged(context: Context, change: Change) -> Tuple[Dependents, Dependents]:
+    """Return what has to be dropped and what created around a column change.
+
+    Several changes can touch one view: it keeps its old form until the last of them.
+    """
+    before, after = touched(context, change)
+    old_views = {view.key: view for view in before.views}
+    new_views = {view.key: view for view in after.views}
+    keep = [view for key, view in old_views.items() if context.last.get(key, change.path) != change.path]
+    turn = [view for key, view in new_views.items() if context.last.get(key, change.path) == change.path]
+    old_parts = {(table.key, part.kind, part.name): (table, part) for table, part in before.parts}
+    new_parts = {(table.key, part.kind, part.name): (table, part) for table, part in after.parts}
+    stay = [pair for key, pair in old_parts.items() if context.last.get(key, change.path) != change.path]
+    come = [pair for key, pair in new_parts.items() if context.last.get(key, change.path) == change.path]
+    create = Dependents((), tuple(sort_views([*keep, *turn])), (*stay, *come))
+    return Dependents((), before.views, before.parts), create
+
+
+def last_touches(context: Context) -> Dict[Any, Path]:
+    """Return for each view and part the last column change that touches it, in the order of execution."""
+    changes = [change for change in context.changes if change.kind in ("column.type", "column.renamed")]
+    last: Dict[Any, Path] = {}
+    for change in sorted(changes, key=lambda c: (c.kind == "column.renamed", c.table or "", c.new.name)):
+        for side in touched(context, change):
+            last.update((view.key, change.path) for view in side.views)
+            last.update(((table.key, part.kind, part.name), change.path) for table, part in side.parts)
+    return last
 
 
 def mentions(text: str, group: Tuple[str, ...]) -> bool:
@@ -4993,7 +5045,7 @@ def column_renamed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     names = (own_name(table.name, old.name, word) for word in ("bridge", "bridge_back"))
     bridge = Bridge(table, old, new, is_silent(context, table.key), *names)
     yield from open_bridge(bridge, key, change.path)
-    yield close_bridge(bridge, key, change.path, dependents_of(context.after, [(table.name, new.name)]))
+    yield close_bridge(bridge, key, change.path, *exchanged(context, change))
 
 
 def rename_at_once(change: Change, table: Table, key: str) -> Draft:
@@ -5046,7 +5098,7 @@ def open_bridge(bridge: Bridge, key: str, path: Path) -> Iterator[Draft]:
     )
 
 
-def close_bridge(bridge: Bridge, key: str, path: Path, views: Dependents) -> Draft:
+def close_bridge(bridge: Bridge, key: str, path: Path, leave: Dependents, come: Dependents) -> Draft:
     """Return the step that drops the copy and renames the original; its undo builds the bridge from the other side."""
     table, old, new = bridge.table, bridge.old, bridge.new
     text, was, becomes = table_sql(table), quote(old.name), quote(new.name)
@@ -5068,7 +5120,7 @@ def close_bridge(bridge: Bridge, key: str, path: Path, views: Dependents) -> Dra
         + bridge_function(table, bridge.forward, both_ways(old.name, new.name))
         + locked(
             f"DROP TRIGGER IF EXISTS {backward} ON {text}",
-            *around(views, views, exchange),
+            *around(come, leave, exchange),
             fire(table, bridge.forward),
         )
         + drop_function(table, bridge.backward)
@@ -5076,10 +5128,10 @@ def close_bridge(bridge: Bridge, key: str, path: Path, views: Dependents) -> Dra
     return Draft(
         key + " switch",
         CONTRACT,
-        RANKS["switch"],
+        RANKS["rename"],
         f"Drop the copy and rename {old.name} to {new.name} in table {table.key}",
         SETTINGS
-        + locked(f"DROP TRIGGER IF EXISTS {forward} ON {text}", *around(views, views, rename))
+        + locked(f"DROP TRIGGER IF EXISTS {forward} ON {text}", *around(leave, come, rename))
         + drop_function(table, bridge.forward),
         SETTINGS + undo,
         proof=lacks(has_column(table, old.name)),
@@ -5684,8 +5736,7 @@ def conversion_of(context: Context, change: Change) -> Optional[Conversions]:
         frozenset(),
     )
     home = reversed_turn(there, expression(down[1], new.name))
-    group = [(table.name, new.name)]
-    return Conversions(there, home, dependents_of(context.before, group), dependents_of(context.after, group))
+    return Conversions(there, home, *exchanged(context, change))
 
 
 def is_simple(context: Context, change: Change) -> bool:
@@ -6244,6 +6295,7 @@ def enum_items(turn: Turn, thing: Thing, following: str) -> str:
 def owned_by_conversions(before: Schema, after: Schema, changes: Sequence[Change]) -> Iterator[Change]:
     """Yield the changes that a type change carries out along with its column."""
     converted = {(change.table, change.new.name) for change in changes if change.kind == "column.type"}
+    renamed = {(c.table, name) for c in changes if c.kind == "column.renamed" for name in (c.old.name, c.new.name)}
     tables = {table for table, _ in converted}
     numbered = {(c.table, c.new.name) for c in changes if c.kind == "column.identity"}
     numbered_sequences = {
@@ -6276,7 +6328,7 @@ def owned_by_conversions(before: Schema, after: Schema, changes: Sequence[Change
             if any(table == change.table and name in used for table, name in converted):
                 yield change
         elif kind in ("trigger", "policy", "rule", "view", "materialized_view") and converted_by(
-            change, converted, after
+            change, converted | renamed, after
         ):
             yield change
 
@@ -6309,7 +6361,8 @@ def is_inherited(context: Context, change: Change) -> bool:
 
 def plan_postgresql(before: Schema, after: Schema, changes: Sequence[Change]) -> List[Step]:
     owned = frozenset((change.kind, change.path) for change in owned_by_conversions(before, after, changes))
-    context = Context(before, after, tuple(changes), frozenset())
+    context = Context(before, after, tuple(changes))
+    context = context._replace(last=last_touches(context))
     drafts: List[Draft] = []
     keys: Set[str] = set()
     for change in changes:
