@@ -1,0 +1,41 @@
+"""Running programs as a user would, for the fixtures and for tests that need no fixture."""
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Union
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = ROOT / "scripts"
+ASSETS = ROOT / "assets"
+EPOCH = "1767225600"  # 2026-01-01T00:00:00Z, the time in every golden
+
+
+class Done(NamedTuple):
+    """A program that has ended: exit code, standard output, standard error."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def execute(command: Sequence[Union[str, Path]], stdin: Union[str, bytes, None] = None, cwd: Optional[Path] = None,
+            env: Optional[Dict[str, Optional[str]]] = None, timeout: float = 120) -> Done:
+    """Run a command to its end; `env` is laid over the environment, None takes a variable away."""
+    merged = {**os.environ, **(env or {})}
+    data = stdin.encode("utf-8") if isinstance(stdin, str) else stdin
+    done = subprocess.run([str(part) for part in command], input=data or b"", capture_output=True, cwd=cwd,
+                          timeout=timeout, env={key: text for key, text in merged.items() if text is not None})
+    return Done(done.returncode, done.stdout.decode("utf-8"), done.stderr.decode("utf-8"))
+
+
+def copy_product(folder: Path) -> None:
+    """Copy what a user gets, and nothing that a test run leaves behind."""
+    for part in ("scripts", "assets", "references"):
+        if (ROOT / part).is_dir():
+            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
