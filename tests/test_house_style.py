@@ -22,7 +22,7 @@ MAP_ENTRY = re.compile(r"(?<![\w.])(\d+)\.? +([A-Z][\w/-]*(?: [\w/-]+)*)")  # 7 
 Function = Union[ast.FunctionDef, ast.AsyncFunctionDef]
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try)
-BRANCHES = (ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler)
+DECISIONS = (ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.BoolOp, ast.comprehension)
 
 # The standard library of Python 3.9 .. 3.13 as far as the scripts may use it; sys.stdlib_module_names is 3.10 and later.
 ALLOWED_IMPORTS = {
@@ -88,13 +88,8 @@ def nesting(node: ast.AST, is_elif: bool = False) -> int:
 
 
 def cyclomatic(function: Function) -> int:
-    """Return the number of independent paths: one, and one more for each decision."""
-    paths = 1
-    for node in own_nodes(function):
-        paths += isinstance(node, BRANCHES)
-        paths += len(node.values) - 1 if isinstance(node, ast.BoolOp) else 0
-        paths += 1 + len(node.ifs) if isinstance(node, ast.comprehension) else 0
-    return paths
+    """Return the number of paths: one, and one more for each branch, loop, handler, comprehension and and/or."""
+    return 1 + sum(isinstance(node, DECISIONS) for node in own_nodes(function))
 
 
 def dotted(node: ast.AST) -> str:
