@@ -1,4 +1,5 @@
 """Fixtures of all tests: run a script as a user would, throw-away databases, goldens; skips are failures in CI."""
+
 import getpass
 import glob
 import itertools
@@ -193,10 +194,22 @@ def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
 
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with copies of scripts/ and assets/ and a plan.json made from the sample: read it, write elsewhere."""
+    """Return a folder with scripts/, assets/ and a plan.json made from the sample: read it, write elsewhere."""
     folder = tmp_path_factory.mktemp("workspace")
     copy_product(folder)
-    made = execute([sys.executable, "scripts/migration_planner.py", "-i", "assets/sample_database_migration.json",
-                    "-o", "plan.json", "-f", "json"], cwd=folder, env={"SOURCE_DATE_EPOCH": EPOCH})
+    made = execute(
+        [
+            sys.executable,
+            "scripts/migration_planner.py",
+            "-i",
+            "assets/sample_database_migration.json",
+            "-o",
+            "plan.json",
+            "-f",
+            "json",
+        ],
+        cwd=folder,
+        env={"SOURCE_DATE_EPOCH": EPOCH},
+    )
     assert made.code == 0, made.err
     return folder

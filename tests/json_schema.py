@@ -1,11 +1,23 @@
-"""A small JSON Schema validator (draft 2020-12) for the tests: the keywords that our schemas use, and an error for others."""
+"""A small JSON Schema validator (draft 2020-12) for the tests: it refuses keywords that it does not know."""
+
 import json
 import re
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple
 
 SCHEMAS = Path(__file__).resolve().parent.parent / "assets" / "schemas"
-ANNOTATIONS = {"$schema", "$id", "$defs", "$comment", "title", "description", "default", "examples", "deprecated", "format"}
+ANNOTATIONS = {
+    "$schema",
+    "$id",
+    "$defs",
+    "$comment",
+    "title",
+    "description",
+    "default",
+    "examples",
+    "deprecated",
+    "format",
+}
 SIBLINGS = {"then", "else"}  # read by the keyword that they belong to
 
 
@@ -54,7 +66,9 @@ def fits(value: Any, schema: Schema) -> bool:
 
 def is_type(value: Any, name: str) -> bool:
     if name == "integer":
-        return not isinstance(value, bool) and (isinstance(value, int) or isinstance(value, float) and value.is_integer())
+        return not isinstance(value, bool) and (
+            isinstance(value, int) or isinstance(value, float) and value.is_integer()
+        )
     if name == "number":
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     return isinstance(value, {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}[name])
@@ -97,7 +111,9 @@ def check_properties(value: Any, rule: Dict[str, Any], schema: Schema, path: Tup
             yield from problems(value[key], schema.at(rules), path + (key,))
 
 
-def check_pattern_properties(value: Any, rule: Dict[str, Any], schema: Schema, path: Tuple[Any, ...]) -> Iterator[Problem]:
+def check_pattern_properties(
+    value: Any, rule: Dict[str, Any], schema: Schema, path: Tuple[Any, ...]
+) -> Iterator[Problem]:
     for key in value if isinstance(value, dict) else ():
         for pattern, rules in rule.items():
             if re.search(pattern, key):
@@ -107,7 +123,9 @@ def check_pattern_properties(value: Any, rule: Dict[str, Any], schema: Schema, p
 def check_additional(value: Any, rule: Any, schema: Schema, path: Tuple[Any, ...]) -> Iterator[Problem]:
     known = schema.rules.get("properties", {})
     for key in value if isinstance(value, dict) else ():
-        if key not in known and not any(re.search(pattern, key) for pattern in schema.rules.get("patternProperties", {})):
+        if key not in known and not any(
+            re.search(pattern, key) for pattern in schema.rules.get("patternProperties", {})
+        ):
             yield from problems(value[key], schema.at(rule), path + (key,))
 
 
@@ -122,7 +140,9 @@ def check_required(value: Any, rule: List[str], schema: Schema, path: Tuple[Any,
             yield Problem(path, f"lacks {key!r}")
 
 
-def check_dependent_required(value: Any, rule: Dict[str, List[str]], schema: Schema, path: Tuple[Any, ...]) -> Iterator[Problem]:
+def check_dependent_required(
+    value: Any, rule: Dict[str, List[str]], schema: Schema, path: Tuple[Any, ...]
+) -> Iterator[Problem]:
     for key, needed in rule.items() if isinstance(value, dict) else ():
         if key in value:
             yield from check_required(value, needed, schema, path)
@@ -186,8 +206,10 @@ def check_pattern(value: Any, rule: str, schema: Schema, path: Tuple[Any, ...]) 
         yield Problem(path, f"is {value[:60]!r}, which does not match {rule}")
 
 
-def bound(kind: Any, measure: Callable[[Any], Any], holds: Callable[[Any, Any], bool], words: str) -> Callable[..., Iterator[Problem]]:
-    """Return the check of one limit: the kind of value it is for, what is measured, and the comparison that must hold."""
+def bound(
+    kind: Any, measure: Callable[[Any], Any], holds: Callable[[Any, Any], bool], words: str
+) -> Callable[..., Iterator[Problem]]:
+    """Return the check of one limit: its kind of value, what is measured, the comparison that must hold."""
 
     def check(value: Any, rule: Any, schema: Schema, path: Tuple[Any, ...]) -> Iterator[Problem]:
         if isinstance(value, kind) and not isinstance(value, bool) and not holds(measure(value), rule):
@@ -198,11 +220,26 @@ def bound(kind: Any, measure: Callable[[Any], Any], holds: Callable[[Any, Any], 
 
 NUMBER = (int, float)
 KEYWORDS: Dict[str, Callable[[Any, Any, Schema, Tuple[Any, ...]], Iterator[Problem]]] = {
-    "type": check_type, "enum": check_enum, "const": check_const, "$ref": check_ref,
-    "properties": check_properties, "patternProperties": check_pattern_properties, "additionalProperties": check_additional,
-    "propertyNames": check_property_names, "required": check_required, "dependentRequired": check_dependent_required,
-    "items": check_items, "prefixItems": check_prefix_items, "contains": check_contains, "uniqueItems": check_unique_items,
-    "allOf": check_all_of, "anyOf": check_any_of, "oneOf": check_one_of, "not": check_not, "if": check_if, "pattern": check_pattern,
+    "type": check_type,
+    "enum": check_enum,
+    "const": check_const,
+    "$ref": check_ref,
+    "properties": check_properties,
+    "patternProperties": check_pattern_properties,
+    "additionalProperties": check_additional,
+    "propertyNames": check_property_names,
+    "required": check_required,
+    "dependentRequired": check_dependent_required,
+    "items": check_items,
+    "prefixItems": check_prefix_items,
+    "contains": check_contains,
+    "uniqueItems": check_unique_items,
+    "allOf": check_all_of,
+    "anyOf": check_any_of,
+    "oneOf": check_one_of,
+    "not": check_not,
+    "if": check_if,
+    "pattern": check_pattern,
     "minimum": bound(NUMBER, lambda value: value, lambda value, limit: value >= limit, "less than"),
     "maximum": bound(NUMBER, lambda value: value, lambda value, limit: value <= limit, "more than"),
     "exclusiveMinimum": bound(NUMBER, lambda value: value, lambda value, limit: value > limit, "not above"),

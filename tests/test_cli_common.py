@@ -1,5 +1,5 @@
 """What every script promises at its edges (contracts, section 1), tried over the three at once."""
-import glob
+
 import hashlib
 import json
 import os
@@ -15,13 +15,13 @@ from typing import Any, Callable, Dict, List, NamedTuple, Sequence
 
 import pytest
 
-from running import EPOCH, SCRIPTS, Done, execute
+from running import EPOCH, SCRIPTS, Done, execute, interpreters
 
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
 class Tool(NamedTuple):
-    """One script and the shortest command line that does its work: the options that name inputs, and the sample inputs."""
+    """One script and its shortest command line: the options that name inputs, and the sample inputs."""
 
     name: str
     options: Sequence[str]
@@ -38,8 +38,14 @@ class Tool(NamedTuple):
 
 TOOLS = (
     Tool("migration_planner", ["-i"], ["assets/sample_database_migration.json"], 0, "--fromat json", "--format"),
-    Tool("compatibility_checker", ["--before", "--after"],
-         ["assets/database_schema_before.json", "assets/database_schema_after.json"], 2, "--type databse", "database"),
+    Tool(
+        "compatibility_checker",
+        ["--before", "--after"],
+        ["assets/database_schema_before.json", "assets/database_schema_after.json"],
+        2,
+        "--type databse",
+        "database",
+    ),
     Tool("rollback_generator", ["-i"], ["plan.json"], 0, "--format jsno", "json"),
 )
 
@@ -93,13 +99,17 @@ def test_standard_input_is_the_file(call: Callable[..., Done], tool: Tool, here:
     assert from_pipe.out.replace("<stdin>", tool.samples[0]) == from_file.out
 
 
-@pytest.mark.parametrize("spelling", [
-    pytest.param(lambda data: b"\xef\xbb\xbf" + data, id="with a byte order mark"),
-    pytest.param(lambda data: data.replace(b"\n", b"\r\n"), id="with CRLF line ends"),
-    pytest.param(lambda data: json.dumps(json.loads(data)).encode("ascii"), id="on one line in ASCII"),
-])
-def test_spelling_of_the_file_changes_no_fact(call: Callable[..., Done], tool: Tool, here: Path,
-                                              spelling: Callable[[bytes], bytes]) -> None:
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        pytest.param(lambda data: b"\xef\xbb\xbf" + data, id="with a byte order mark"),
+        pytest.param(lambda data: data.replace(b"\n", b"\r\n"), id="with CRLF line ends"),
+        pytest.param(lambda data: json.dumps(json.loads(data)).encode("ascii"), id="on one line in ASCII"),
+    ],
+)
+def test_spelling_of_the_file_changes_no_fact(
+    call: Callable[..., Done], tool: Tool, here: Path, spelling: Callable[[bytes], bytes]
+) -> None:
     first = here / tool.samples[0]
     plain = call(*tool.arguments(), "-f", "json")
     old = hashlib.sha256(first.read_bytes()).hexdigest()
@@ -136,7 +146,9 @@ BAD_DOCUMENTS = [
 
 
 @pytest.mark.parametrize("content, message", BAD_DOCUMENTS)
-def test_bad_document_is_refused_with_its_place(call: Callable[..., Done], tool: Tool, here: Path, content: bytes, message: str) -> None:
+def test_bad_document_is_refused_with_its_place(
+    call: Callable[..., Done], tool: Tool, here: Path, content: bytes, message: str
+) -> None:
     (here / "bad.json").write_bytes(content)
     done = call(*tool.arguments("bad.json"), "-o", "out.json")
     if message:
@@ -145,7 +157,9 @@ def test_bad_document_is_refused_with_its_place(call: Callable[..., Done], tool:
     assert not (here / "out.json").exists()
 
 
-@pytest.mark.parametrize("value", ["[]", "[{}]", '"text"', "17", "null", "true", "{}", '{"tables": []}', '{"type": {}, "phases": 3}'])
+@pytest.mark.parametrize(
+    "value", ["[]", "[{}]", '"text"', "17", "null", "true", "{}", '{"tables": []}', '{"type": {}, "phases": 3}']
+)
 def test_wrong_shape_is_an_input_error(call: Callable[..., Done], tool: Tool, here: Path, value: str) -> None:
     """The checker cannot compare it (3); planner and rollback have read it and call it not valid (1)."""
     (here / "bad.json").write_text(value)
@@ -159,14 +173,17 @@ def test_wrong_shape_is_an_input_error(call: Callable[..., Done], tool: Tool, he
     assert "Traceback" not in done.err and "internal error" not in done.err
 
 
-@pytest.mark.parametrize("path, message", [
-    pytest.param("missing.json", "missing.json: cannot be read: No such file or directory", id="missing"),
-    pytest.param("assets", "assets: cannot be read: Is a directory", id="directory"),
-    pytest.param("/proc/self/mem", "/proc/self/mem: cannot be read: ", id="unreadable for everybody"),
-    pytest.param("plan.json/more", "plan.json/more: cannot be read: Not a directory", id="path through a file"),
-    pytest.param("x" * 300, "cannot be read: File name too long", id="name too long"),
-    pytest.param("bad\x1b[31m\n.json", "bad\\x1b[31m", id="escape sequence in the name"),
-])
+@pytest.mark.parametrize(
+    "path, message",
+    [
+        pytest.param("missing.json", "missing.json: cannot be read: No such file or directory", id="missing"),
+        pytest.param("assets", "assets: cannot be read: Is a directory", id="directory"),
+        pytest.param("/proc/self/mem", "/proc/self/mem: cannot be read: ", id="unreadable for everybody"),
+        pytest.param("plan.json/more", "plan.json/more: cannot be read: Not a directory", id="path through a file"),
+        pytest.param("x" * 300, "cannot be read: File name too long", id="name too long"),
+        pytest.param("bad\x1b[31m\n.json", "bad\\x1b[31m", id="escape sequence in the name"),
+    ],
+)
 def test_unreadable_input_is_refused(call: Callable[..., Done], tool: Tool, path: str, message: str) -> None:
     done = call(*tool.arguments(path), "-o", "out.json")
     assert_refused(done, f"{tool.name}: ", message)
@@ -176,8 +193,14 @@ def test_unreadable_input_is_refused(call: Callable[..., Done], tool: Tool, path
 def test_name_that_is_not_utf8_is_a_name(tool: Tool, here: Path) -> None:
     shutil.copy(here / tool.samples[0], os.fsencode(here) + b"/\xff.json")
     arguments = [os.fsencode(word) for word in tool.arguments("PATH")]
-    command = [os.fsencode(word) for word in (sys.executable, str(SCRIPTS / f"{tool.name}.py"))] + arguments + [b"-f", b"json"]
-    done = subprocess.run([b"\xff.json" if word == b"PATH" else word for word in command], cwd=here, capture_output=True, timeout=60)
+    command = (
+        [os.fsencode(word) for word in (sys.executable, str(SCRIPTS / f"{tool.name}.py"))]
+        + arguments
+        + [b"-f", b"json"]
+    )
+    done = subprocess.run(
+        [b"\xff.json" if word == b"PATH" else word for word in command], cwd=here, capture_output=True, timeout=60
+    )
     assert b"internal error" not in done.stderr and b"Traceback" not in done.stderr
     assert done.returncode in (tool.done, 3)
 
@@ -196,10 +219,19 @@ def test_both_without_output_gives_json_on_stdout_and_text_on_stderr(call: Calla
     assert both.err.strip() == text.out.strip() != ""
 
 
-@pytest.mark.parametrize("output, beside", [("out.json", "out.txt"), ("out", "out.txt"), ("out.report", "out.report.txt"),
-                                            ("out.json.json", "out.json.txt"), ("a b'$(x).json", "a b'$(x).txt")])
-def test_both_with_output_writes_json_and_text_beside_it(call: Callable[..., Done], tool: Tool, here: Path, output: str,
-                                                         beside: str) -> None:
+@pytest.mark.parametrize(
+    "output, beside",
+    [
+        ("out.json", "out.txt"),
+        ("out", "out.txt"),
+        ("out.report", "out.report.txt"),
+        ("out.json.json", "out.json.txt"),
+        ("a b'$(x).json", "a b'$(x).txt"),
+    ],
+)
+def test_both_with_output_writes_json_and_text_beside_it(
+    call: Callable[..., Done], tool: Tool, here: Path, output: str, beside: str
+) -> None:
     before = files(here)
     done = call(*tool.arguments(), "-o", output)
     assert (done.code, done.out) == (tool.done, "")
@@ -224,8 +256,11 @@ def test_dash_as_output_is_standard_output(call: Callable[..., Done], tool: Tool
     assert files(here) == before
 
 
-@pytest.mark.parametrize("more", [["-q"], ["--quiet", "-o", "out.json"], ["-q", "-f", "json"], ["-q", "-f", "text"]],
-                         ids=["both", "both to files", "json", "text"])
+@pytest.mark.parametrize(
+    "more",
+    [["-q"], ["--quiet", "-o", "out.json"], ["-q", "-f", "json"], ["-q", "-f", "text"]],
+    ids=["both", "both to files", "json", "text"],
+)
 def test_quiet_keeps_standard_error_empty(call: Callable[..., Done], tool: Tool, more: List[str]) -> None:
     done = call(*tool.arguments(), *more)
     assert (done.code, done.err) == (tool.done, "")
@@ -241,7 +276,8 @@ def test_provenance_can_be_checked_with_sha256sum(call: Callable[..., Done], too
     assert list(seen) == ["tool", "version", "generated_at", "inputs"]
     assert [entry["path"] for entry in seen["inputs"]] == list(tool.samples)
     assert [entry["sha256"] for entry in seen["inputs"]] == [
-        hashlib.sha256((here / path).read_bytes()).hexdigest() for path in tool.samples]
+        hashlib.sha256((here / path).read_bytes()).hexdigest() for path in tool.samples
+    ]
 
 
 @pytest.mark.parametrize("link", [None, os.symlink, os.link], ids=["same path", "symbolic link", "other spelling"])
@@ -265,15 +301,22 @@ def test_text_beside_the_json_may_not_be_an_input_either(call: Callable[..., Don
     assert files(here) == before
 
 
-@pytest.mark.parametrize("output, message", [
-    pytest.param("missing/out.json", "missing/out.json: cannot be written: No such file or directory", id="folder missing"),
-    pytest.param("plan.json/out.json", "cannot be written: Not a directory", id="folder is a file"),
-    pytest.param("assets", "assets: cannot be written: Is a directory", id="output is a folder"),
-    pytest.param("/dev/full", "/dev/full: cannot be written: No space left on device", id="full disk"),
-    pytest.param("/proc/out.json", "/proc/out.json: cannot be written: ", id="folder that takes no files"),
-    pytest.param("x" * 300, "cannot be written: File name too long", id="name too long"),
-])
-def test_output_that_cannot_be_written_is_refused(call: Callable[..., Done], tool: Tool, here: Path, output: str, message: str) -> None:
+@pytest.mark.parametrize(
+    "output, message",
+    [
+        pytest.param(
+            "missing/out.json", "missing/out.json: cannot be written: No such file or directory", id="folder missing"
+        ),
+        pytest.param("plan.json/out.json", "cannot be written: Not a directory", id="folder is a file"),
+        pytest.param("assets", "assets: cannot be written: Is a directory", id="output is a folder"),
+        pytest.param("/dev/full", "/dev/full: cannot be written: No space left on device", id="full disk"),
+        pytest.param("/proc/out.json", "/proc/out.json: cannot be written: ", id="folder that takes no files"),
+        pytest.param("x" * 300, "cannot be written: File name too long", id="name too long"),
+    ],
+)
+def test_output_that_cannot_be_written_is_refused(
+    call: Callable[..., Done], tool: Tool, here: Path, output: str, message: str
+) -> None:
     before = files(here)
     assert_refused(call(*tool.arguments(), "-f", "json", "-o", output), f"{tool.name}: ", message)
     assert files(here) == before
@@ -284,8 +327,14 @@ def test_full_disk_leaves_the_old_file_whole(tool: Tool, here: Path) -> None:
     (here / "out.json").write_text("old content")
     before = files(here)
     command = [sys.executable, SCRIPTS / f"{tool.name}.py", *tool.arguments(), "-o", "out.json"]
-    done = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=60,
-                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)))
+    done = subprocess.run(
+        command,
+        cwd=here,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)),
+    )
     assert (done.returncode, done.stdout) == (3, "")
     assert "out.json: cannot be written: File too large" in done.stderr
     assert files(here) == before
@@ -308,7 +357,9 @@ def test_interrupted_run_writes_nothing(tool: Tool, here: Path, sign: signal.Sig
 def wait_until_it_reads(process: "subprocess.Popen[bytes]") -> None:
     """Wait until the process waits for its standard input, which it opens only after start-up is over."""
     for _ in range(300):
-        if "pipe" in Path(f"/proc/{process.pid}/wchan").read_text() or Path(f"/proc/{process.pid}/syscall").read_text().startswith("0 0x0 "):
+        if "pipe" in Path(f"/proc/{process.pid}/wchan").read_text() or Path(
+            f"/proc/{process.pid}/syscall"
+        ).read_text().startswith("0 0x0 "):
             return
         time.sleep(0.02)
 
@@ -337,10 +388,13 @@ def test_reader_that_goes_away_does_not_change_the_verdict(tool: Tool, here: Pat
 
 
 @pytest.mark.parametrize("more", [["-f", "json"], ["--help"], ["--version"]], ids=["result", "help", "version"])
-@pytest.mark.parametrize("redirection, message", [
-    pytest.param(">&-", "standard output: cannot be written", id="closed"),
-    pytest.param(">/dev/full", "standard output: cannot be written: No space left on device", id="full"),
-])
+@pytest.mark.parametrize(
+    "redirection, message",
+    [
+        pytest.param(">&-", "standard output: cannot be written", id="closed"),
+        pytest.param(">/dev/full", "standard output: cannot be written: No space left on device", id="full"),
+    ],
+)
 def test_lost_result_is_an_error(tool: Tool, here: Path, more: List[str], redirection: str, message: str) -> None:
     arguments = tool.arguments() + more if more[0] == "-f" else more
     assert_refused(shell(here, tool, arguments, redirection), message)
@@ -371,63 +425,72 @@ def reference(workspace: Path) -> Dict[str, List[str]]:
 
 
 def outputs(folder: Path, tool: Tool, python: str, *switches: str, **env: str) -> List[str]:
-    done = [execute([python, *switches, SCRIPTS / f"{tool.name}.py", *tool.arguments(), "-f", chosen], cwd=folder,
-                    env={"SOURCE_DATE_EPOCH": EPOCH, **env}) for chosen in ("json", "text")]
+    done = [
+        execute(
+            [python, *switches, SCRIPTS / f"{tool.name}.py", *tool.arguments(), "-f", chosen],
+            cwd=folder,
+            env={"SOURCE_DATE_EPOCH": EPOCH, **env},
+        )
+        for chosen in ("json", "text")
+    ]
     assert [one.code for one in done] == [tool.done] * 2, done[0].err
     assert [one.err for one in done] == [""] * 2
     return [one.out for one in done]
 
 
-@pytest.mark.parametrize("env", [
-    pytest.param({"PYTHONHASHSEED": "0"}, id="hash seed 0"),
-    pytest.param({"PYTHONHASHSEED": "1"}, id="hash seed 1"),
-    pytest.param({"PYTHONHASHSEED": "4294967295"}, id="largest hash seed"),
-    pytest.param({"TZ": "Asia/Kolkata"}, id="time zone east"),
-    pytest.param({"TZ": "America/St_Johns"}, id="time zone west"),
-    pytest.param({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, id="C locale without UTF-8"),
-    pytest.param({"LC_ALL": "C.UTF-8"}, id="C.UTF-8 locale"),
-    pytest.param({"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8"}, id="Turkish locale"),
-    pytest.param({"PYTHONIOENCODING": "cp1252"}, id="Windows code page"),
-    pytest.param({"PYTHONIOENCODING": "ascii:strict"}, id="ASCII streams"),
-    pytest.param({"COLUMNS": "20", "NO_COLOR": "1"}, id="narrow terminal"),
-    pytest.param({"PYTHONOPTIMIZE": "2"}, id="without docstrings and asserts"),
-    pytest.param({"PYTHONWARNINGS": "error", "PYTHONDEVMODE": "1"}, id="warnings are errors"),
-])
-def test_surroundings_change_no_byte(workspace: Path, tool: Tool, reference: Dict[str, List[str]], env: Dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "env",
+    [
+        pytest.param({"PYTHONHASHSEED": "0"}, id="hash seed 0"),
+        pytest.param({"PYTHONHASHSEED": "1"}, id="hash seed 1"),
+        pytest.param({"PYTHONHASHSEED": "4294967295"}, id="largest hash seed"),
+        pytest.param({"TZ": "Asia/Kolkata"}, id="time zone east"),
+        pytest.param({"TZ": "America/St_Johns"}, id="time zone west"),
+        pytest.param({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, id="C locale without UTF-8"),
+        pytest.param({"LC_ALL": "C.UTF-8"}, id="C.UTF-8 locale"),
+        pytest.param({"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8"}, id="Turkish locale"),
+        pytest.param({"PYTHONIOENCODING": "cp1252"}, id="Windows code page"),
+        pytest.param({"PYTHONIOENCODING": "ascii:strict"}, id="ASCII streams"),
+        pytest.param({"COLUMNS": "20", "NO_COLOR": "1"}, id="narrow terminal"),
+        pytest.param({"PYTHONOPTIMIZE": "2"}, id="without docstrings and asserts"),
+        pytest.param({"PYTHONWARNINGS": "error", "PYTHONDEVMODE": "1"}, id="warnings are errors"),
+    ],
+)
+def test_surroundings_change_no_byte(
+    workspace: Path, tool: Tool, reference: Dict[str, List[str]], env: Dict[str, str]
+) -> None:
     assert outputs(workspace, tool, sys.executable, **env) == reference[tool.name]
 
 
-def interpreters() -> List[str]:
-    """Return one Python of each minor version from 3.9 that this machine has."""
-    found: Dict[str, str] = {}
-    candidates = [shutil.which(f"python3.{minor}") for minor in range(9, 30)]
-    candidates += ["/usr/bin/python3", *sorted(glob.glob(os.path.expanduser("~/.pyenv/versions/3.*/bin/python")))]
-    for path in filter(os.path.exists, filter(None, candidates)):
-        done = execute([path, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"])
-        version = done.out.strip()
-        if done.code == 0 and tuple(map(int, version.split("."))) >= (3, 9):
-            found.setdefault(version, path)
-    return [found[version] for version in sorted(found, key=lambda version: int(version[2:]))]
-
-
-each_python = pytest.mark.parametrize("python", interpreters(), ids=lambda path: path.replace(os.path.expanduser("~"), "~"))
+each_python = pytest.mark.parametrize(
+    "python", interpreters(), ids=lambda path: path.replace(os.path.expanduser("~"), "~")
+)
 
 
 @each_python
-def test_every_python_from_39_writes_the_same_bytes(workspace: Path, tool: Tool, reference: Dict[str, List[str]], python: str) -> None:
+def test_every_python_from_39_writes_the_same_bytes(
+    workspace: Path, tool: Tool, reference: Dict[str, List[str]], python: str
+) -> None:
     assert outputs(workspace, tool, python, "-W", "error") == reference[tool.name]
 
 
 @each_python
 def test_every_python_from_39_refuses_alike(tool: Tool, here: Path, run: Callable[..., Done], python: str) -> None:
     (here / "bad.json").write_bytes(b'{"a": 1,\n "a": [NaN]}')
-    assert run(tool.name, *tool.arguments("bad.json"), cwd=here, python=python) == run(tool.name, *tool.arguments("bad.json"), cwd=here)
+    assert run(tool.name, *tool.arguments("bad.json"), cwd=here, python=python) == run(
+        tool.name, *tool.arguments("bad.json"), cwd=here
+    )
 
 
-def test_script_works_when_copied_away_alone(workspace: Path, tool: Tool, reference: Dict[str, List[str]], tmp_path: Path) -> None:
+def test_script_works_when_copied_away_alone(
+    workspace: Path, tool: Tool, reference: Dict[str, List[str]], tmp_path: Path
+) -> None:
     shutil.copy(SCRIPTS / f"{tool.name}.py", tmp_path / "moved.py")
-    done = execute([sys.executable, "-I", "-S", tmp_path / "moved.py", *tool.arguments(), "-f", "json"], cwd=workspace,
-                   env={"SOURCE_DATE_EPOCH": EPOCH})
+    done = execute(
+        [sys.executable, "-I", "-S", tmp_path / "moved.py", *tool.arguments(), "-f", "json"],
+        cwd=workspace,
+        env={"SOURCE_DATE_EPOCH": EPOCH},
+    )
     assert (done.code, done.out) == (tool.done, reference[tool.name][0]), done.err
 
 
@@ -467,23 +530,37 @@ def test_version_names_the_tool_last_the_number(call: Callable[..., Done], tool:
 def test_help_shows_examples_and_exit_codes(call: Callable[..., Done], tool: Tool) -> None:
     long, short = call("--help"), call("-h")
     assert long == short and (long.code, long.err) == (0, "")
-    for word in (*tool.options, "--output", "--format", "--quiet", "--version", "exit codes:", "example", f"{tool.name}.py"):
+    for word in (
+        *tool.options,
+        "--output",
+        "--format",
+        "--quiet",
+        "--version",
+        "exit codes:",
+        "example",
+        f"{tool.name}.py",
+    ):
         assert word in long.out
     assert re.search(r"^ +3 ", long.out, re.MULTILINE)
 
 
-@pytest.mark.parametrize("arguments, message", [
-    pytest.param([], "the following arguments are required", id="nothing given"),
-    pytest.param(["--no-such-option"], "", id="unknown option"),
-    pytest.param(["SAMPLES", "surplus"], "unrecognized arguments: surplus", id="surplus word"),
-    pytest.param(["SAMPLES", "--form", "json"], "unrecognized arguments: --form", id="abbreviated option"),
-    pytest.param(["SAMPLES", "-f", "jason"], "did you mean 'json'?", id="misspelled format"),
-    pytest.param(["SAMPLES", "-f", "xlsx"], "invalid choice: 'xlsx'", id="unknown format"),
-    pytest.param(["SAMPLES", "-o"], "expected one argument", id="option without its value"),
-    pytest.param(["SAMPLES", "--qiet"], "did you mean '--quiet'?", id="misspelled option"),
-    pytest.param(["SAMPLES", "\x1b[31m"], "\\x1b[31m", id="escape sequence"),
-])
-def test_wrong_usage_exits_3_with_advice(call: Callable[..., Done], tool: Tool, arguments: List[str], message: str) -> None:
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        pytest.param([], "the following arguments are required", id="nothing given"),
+        pytest.param(["--no-such-option"], "", id="unknown option"),
+        pytest.param(["SAMPLES", "surplus"], "unrecognized arguments: surplus", id="surplus word"),
+        pytest.param(["SAMPLES", "--form", "json"], "unrecognized arguments: --form", id="abbreviated option"),
+        pytest.param(["SAMPLES", "-f", "jason"], "did you mean 'json'?", id="misspelled format"),
+        pytest.param(["SAMPLES", "-f", "xlsx"], "invalid choice: 'xlsx'", id="unknown format"),
+        pytest.param(["SAMPLES", "-o"], "expected one argument", id="option without its value"),
+        pytest.param(["SAMPLES", "--qiet"], "did you mean '--quiet'?", id="misspelled option"),
+        pytest.param(["SAMPLES", "\x1b[31m"], "\\x1b[31m", id="escape sequence"),
+    ],
+)
+def test_wrong_usage_exits_3_with_advice(
+    call: Callable[..., Done], tool: Tool, arguments: List[str], message: str
+) -> None:
     given = tool.arguments() + arguments[1:] if arguments[:1] == ["SAMPLES"] else arguments
     done = call(*given)
     assert_refused(done, f"{tool.name}: ", message, f"see {tool.name} --help")
@@ -500,7 +577,10 @@ def test_near_miss_names_what_was_meant(call: Callable[..., Done], tool: Tool) -
 def with_text(value: Any, text: str) -> Any:
     """Return a copy of a document in which every free text (a description, a comment) is `text`."""
     if isinstance(value, dict):
-        return {key: text if key in FREE_TEXTS and isinstance(item, str) else with_text(item, text) for key, item in value.items()}
+        return {
+            key: text if key in FREE_TEXTS and isinstance(item, str) else with_text(item, text)
+            for key, item in value.items()
+        }
     return [with_text(item, text) for item in value] if isinstance(value, list) else value
 
 
@@ -508,7 +588,9 @@ FREE_TEXTS = ("description", "comment", "source", "target", "source_system", "ta
 
 
 @pytest.mark.parametrize("chosen", ["json", "text", "both"])
-def test_control_characters_of_the_input_never_reach_the_terminal(call: Callable[..., Done], tool: Tool, here: Path, chosen: str) -> None:
+def test_control_characters_of_the_input_never_reach_the_terminal(
+    call: Callable[..., Done], tool: Tool, here: Path, chosen: str
+) -> None:
     hostile = "\x1b[2J\x07\x9b31m\u202eevil\u2066\x7f\r"
     first = here / tool.samples[-1]
     first.write_text(json.dumps(with_text(json.loads(first.read_text()), hostile)))
@@ -518,7 +600,9 @@ def test_control_characters_of_the_input_never_reach_the_terminal(call: Callable
 
 
 def test_problems_show_hostile_names_as_escapes(call: Callable[..., Done], tool: Tool, here: Path) -> None:
-    (here / "bad.json").write_text(json.dumps({"tables": {"\x1b[2J\u202e": 3}, "type": "\x1b[2J", "phases": [{"name": "\x1b]0;x"}, 3]}))
+    (here / "bad.json").write_text(
+        json.dumps({"tables": {"\x1b[2J\u202e": 3}, "type": "\x1b[2J", "phases": [{"name": "\x1b]0;x"}, 3]})
+    )
     done = call(*tool.arguments("bad.json"))
     assert done.code in (1, 3)
     assert "internal error" not in done.err and not CONTROL.search(done.err)

@@ -1,4 +1,5 @@
-"""The JSON Schemas of the contracts: well formed, true of every sample and of every output; and the validator's own test."""
+"""The JSON Schemas of the contracts: well formed, true of every sample and output; and the validator's own test."""
+
 import json
 import re
 from pathlib import Path
@@ -39,7 +40,9 @@ def test_shipped_document_is_valid(name: str, schema: str) -> None:
     assert [str(problem) for problem in problems(value, read_schema(schema))] == []
 
 
-@pytest.mark.parametrize("name", ["migration_spec", "database_schema", "compatibility_report", "migration_plan", "rollback_runbook"])
+@pytest.mark.parametrize(
+    "name", ["migration_spec", "database_schema", "compatibility_report", "migration_plan", "rollback_runbook"]
+)
 def test_contract_has_its_schema(name: str) -> None:
     assert name in NAMES
 
@@ -77,7 +80,11 @@ def test_schema_is_well_formed(name: str) -> None:
 def test_definitions_of_a_schema_are_used(name: str) -> None:
     text = (SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8")
     others = "".join((SCHEMAS / f"{other}.schema.json").read_text(encoding="utf-8") for other in NAMES)
-    unused = [key for key in json.loads(text).get("$defs", {}) if f'"#/$defs/{key}"' not in text and f"#/$defs/{key}" not in others]
+    unused = [
+        key
+        for key in json.loads(text).get("$defs", {})
+        if f'"#/$defs/{key}"' not in text and f"#/$defs/{key}" not in others
+    ]
     assert unused == []
 
 
@@ -91,8 +98,11 @@ VALIDATOR_CASES = [
     ({"const": {"a": [1]}}, [{"a": [1]}], [{"a": [True]}, {}]),
     ({"properties": {"a": {"type": "string"}}}, [{}, {"a": "x"}, {"b": 1}, 3], [{"a": 1}]),
     ({"required": ["a"]}, [{"a": None}, []], [{}]),
-    ({"properties": {"a": {}}, "patternProperties": {"^x-": {"type": "string"}}, "additionalProperties": False},
-     [{"a": 1, "x-b": "c"}], [{"b": 1}, {"x-b": 1}]),
+    (
+        {"properties": {"a": {}}, "patternProperties": {"^x-": {"type": "string"}}, "additionalProperties": False},
+        [{"a": 1, "x-b": "c"}],
+        [{"b": 1}, {"x-b": 1}],
+    ),
     ({"additionalProperties": {"type": "integer"}}, [{"a": 1}], [{"a": "b"}]),
     ({"propertyNames": {"minLength": 1}}, [{"a": 1}], [{"": 1}]),
     ({"dependentRequired": {"a": ["b"]}}, [{}, {"b": 1}, {"a": 1, "b": 2}], [{"a": 1}]),
@@ -104,13 +114,21 @@ VALIDATOR_CASES = [
     ({"anyOf": [{"type": "string"}, {"minimum": 5}]}, ["a", 6], [4]),
     ({"oneOf": [{"type": "integer"}, {"minimum": 5}]}, [4, 5.5], [6, 4.5]),
     ({"not": {"type": "string"}}, [1], ["a"]),
-    ({"if": {"required": ["a"]}, "then": {"required": ["b"]}, "else": {"required": ["c"]}}, [{"a": 1, "b": 1}, {"c": 1}], [{"a": 1}, {}]),
+    (
+        {"if": {"required": ["a"]}, "then": {"required": ["b"]}, "else": {"required": ["c"]}},
+        [{"a": 1, "b": 1}, {"c": 1}],
+        [{"a": 1}, {}],
+    ),
     ({"pattern": "^[a-f0-9]+$"}, ["beef", 3], ["xyz", ""]),
     ({"minLength": 2, "maxLength": 3}, ["ab", "\U0001f600\U0001f600"], ["a", "abcd"]),
     ({"exclusiveMinimum": 0, "exclusiveMaximum": 1, "multipleOf": 0.25}, [0.5, True], [0, 1, 0.3]),
     ({"minProperties": 1, "maxProperties": 1}, [{"a": 1}], [{}, {"a": 1, "b": 2}]),
     ({"$ref": "#/$defs/id", "$defs": {"id": {"type": "string"}}}, ["a"], [1]),
-    ({"properties": {"left": {"$ref": "#"}}, "required": ["id"]}, [{"id": 1, "left": {"id": 2}}], [{"id": 1, "left": {}}]),
+    (
+        {"properties": {"left": {"$ref": "#"}}, "required": ["id"]},
+        [{"id": 1, "left": {"id": 2}}],
+        [{"id": 1, "left": {}}],
+    ),
     (False, [], [1, None]),
 ]
 
@@ -139,6 +157,13 @@ def test_validator_cases_cover_every_keyword() -> None:
 
 
 def test_samples_of_the_workflow_are_shipped() -> None:
-    wanted = ["sample_database_migration", "sample_service_migration", "sample_infrastructure_migration",
-              "database_schema_before", "database_schema_after", "api_before", "api_after"]
+    wanted = [
+        "sample_database_migration",
+        "sample_service_migration",
+        "sample_infrastructure_migration",
+        "database_schema_before",
+        "database_schema_after",
+        "api_before",
+        "api_after",
+    ]
     assert [name for name in wanted if not Path(ASSETS / f"{name}.json").is_file()] == []
