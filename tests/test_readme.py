@@ -13,13 +13,14 @@ from running import EPOCH, ROOT, copy_product, execute
 
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(#[^)\s]*)?\)")
+COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ |```).*\n)*)", re.MULTILINE)
 ANY_LINES = "..."  # a line of its own in a block: any lines, or none
 
 
 class Command(NamedTuple):
-    """One `$ command` of a document with the output that the document shows below it."""
+    """One `$ command` of a document with the output that the document shows below it, from `start` on."""
 
-    line: int
+    start: int
     text: str
     shown: str
 
@@ -38,9 +39,8 @@ each_document = pytest.mark.parametrize("document", documents(), ids=lambda path
 def commands(text: str) -> Iterator[Command]:
     """Yield the commands of all console blocks; a command goes on after a backslash at the end of its line."""
     for block in BLOCK.finditer(text):
-        first = text.count("\n", 0, block.start(1)) + 1
-        for match in re.finditer(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", block.group(1), re.MULTILINE):
-            yield Command(first + block.group(1).count("\n", 0, match.start()), match.group(1), match.group(2))
+        for match in COMMAND.finditer(text, block.start(1), block.end(1)):
+            yield Command(match.start(2), match.group(1), match.group(2))
 
 
 def fits(shown: str, printed: str) -> bool:
@@ -66,23 +66,40 @@ def run_in(folder: Path, command: Command) -> str:
     return execute(["bash", "-c", f"exec 2>&1\n{command.text}"], cwd=folder, env=env, timeout=120).out
 
 
-@each_document
-def test_document_shows_what_happens(document: Path, tmp_path: Path) -> None:
+def resolve(shown: str, printed: str) -> str:
+    """Return what a document shall show now: as many lines before and after its dots as it shows already."""
+    before, dots, after = shown.partition(f"{ANY_LINES}\n")
+    lines = printed.splitlines(keepends=True)
+    last = len(lines) - after.count("\n")
+    return "".join(lines[: before.count("\n")]) + dots + "".join(lines[last:]) if dots else printed
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder that holds only what a user copies, and a python3 that is the one running the tests."""
     copy_product(tmp_path)
     (tmp_path / ".bin").mkdir()
     (tmp_path / ".bin" / "python3").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
     (tmp_path / ".bin" / "python3").chmod(0o755)
-    different = []
-    for command in commands(document.read_text(encoding="utf-8")):
-        printed = run_in(tmp_path, command)
-        same = (
-            plain_help(command.shown) == plain_help(printed)
-            if command.text.endswith("--help")
-            else fits(command.shown, printed)
-        )
-        if not same:
-            different.append(f"{document.name}:{command.line}: $ {command.text}\n{printed}")
-    assert not different, "\n".join(different)
+    return tmp_path
+
+
+@each_document
+def test_document_shows_what_happens(document: Path, folder: Path, request: pytest.FixtureRequest) -> None:
+    """--regold rewrites the outputs of a document as it does those in assets/expected/."""
+    text = document.read_text(encoding="utf-8")
+    different, rewritten, end = [], "", 0
+    for command in commands(text):
+        printed = run_in(folder, command)
+        rewritten += text[end : command.start] + resolve(command.shown, printed)
+        end = command.start + len(command.shown)
+        is_help = command.text.endswith("--help")
+        if not (plain_help(command.shown) == plain_help(printed) if is_help else fits(command.shown, printed)):
+            different.append(f"{document.name}:{text.count(chr(10), 0, command.start)}: $ {command.text}\n{printed}")
+    if request.config.getoption("--regold"):
+        document.write_text(rewritten + text[end:], encoding="utf-8")
+    else:
+        assert not different, "\n".join(different)
 
 
 @each_document
@@ -148,7 +165,13 @@ def test_dots_stand_for_lines_and_nothing_else_is_loose(shown: str, printed: str
 
 def test_blocks_are_split_into_commands() -> None:
     text = "# T\n\n```console\n$ a \\\n    b\none\ntwo\n$ c\n```\n\n```sh\n$ no\n```\n"
-    assert list(commands(text)) == [Command(4, "a \\\n    b", "one\ntwo\n"), Command(8, "c", "")]
+    found = [(command.text, command.shown, text[: command.start].count("\n")) for command in commands(text)]
+    assert found == [("a \\\n    b", "one\ntwo\n", 5), ("c", "", 8)]
+
+
+def test_rewriting_keeps_the_dots_where_they_stand() -> None:
+    assert resolve("a\n...\nz\n", "b\nc\nd\ny\n") == "b\n...\ny\n"
+    assert resolve("old\n", "new\nlines\n") == "new\nlines\n"
 
 
 def test_help_reads_the_same_from_every_python() -> None:
