@@ -4,14 +4,13 @@ import getpass
 import glob
 import itertools
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, NamedTuple, Union
 
 import pytest
 
-from running import EPOCH, SCRIPTS, Done, copy_product, execute
+from running import EPOCH, SCRIPTS, Done, copy_product, execute, program
 
 REQUIRE_LIVE = os.environ.get("REQUIRE_LIVE") == "1"
 DATABASE_NUMBERS = itertools.count(1)
@@ -47,14 +46,6 @@ def refuse_skip(report: Any) -> None:
     if REQUIRE_LIVE and report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome, report.longrepr = "failed", f"REQUIRE_LIVE=1 allows no skips: {reason}"
-
-
-def program(name: str) -> str:
-    """Return the path of an external program, or skip the test."""
-    path = shutil.which(name)
-    if not path:
-        pytest.skip(f"{name} is not installed")
-    return path
 
 
 class Database(NamedTuple):

@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "scripts"
 ASSETS = ROOT / "assets"
@@ -67,3 +69,11 @@ def interpreters() -> List[str]:
         if done.code == 0 and tuple(map(int, version.split("."))) >= (3, 9):
             found.setdefault(version, path)
     return [found[version] for version in sorted(found, key=lambda version: int(version[2:]))]
+
+
+def program(name: str) -> str:
+    """Return the path of an external program, or skip the test."""
+    path = shutil.which(name)
+    if not path:
+        pytest.skip(f"{name} is not installed")
+    return path
