@@ -340,6 +340,14 @@ def test_full_disk_leaves_the_old_file_whole(tool: Tool, here: Path) -> None:
     assert files(here) == before
 
 
+def test_who_reads_the_old_file_keeps_the_old_content(call: Callable[..., Done], tool: Tool, here: Path) -> None:
+    """The new file takes the old one's place; it is not written into it. A second link stands for an open reader."""
+    (here / "out.json").write_text("old content")
+    os.link(here / "out.json", here / "reader")
+    assert call(*tool.arguments(), "-f", "json", "-o", "out.json").code == tool.done
+    assert (here / "reader").read_text() == "old content" != (here / "out.json").read_text()
+
+
 @pytest.mark.parametrize("sign, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
 def test_interrupted_run_writes_nothing(tool: Tool, here: Path, sign: signal.Signals, code: int) -> None:
     (here / "out.json").write_text("old content")

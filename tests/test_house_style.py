@@ -110,6 +110,7 @@ CLOCKS_FILES_AND_TERMINALS = {
     "uuid.uuid1",
     "uuid.uuid4",
 }
+CACHES = re.compile(r"__pycache__|(^|/)\.(?!ci/|gitignore)")
 VAGUE_SECTIONS = re.compile(r"\b(util|utils|utilities|helper|helpers|misc|common|various|other)\b", re.IGNORECASE)
 VAGUE_CLASSES = re.compile(r"(Manager|Engine|Processor|Analyzer)$")
 
@@ -323,13 +324,12 @@ def test_only_the_dialects_ask_which_dialect_it_is(name: str) -> None:
 
 
 def committed() -> List[str]:
-    """Return the paths that the repository holds; outside of one, what the folder holds."""
+    """Return the paths that the repository holds; outside of one, what the folder holds but for tools' caches."""
     done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True)
     if done.returncode == 0 and done.stdout:
         return [path for path in done.stdout.decode("utf-8").split("\0") if path and (ROOT / path).is_file()]
-    return [
-        str(path.relative_to(ROOT)) for path in sorted(ROOT.rglob("*")) if path.is_file() and ".git" not in path.parts
-    ]
+    files = [path.relative_to(ROOT) for path in sorted(ROOT.rglob("*")) if path.is_file()]
+    return [str(path) for path in files if not CACHES.search(str(path))]
 
 
 def text_of(path: str) -> str:
