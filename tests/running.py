@@ -37,7 +37,7 @@ def execute(
     timeout: float = 120,
 ) -> Done:
     """Run a command to its end; `env` is laid over the environment, None takes a variable away."""
-    merged = {**os.environ, **(env or {})}
+    merged = {**os.environ, "PYTHONUNBUFFERED": None, **(env or {})}  # unbuffered streams hide what users meet
     data = stdin.encode("utf-8") if isinstance(stdin, str) else stdin
     done = subprocess.run(
         [str(part) for part in command],
