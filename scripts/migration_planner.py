@@ -399,15 +399,4178 @@ def run(tool: str, main: Callable[[Optional[Sequence[str]]], int], argv: Optiona
 # == End of the skeleton ==============================================================================
 
 
+# == 1. Vocabulary ====================================================================================
+# Words with one meaning in the whole file.
+
+EXIT_INVALID = 1  # the specification was read, but is not valid: every problem is listed
+
+KINDS = ("database", "service", "infrastructure", "data", "api")
+ALIASES = {"schema_change": "expand_contract", "zero_downtime": "expand_contract", "bulk": "data_migration",
+           "cloud_migration": "lift_and_shift", "rehost": "lift_and_shift", "change_data_capture": "cdc"}
+ROLES = {"lead": "Tech lead", "dba": "DBA", "sre": "SRE", "dev": "Developer", "platform": "Platform engineer",
+         "security": "Security", "compliance": "Compliance officer", "owner": "Business owner", "data": "Data steward",
+         "support": "Support lead"}
+CALENDARS = ("business", "machine", "offpeak", "window", "soak")
+LEVELS = ("low", "medium", "high", "critical")
+ERROR, WARNING, INFO = "error", "warning", "info"
+FRAMEWORKS = {"gdpr": "GDPR", "dsgvo": "GDPR", "sox": "SOX", "hipaa": "HIPAA", "pci": "PCI DSS", "pcidss": "PCI DSS",
+              "iso27001": "ISO 27001", "soc2": "SOC 2"}
+REQUIREMENTS = ("zero_data_loss", "referential_integrity", "performance_baseline_maintained",
+                "api_backward_compatibility", "session_continuity", "rate_limit_preservation", "data_residency",
+                "no_schema_lock", "read_only_window_ok")
+METRIC_ALIASES = {"p95": "response_time_p95", "latency_p95": "response_time_p95", "p95_ms": "response_time_p95",
+                  "p99": "response_time_p99", "cpu": "cpu_utilization", "cpu_usage": "cpu_utilization",
+                  "memory": "memory_utilization", "memory_usage": "memory_utilization", "lag": "replication_lag_seconds",
+                  "replication_lag": "replication_lag_seconds", "errors": "error_rate", "http_error_rate": "error_rate"}
+RATIO_METRICS = ("error_rate", "cpu_utilization", "memory_utilization", "cache_hit_rate", "availability")
+ACTIONS = ("automatic_rollback", "rollback", "alert_team", "page", "hold", "pause", "throttle", "scale_up", "stop",
+           "flag_off", "manual_review")
+HOURS_A_DAY = 24.0
+SMALL_TIME = 1.0 / 3600  # an hour's smallest printed part: one second
+
+
+# == 2. Records =======================================================================================
+# What flows between the sections. Hours are elapsed hours unless a name says otherwise.
+
+class Finding(NamedTuple):
+    """An opinion about one fact of the specification."""
+
+    code: str
+    severity: str
+    path: Path
+    found: str
+    expected: str
+    hint: str = ""
+
+
+class Range(NamedTuple):
+    """A three-point estimate: hours (or the unit its user says) and where it comes from."""
+
+    low: float
+    likely: float
+    high: float
+    basis: str = "assumed"  # measured | given | sourced | assumed
+    uses: Tuple[str, ...] = ()  # names of INPUTS the figure rests on
+    formula: str = ""
+
+    @property
+    def mean(self) -> float:
+        return (self.low + 4 * self.likely + self.high) / 6
+
+
+class Quantity(NamedTuple):
+    """One number of the specification, or the default that stands in for it."""
+
+    value: float
+    basis: str  # given | measured | derived | assumed
+    path: str
+    unit: str
+    how: str  # how to measure it, when it had to be assumed
+    why: str = ""
+
+
+class System(NamedTuple):
+    """Source or target, as the specification says it and as it was understood."""
+
+    text: str
+    engine: str
+    version: str
+    location: str
+    region: str
+    path: Path
+    managed: bool = False
+
+    @property
+    def major(self) -> float:
+        numbers = self.version.split(".")
+        return float(".".join(numbers[:2]) if self.engine == "mysql" else numbers[0]) if self.version else 0.0
+
+
+class Table(NamedTuple):
+    name: str
+    rows: float
+    gb: float
+    critical: bool
+    columns: Tuple[Tuple[str, str], ...]
+    has_key: Optional[bool]
+    lob: bool
+    path: Path
+
+
+class Change(NamedTuple):
+    """One change of one table, with the form that is safe for it."""
+
+    table: str
+    kind: str
+    column: str
+    detail: Dict[str, Any]
+    path: Path
+
+
+class Dependency(NamedTuple):
+    name: str
+    owner: str
+    contact: str
+    direction: str
+    criticality: str
+    can_pause: bool
+    path: Path
+
+
+class Endpoint(NamedTuple):
+    method: str
+    route: str
+    path: Path
+
+    @property
+    def text(self) -> str:
+        return f"{self.method} {self.route}"
+
+    @property
+    def writes(self) -> bool:
+        return self.method not in ("GET", "HEAD", "OPTIONS")
+
+
+class Step(NamedTuple):
+    percentage: float
+    hours: float
+    path: Path
+
+
+class Flag(NamedTuple):
+    name: str
+    steps: Tuple[Step, ...]
+    initial: float
+    after: Tuple[str, ...]
+    path: Path
+
+
+class Alarm(NamedTuple):
+    """A rollback trigger of the specification."""
+
+    metric: str
+    threshold: float
+    minutes: float
+    action: str
+    path: Path
+
+
+class Workload(NamedTuple):
+    name: str
+    vms: int
+    gb: float
+    after: Tuple[str, ...]
+    critical: bool
+    strategy: str
+    path: Path
+
+
+class Facts(NamedTuple):
+    """The specification, read. Everything below works on this and never on raw JSON."""
+
+    spec: Dict[str, Any]
+    kind: str
+    pattern: str  # canonical name or "auto"
+    partners: Tuple[str, ...]
+    source: System
+    target: System
+    downtime: float
+    tables: Tuple[Table, ...]
+    changes: Tuple[Change, ...]
+    dependencies: Tuple[Dependency, ...]
+    frameworks: Tuple[str, ...]
+    requirements: Tuple[str, ...]
+    legacy: Tuple[Endpoint, ...]
+    new: Tuple[Endpoint, ...]
+    flags: Tuple[Flag, ...]
+    metrics: Tuple[str, ...]
+    alerts: Dict[str, float]
+    alarms: Tuple[Alarm, ...]
+    workloads: Tuple[Workload, ...]
+    inputs: Dict[str, Quantity]
+
+    def value(self, name: str) -> float:
+        return self.inputs[name].value
+
+    def given(self, name: str) -> bool:
+        return self.inputs[name].basis not in ("assumed",)
+
+    def at(self, path: str, default: Any = None) -> Any:
+        """Return what stands at a dotted path of the specification."""
+        here: Any = self.spec
+        for key in path.split("."):
+            if not isinstance(here, dict) or key not in here:
+                return default
+            here = here[key]
+        return here
+
+
+class Script(NamedTuple):
+    """One migration script of a compatibility report, whole."""
+
+    id: str
+    phase: str
+    body: Dict[str, Any]
+    report: str
+
+
+class Task(NamedTuple):
+    """One piece of work: who, what to do or run, how to know that it worked."""
+
+    id: str
+    title: str
+    action: str
+    check: str
+    role: str
+    calendar: str
+    hours: Range
+    after: Tuple[str, ...] = ()
+    path: str = ""
+    lane: str = ""  # group/lane inside its phase: groups follow each other, lanes run side by side
+
+
+class Gate(NamedTuple):
+    id: str
+    metric: str
+    operator: str
+    threshold: Any
+    unit: str
+    how: str
+    path: str = ""
+
+
+class Trigger(NamedTuple):
+    id: str
+    metric: str
+    operator: str
+    threshold: Any
+    unit: str
+    minutes: float
+    action: str
+    path: str = ""
+
+
+class Phase(NamedTuple):
+    """One phase of the plan, with everything that makes it checkable and undoable."""
+
+    name: str
+    row: "PhaseRow"
+    track: str
+    description: str
+    entry: Tuple[str, ...]
+    after: Tuple[str, ...]
+    tasks: Tuple[Task, ...]
+    gates: Tuple[Gate, ...]
+    triggers: Tuple[Trigger, ...]
+    scripts: Tuple[Script, ...]
+    undo: str
+    no_return: str
+
+
+# == 3. Fields ========================================================================================
+# The form of a specification: one row for each path. Reading walks it, the JSON Schema says the same.
+
+class Field(NamedTuple):
+    kinds: Tuple[str, ...]
+    low: Optional[float] = None
+    high: Optional[float] = None
+    choices: Tuple[str, ...] = ()
+    required: bool = False
+
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+SWITCHES = ("pooler", "proxy", "dns", "config", "lb")
+METHODS = ("logical_replication", "dump_restore", "parallel_copy", "physical", "dms", "mysqlsh", "gh_ost", "pt_osc",
+           "block_replication")
+WINDOW_FIELDS = {"start": Field(("time",), required=True), "end": Field(("time",), required=True),
+                 "timezone": Field(("zone",))}
+SYSTEM_FIELDS = {"engine": Field(("text",)), "version": Field(("text", "number"), 0, 1e6), "name": Field(("text",)),
+                 "location": Field(("text",)), "region": Field(("text",)), "managed": Field(("bool",)),
+                 "host_cores": Field(("number",), 0, 1e6), "disk_free_gb": Field(("number",), 0, 1e9)}
+MONEY, COUNT, GB, HOURS, MINUTES = (Field(("number",), 0, 1e9), Field(("number",), 0, 1e13), Field(("number",), 0, 1e9),
+                                    Field(("number",), 0, 1e5), Field(("number",), 0, 1e6))
+TEXT, TRUTH, TEXTS = Field(("text",)), Field(("bool",)), Field(("text",))
+LIST, OBJECT = Field(("list",)), Field(("object",))
+SERVICE_FIELDS = {
+    "name": TEXT, "endpoints": LIST, "endpoints[]": TEXT, "current_load": OBJECT, "target_performance": OBJECT,
+    "infrastructure": OBJECT}
+LOAD_FIELDS = {
+    "requests_per_second": COUNT, "peak_requests_per_second": COUNT, "average_response_time_ms": COUNT,
+    "p95_response_time_ms": COUNT, "p99_response_time_ms": COUNT, "error_rate": Field(("number",), 0, 1)}
+HOST_FIELDS = {
+    "instances": COUNT, "cpu_cores_per_instance": COUNT, "memory_gb_per_instance": COUNT, "load_balancer": TEXT,
+    "container_platform": TEXT, "container_orchestration": TEXT, "initial_replicas": COUNT, "max_replicas": COUNT,
+    "cpu_request_millicores": COUNT, "cpu_limit_millicores": COUNT, "memory_request_mb": COUNT,
+    "memory_limit_mb": COUNT}
+
+
+def under(prefix: str, fields: Dict[str, Field]) -> Dict[str, Field]:
+    return {f"{prefix}.{name}": field for name, field in fields.items()}
+
+
+FIELDS: Dict[str, Field] = {
+    "type": Field(("text",), choices=KINDS, required=True),
+    "pattern": Field(("text", "list", "object")),
+    "pattern.primary": Field(("text",), required=True), "pattern.with": LIST, "pattern.with[]": TEXT, "pattern[]": TEXT,
+    "source": Field(("text", "object"), required=True), **under("source", SYSTEM_FIELDS),
+    "target": Field(("text", "object"), required=True), **under("target", SYSTEM_FIELDS),
+    "description": TEXT, "name": TEXT, "owner": TEXT,
+    "constraints": OBJECT, "constraints.max_downtime_minutes": Field(("number",), 0, 525600),
+    "constraints.data_volume_gb": GB,
+    "constraints.dependencies": LIST, "constraints.dependencies[]": Field(("text", "object")),
+    **under("constraints.dependencies[]", {
+        "name": Field(("text",), required=True), "owner": TEXT, "contact": TEXT,
+        "direction": Field(("text",), choices=("read", "write", "both")), "depends_on": Field(("list",)),
+        "criticality": Field(("text",), choices=LEVELS), "can_pause": TRUTH}),
+    "constraints.dependencies[].depends_on[]": TEXT,
+    "constraints.compliance_requirements": LIST, "constraints.compliance_requirements[]": TEXT,
+    "constraints.special_requirements": LIST, "constraints.special_requirements[]": TEXT,
+    "constraints.deadline": Field(("date",)), "constraints.budget_limit": MONEY,
+    "tables_to_migrate": LIST, "tables_to_migrate[]": OBJECT,
+    **under("tables_to_migrate[]", {
+        "name": Field(("text",), required=True), "row_count": COUNT, "size_mb": Field(("number",), 0, 1e12),
+        "critical": TRUTH, "columns": LIST, "columns[]": OBJECT, "columns[].name": Field(("text",), required=True),
+        "columns[].type": TEXT, "indexes": COUNT, "primary_key": Field(("bool", "list", "text")),
+        "write_rows_per_second": COUNT, "lob": TRUTH}),
+    "schema_changes": LIST, "schema_changes[]": OBJECT, "schema_changes[].table": Field(("text",), required=True),
+    "schema_changes[].changes": Field(("list",), required=True), "schema_changes[].changes[]": OBJECT,
+    **under("schema_changes[].changes[]", {
+        "type": Field(("text",), required=True), "column": TEXT, "new_name": TEXT, "data_type": TEXT, "nullable": TRUTH,
+        "old_type": TEXT, "new_type": TEXT, "constraint_type": TEXT, "constraint_name": TEXT, "definition": TEXT,
+        "default": Field(("any",)), "columns": LIST, "columns[]": Field(("text", "object")), "index_name": TEXT,
+        "backfill": TEXT, "unique": TRUTH}),
+    "performance_requirements": OBJECT,
+    **under("performance_requirements", {"max_query_response_time_ms": COUNT, "concurrent_connections": COUNT,
+                                         "transactions_per_second": COUNT}),
+    "business_continuity": OBJECT, "business_continuity.critical_business_hours": OBJECT,
+    **under("business_continuity.critical_business_hours", WINDOW_FIELDS),
+    "business_continuity.preferred_migration_window": OBJECT,
+    **under("business_continuity.preferred_migration_window", WINDOW_FIELDS),
+    "business_continuity.preferred_migration_window.days": LIST,
+    "business_continuity.preferred_migration_window.days[]": Field(("text",), choices=DAYS),
+    "business_continuity.blackout_dates": LIST, "business_continuity.blackout_dates[]": OBJECT,
+    "business_continuity.blackout_dates[].start": Field(("date",), required=True),
+    "business_continuity.blackout_dates[].end": Field(("date",)), "business_continuity.blackout_dates[].reason": TEXT,
+    "business_continuity.holidays": LIST, "business_continuity.holidays[]": Field(("date",)),
+    "business_continuity.rto_minutes": MINUTES, "business_continuity.rpo_minutes": MINUTES,
+    "rto_minutes": MINUTES, "rpo_minutes": MINUTES,
+    "service_details": OBJECT,
+    "service_details.legacy_service": OBJECT, **under("service_details.legacy_service", SERVICE_FIELDS),
+    "service_details.new_service": OBJECT, **under("service_details.new_service", SERVICE_FIELDS),
+    **under("service_details.legacy_service.current_load", LOAD_FIELDS),
+    **under("service_details.legacy_service.infrastructure", HOST_FIELDS),
+    **under("service_details.new_service.target_performance", LOAD_FIELDS),
+    **under("service_details.new_service.infrastructure", HOST_FIELDS),
+    "migration_phases": LIST, "migration_phases[]": OBJECT, "migration_phases[].phase": Field(("text",), required=True),
+    "migration_phases[].description": TEXT, "migration_phases[].estimated_duration_hours": HOURS,
+    "feature_flags": LIST, "feature_flags[]": OBJECT, "feature_flags[].name": Field(("text",), required=True),
+    "feature_flags[].description": TEXT, "feature_flags[].initial_percentage": Field(("number",), 0, 100),
+    "feature_flags[].rollout_schedule": LIST, "feature_flags[].rollout_schedule[]": OBJECT,
+    "feature_flags[].rollout_schedule[].percentage": Field(("number",), 0, 100, required=True),
+    "feature_flags[].rollout_schedule[].duration_hours": HOURS,
+    "feature_flags[].depends_on": LIST, "feature_flags[].depends_on[]": TEXT, "feature_flags[].parallel": TRUTH,
+    "monitoring": OBJECT, "monitoring.critical_metrics": LIST, "monitoring.critical_metrics[]": TEXT,
+    "monitoring.alert_thresholds": OBJECT, "monitoring.alert_thresholds.*": Field(("number",), 0, 1e12),
+    "rollback_triggers": LIST, "rollback_triggers[]": OBJECT,
+    "rollback_triggers[].metric": Field(("text",), required=True),
+    "rollback_triggers[].threshold": Field(("number",), 0, 1e12, required=True),
+    "rollback_triggers[].duration_minutes": MINUTES, "rollback_triggers[].action": TEXT,
+    "workloads": LIST, "workloads[]": OBJECT,
+    **under("workloads[]", {
+        "name": Field(("text",), required=True), "vms": Field(("number",), 1, 1e6), "size_gb": GB, "os": TEXT,
+        "depends_on": LIST, "depends_on[]": TEXT, "criticality": Field(("text",), choices=LEVELS), "r_strategy": TEXT,
+        "residency": TEXT, "stays": TRUTH}),
+    "workload": OBJECT, "network": OBJECT, "measured": OBJECT, "cutover": OBJECT, "slo": OBJECT, "baseline": OBJECT,
+    "team": OBJECT, "policies": OBJECT, "readiness": OBJECT, "data": OBJECT, "estimates": OBJECT,
+    "method": Field(("text",), choices=METHODS),
+    "workload.peak_factor": Field(("number",), 1, 50), "workload.calls_per_request": COUNT,
+    "workload.one_writer_team": TRUTH, "workload.audit_history_needed": TRUTH, "workload.reads_only": TRUTH,
+    "cutover.switch": Field(("text",), choices=SWITCHES), "cutover.reverse_replication": TRUTH,
+    "cutover.smoke_minutes": MINUTES,
+    "team.timezone": Field(("zone",)), "team.roles": OBJECT, "team.roles.*": TEXT,
+    "team.workdays": LIST, "team.workdays[]": Field(("text",), choices=DAYS), "team.day_starts": Field(("time",)),
+    "readiness.rehearsal": Field(("text",), choices=("none", "planned", "partial", "full")),
+    "readiness.rollback_tested": TRUTH, "readiness.automated_gates": TRUTH,
+    "readiness.backup_restore_tested_days_ago": COUNT,
+    "data.personal_columns": LIST, "data.personal_columns[]": TEXT, "data.not_personal_columns": LIST,
+    "data.not_personal_columns[]": TEXT, "data.residency_source": TEXT, "data.residency_target": TEXT,
+    "data.cross_border": TRUTH,
+    "estimates.*": OBJECT, **under("estimates.*", {"o": HOURS, "m": HOURS, "p": HOURS}),
+}
+
+
+class InputRow(NamedTuple):
+    """A number the estimates rest on: where it stands, what stands in for it, how to measure it."""
+
+    name: str
+    path: str
+    default: Optional[float]  # None: computed from other facts in `derive`
+    low: float
+    high: float
+    unit: str
+    how: str
+
+
+INPUTS = tuple(InputRow(*row) for row in (
+    ("volume_gb", "constraints.data_volume_gb", None, 0, 1e9, "GB",
+     "SELECT sum(pg_total_relation_size(oid))/1e9 FROM pg_class WHERE relkind IN ('r','m') -- or df on the source"),
+    ("write_rows_per_second", "workload.write_rows_per_second", None, 0, 1e7, "rows/s",
+     "sum(tup_inserted+tup_updated+tup_deleted) of pg_stat_database, twice, one hour apart, divided by 3600"),
+    ("write_mb_per_second", "workload.write_mb_per_second", None, 0, 1e5, "MB/s", "iostat -m 60 on the data volumes"),
+    ("growth_percent_per_month", "workload.growth_percent_per_month", 2, 0, 100, "%/month",
+     "compare the size of the source with last month's backup"),
+    ("largest_table_gb", "workload.largest_table_gb", None, 0, 1e9, "GB",
+     "SELECT max(pg_total_relation_size(oid))/1e9 FROM pg_class WHERE relkind = 'r'"),
+    ("indexes_per_table", "workload.indexes_per_table", 3, 0, 50, "indexes",
+     "SELECT avg(c) FROM (SELECT count(*) c FROM pg_index GROUP BY indrelid) t"),
+    ("avg_row_bytes", "workload.avg_row_bytes", 400, 1, 1e7, "bytes", "table size divided by its row count"),
+    ("churn_percent_per_day", "workload.churn_percent_per_day", 3, 0, 100, "%/day",
+     "size of the daily incremental backup divided by the full size"),
+    ("cores", "source.host_cores", 8, 1, 1e6, "cores", "nproc on the source host"),
+    ("target_disk_free_gb", "target.disk_free_gb", -1, 0, 1e9, "GB", "df -BG on the target's data volume"),
+    ("source_disk_free_gb", "source.disk_free_gb", -1, 0, 1e9, "GB", "df -BG on the source's data volume"),
+    ("bandwidth_gbps", "network.bandwidth_gbps", 1, 0.001, 800, "Gbit/s",
+     "iperf3 -c {{target_host}} -P 8 -t 60 from the source network"),
+    ("utilization", "network.utilization", 0.7, 0.05, 0.95, "share",
+     "share of the link that iperf3 reaches beside production traffic"),
+    ("rtt_ms", "network.rtt_ms", 20, 0, 2000, "ms", "ping -c 100 {{target_host}}"),
+    ("cost_per_gb", "network.cost_per_gb", 0, 0, 100, "money/GB", "the provider's price list for egress"),
+    ("parallelism", "parallelism", 4, 1, 128, "streams", "raise until the source's CPU passes 70 %"),
+    ("batch_size", "batch_size", 5000, 100, 100000, "rows", "the largest batch whose commit stays under 200 ms"),
+    ("batch_pause_ms", "batch_pause_ms", 200, 0, 60000, "ms", "the shortest pause that keeps replica lag flat"),
+    ("contention", "contention", 0.7, 0.05, 1, "share", "copy rate at night divided by the rate on an idle replica"),
+    ("copy_gb_per_hour", "measured.copy_gb_per_hour", 0, 0, 1e7, "GB/h", "time the copy of one 10 GB table"),
+    ("backfill_rows_per_second", "measured.backfill_rows_per_second", 0, 0, 1e9, "rows/s",
+     "time 200 batches on a full-size copy"),
+    ("apply_rows_per_second", "measured.apply_rows_per_second", 0, 0, 1e9, "rows/s",
+     "confirmed_flush_lsn progress of a test subscription under replayed load"),
+    ("index_rows_per_second", "measured.index_rows_per_second", 0, 0, 1e9, "rows/s",
+     "time CREATE INDEX on the largest table of a full-size copy"),
+    ("validate_gb_per_hour", "measured.validate_gb_per_hour", 0, 0, 1e7, "GB/h",
+     "time the row-hash query on the largest table"),
+    ("restore_gb_per_hour", "measured.restore_gb_per_hour", 0, 0, 1e7, "GB/h", "time a restore into a scratch server"),
+    ("dns_ttl_seconds", "cutover.dns_ttl_seconds", 60, 0, 86400, "s", "dig +noall +answer {{service_host}}"),
+    ("zero_tolerance_seconds", "cutover.zero_tolerance_seconds", 5, 0, 60, "s",
+     "the longest pause that clients retry without an error"),
+    ("availability", "slo.availability", 0.999, 0.5, 0.99999, "share", "the service's agreed SLO"),
+    ("slo_window_days", "slo.window_days", 30, 1, 366, "days", "the service's agreed SLO"),
+    ("baseline_error_rate", "baseline.error_rate", 0.001, 0, 1, "share",
+     "sum(rate(http_requests_total{code=~\"5..\"}[7d])) / sum(rate(http_requests_total[7d]))"),
+    ("baseline_p95_ms", "baseline.p95_ms", -1, 0, 1e7, "ms",
+     "histogram_quantile(0.95, sum by (le)(rate(http_request_duration_seconds_bucket[7d]))) * 1000"),
+    ("slo_p95_ms", "slo.latency_p95_ms", -1, 0, 1e7, "ms", "the service's agreed SLO"),
+    ("baseline_cpu", "baseline.cpu", -1, 0, 1, "share", "avg_over_time of the hosts' CPU over 7 days"),
+    ("team_size", "team.size", 3, 1, 200, "people", "who is named in the plan"),
+    ("hours_per_day", "team.hours_per_day", 8, 1, 24, "h", "the team's working day"),
+    ("focus", "team.focus", 0.8, 0.1, 1, "share", "share of the last month that went into planned work"),
+    ("experience", "team.experience_similar_migrations", -1, 0, 100, "migrations", "ask the team"),
+    ("soak_hours", "policies.soak_hours", None, 0, 10000, "h", "the longest business cycle (month-end job) to wait for"),
+    ("contract_soak_hours", "policies.contract_soak_hours", None, 0, 10000, "h",
+     "how long after the last old release a client may still run it"),
+    ("test_days", "policies.test_before_cutover_days", 14, 0, 365, "days",
+     "docs.aws.amazon.com MGN: test at least two weeks before cutover"),
+    ("max_wave_size", "policies.max_wave_size", 10, 1, 1000, "VMs", "how many servers one night's staff can watch"),
+    ("transactions_per_second", "performance_requirements.transactions_per_second", -1, 0, 1e7, "tx/s",
+     "xact_commit+xact_rollback of pg_stat_database, twice, one hour apart, divided by 3600"),
+))
+FIELDS.update({row.path: Field(("number",), row.low, row.high) for row in INPUTS if row.path not in FIELDS})
+
+
+# == 4. Rates =========================================================================================
+# How fast things go when nobody measured them. `kind`: measured (by us, on PostgreSQL 15.18 and MariaDB 10.11, 2 vCPU),
+# sourced (published figures), assumed (judgement: printed in the plan's assumptions).
+
+class Rate(NamedTuple):
+    low: float  # optimistic
+    likely: float
+    high: float  # pessimistic: the slowest
+    unit: str
+    kind: str
+    source: str
+
+
+RATES = {name: Rate(*row) for name, row in {
+    "dump_restore": (90, 60, 40, "GB/h", "sourced", "clickhouse.com practical-postgres-migrations: 1 TB in 17 h 05"),
+    "logical_replication": (120, 113, 60, "GB/h", "sourced", "AWS DMS step-by-step, 70 GB in 37 min; measured 113"),
+    "parallel_copy": (550, 180, 120, "GB/h", "sourced", "clickhouse.com PeerDB 1 TB in 1 h 49; citusdata.com 1.4 TB"),
+    "physical": (600, 400, 200, "GB/h", "sourced", "3.5 TB upgrade report, 10 GB/min"),
+    "dms": (200, 80, 20, "GB/h", "sourced", "docs.aws.amazon.com DMS best practices; low confidence"),
+    "mysqlsh": (720, 250, 100, "GB/h", "sourced", "dev.mysql.com mysql-shell-dump-load part 2"),
+    "block_replication": (1e6, 1e6, 1e6, "GB/h", "assumed", "bound by the network, see `utilization`"),
+    "hash": (640, 300, 100, "GB/h", "measured", "178 MB/s for md5(row::text), PostgreSQL 15"),
+    "scan": (2500, 720, 180, "GB/h", "assumed", "one pass over a table to validate a constraint"),
+    "rewrite": (170, 80, 12, "GB/h", "measured", "PostgreSQL 170, MariaDB 128; 12 seen on RDS (govindbuilds.com)"),
+    "restore": (600, 200, 100, "GB/h", "assumed", "physical restore from object storage"),
+    "backfill": (15000, 5000, 1000, "rows/s", "measured", "5 000-row batches with 200 ms pause reached 15.8 k/s"),
+    "gh_ost": (45000, 10000, 2000, "rows/s", "sourced", "github/gh-ost issues 495, 482, 1022"),
+    "index": (1.3e6, 5e5, 1.5e5, "rows/s", "sourced", "depesz.com 2018/02/12: 100 M integers in 25 s; measured 2.2 M"),
+    "apply": (18000, 5000, 1000, "rows/s", "measured", "18 k single-row transactions/s, PostgreSQL 15 subscriber"),
+    "genesis": (50000, 20000, 2000, "rows/s", "assumed", "one snapshot event for each aggregate"),
+    "projection": (50000, 10000, 1000, "rows/s", "assumed", "replaying events into a read model"),
+}.items()}
+CONTENTION = (1.0, None, 0.5)  # optimistic: replica or idle night; likely: `contention`; pessimistic: business hours
+NET_UTILIZATION = (0.8, None, 0.5)  # likely: `utilization`
+BLOCK_EFFICIENCY = (1.0, 0.75, 0.7)  # assumed: encryption, compression, throttling in business hours
+NET_GB_PER_HOUR = 450.0  # 1 Gbit/s = 125 MB/s = 450 GB/h
+STREAM_LOSS = 0.08  # assumed: what each further copy stream costs the others
+LOB_SLOWDOWN = 0.3  # assumed: large objects are copied one by one
+ROW_MARGIN = 1.25  # measured: CREATE INDEX CONCURRENTLY against CREATE INDEX
+TUPLE_HEADER = 24  # PostgreSQL docs, storage-page-layout: 23 bytes and a line pointer
+Z_ALPHA, Z_POWER = 1.645, 1.282  # one-sided 5 %, power 90 %
+
+# Minutes of outage, summed in each simulated run. Anchors: 3 s with a pooler (gadget.dev), under 1 min for RDS
+# blue/green (AWS docs), 15 min for a 4 TB upgrade (retool.com).
+OUTAGE = {
+    "lock": (0.004, 0.02, 0.083), "flag": (0.05, 0.1, 0.5), "handover": (0.05, 0.15, 0.5), "drain": (0.2, 0.5, 2),
+    "lag": (0.1, 0.25, 2), "sequences": (0.1, 0.2, 0.5), "switch_pooler": (0.05, 0.1, 0.5),
+    "switch_proxy": (0.05, 0.1, 0.5), "switch_lb": (0.05, 0.1, 0.5), "switch_config": (2, 5, 15),
+    "smoke": (1, 3, 10), "decision": (0, 2, 5), "final_sync": (5, 10, 20), "convert_boot": (10, 20, 45)}
+INCIDENT_MINUTES = (5, 20, 90)  # assumed: one thing goes wrong while the outage lasts
+OUTAGES = {  # pattern: parts of its outage, probability of an incident in it (assumed)
+    "expand_contract": (("lock",), 0.02), "parallel_schema": (("lock",), 0.04),
+    "event_sourcing": (("flag", "handover"), 0.08), "strangler_fig": ((), 0.02), "parallel_run": ((), 0.02),
+    "canary": ((), 0.02), "blue_green": (("switch",), 0.04), "dual_write": (("flag",), 0.04),
+    "cdc": (("drain", "lag", "sequences", "switch", "smoke", "decision"), 0.08),
+    "data_migration": (("drain", "bulk", "sequences", "switch", "smoke", "decision"), 0.10),
+    "lift_and_shift": (("drain", "final_sync", "convert_boot", "switch", "smoke", "decision"), 0.10),
+    "hybrid_cloud": (("switch",), 0.04), "multi_cloud": (("switch",), 0.04)}
+
+HUMAN = {  # elapsed hours of people, optimistic / likely / pessimistic; all assumed, replace by `estimates`
+    "assess": (4, 8, 16), "assess_table": (0.25, 0.25, 0.5), "assess_dependency": (0.5, 0.5, 1),
+    "backup": (1, 2, 4), "provision": (16, 32, 80), "network": (16, 40, 120), "monitor": (0.25, 0.5, 1),
+    "rehearse": (8, 16, 40), "rehearse_small": (2, 4, 8), "change": (0.1, 0.25, 1), "writer": (4, 8, 24),
+    "verify": (1, 2, 4), "go_no_go": (1, 2, 4), "close": (4, 8, 24), "close_small": (2, 4, 8),
+    "endpoint": (6, 12, 30), "framework": (4, 12, 40), "requirement": (2, 4, 12), "vm_test": (0.5, 1, 2),
+    "notice": (0.25, 0.25, 0.5), "flip": (0.1, 0.2, 0.5)}
+
+
+# == 5. Gates =========================================================================================
+# What must be true before the next phase starts. {words} are filled from the specification; `@name` in a threshold is
+# one of the computed limits of `gate_limits`.
+
+class GateRow(NamedTuple):
+    metric: str
+    operator: str
+    threshold: Any
+    unit: str
+    how: str
+    mysql: str = ""
+
+
+GATES = {name: GateRow(*row) for name, row in {
+    "G01": ("consumers without a named owner", "==", 0, "consumers",
+            "SELECT application_name, usename, count(*) FROM pg_stat_activity GROUP BY 1, 2 -- hourly for 7 days; every "
+            "name must be one of: {dependency_names}",
+            "SELECT user, host, count(*) FROM information_schema.processlist GROUP BY 1, 2 -- hourly for 7 days; every "
+            "name must be one of: {dependency_names}"),
+    "G02": ("days of baseline recorded (p50/p95/p99, error rate, throughput)", ">=", 7, "days",
+            "count_over_time(up{job=\"{service}\"}[7d:1d]); the limits below are computed from it"),
+    "G03": ("age of the last restore test", "<=", 7, "days",
+            "restore the newest backup of {source_name} into a scratch server; note the minutes, compare row counts"),
+    "G04": ("rehearsal time / planned time", "<=", 1.25, "ratio",
+            "timed log of the rehearsal on a full-size copy; outage at most {downtime_limit_70} min; undo run once"),
+    "G05": ("free disk on the target", ">=", "@target_disk_gb", "GB",
+            "df -BG {{target_data_volume}} on {target_name}; on the source keep {wal_reserve} for retained WAL"),
+    "G06": ("tables without a key that replication can use", "==", 0, "tables",
+            "SELECT c.oid::regclass FROM pg_class c JOIN pg_namespace n ON n.oid=c.relnamespace WHERE c.relkind='r' AND "
+            "n.nspname NOT IN ('pg_catalog','information_schema') AND (c.relreplident='n' OR (c.relreplident='d' AND "
+            "NOT EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid=c.oid AND i.indisprimary))); SHOW wal_level must say "
+            "logical",
+            "SELECT t.table_schema, t.table_name FROM information_schema.tables t LEFT JOIN "
+            "information_schema.table_constraints c ON c.table_schema=t.table_schema AND c.table_name=t.table_name AND "
+            "c.constraint_type='PRIMARY KEY' WHERE c.constraint_name IS NULL AND t.table_type='BASE TABLE'; "
+            "SHOW VARIABLES LIKE 'binlog_format' must say ROW"),
+    "G07": ("schema differences, invalid indexes, unvalidated constraints", "==", 0, "objects",
+            "compatibility_checker.py --before expected.json --after live.json exits 0; SELECT indexrelid::regclass FROM "
+            "pg_index WHERE NOT indisvalid; SELECT conname FROM pg_constraint WHERE NOT convalidated",
+            "compatibility_checker.py --before expected.json --after live.json exits 0"),
+    "G08": ("oldest open transaction before DDL", "<=", 60, "s",
+            "SELECT max(now()-xact_start) FROM pg_stat_activity WHERE state <> 'idle'; lock_timeout 5 s, at most 3 tries",
+            "SELECT max(timestampdiff(second, trx_started, now())) FROM information_schema.innodb_trx; "
+            "lock_wait_timeout 5 s, at most 3 tries"),
+    "G09": ("writes that reached only one side, in 24 h", "==", 0, "writes",
+            "increase(dual_write_failures_total{job=\"{service}\"}[24h]); added p95 at most 10 %"),
+    "G10": ("rows not backfilled", "==", 0, "rows", "{unfilled_sql}"),
+    "G11": ("replication lag for 30 min", "<", 10, "s",
+            "SELECT slot_name, pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn), wal_status FROM "
+            "pg_replication_slots", "SHOW REPLICA STATUS: Seconds_Behind_Source"),
+    "G12": ("tables not in state ready", "==", 0, "tables",
+            "SELECT srrelid::regclass, srsubstate FROM pg_subscription_rel WHERE srsubstate <> 'r'",
+            "SHOW REPLICA STATUS: Replica_SQL_Running = Yes and no Last_Error"),
+    "G13": ("difference of row counts with writers stopped", "==", 0, "rows", "{count_sql} -- on both sides"),
+    "G14": ("key ranges whose hash differs", "==", 0, "ranges", "{hash_sql} -- on both sides, same TimeZone, DateStyle "
+            "and extra_float_digits; critical tables in full, others at least 46 050 rows (99 % to see 0.01 %)",
+            "{hash_sql} -- on both sides; critical tables in full, others at least 46 050 rows (99 % to see 0.01 %)"),
+    "G15": ("orphaned foreign keys", "==", 0, "rows", "{orphan_sql}"),
+    "G16": ("business totals that differ", "==", 0, "totals", "{total_sql} -- on both sides, per period and status"),
+    "G17": ("target sequences below the source's maximum", "==", 0, "sequences",
+            "SELECT schemaname, sequencename, last_value FROM pg_sequences -- target must be above the source by 1000",
+            "SELECT table_name, auto_increment FROM information_schema.tables WHERE auto_increment IS NOT NULL -- target "
+            "must be above the source by 1000"),
+    "G18": ("mismatching shadow answers", "<=", 0.1, "%",
+            "diff log by endpoint and field: at least 4 603 comparisons for each of {endpoint_count} endpoints, 24 h, "
+            "falling to 0 unexplained"),
+    "G19": ("error rate of the new side above the old", "<=", "@error_delta", "share",
+            "sum(rate(http_requests_total{service=\"{service}\",version=\"new\",code=~\"5..\"}[5m])) / "
+            "sum(rate(http_requests_total{service=\"{service}\",version=\"new\"}[5m])) minus the same for "
+            "version=\"old\", over at least {sample_size} requests a side"),
+    "G20": ("p95 latency", "<=", "@p95_limit", "@p95_unit",
+            "histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket{service=\"{service}\"}"
+            "[5m]))) * 1000"),
+    "G21": ("CPU of the new side", "<=", "@cpu_limit", "share",
+            "avg(rate(container_cpu_usage_seconds_total{pod=~\"{service}.*\"}[5m])) / CPU limit; memory at most "
+            "{memory_limit}"),
+    "G22": ("requests lost between old and new side", "<=", 1, "%",
+            "sum(rate(http_requests_total{service=\"{service}\"}[5m])) by version against the gateway's total; business "
+            "figure within -2 % of the same hour last week"),
+    "G23": ("401 answers above the baseline", "<=", 0.1, "% points",
+            "sum(rate(http_requests_total{service=\"{service}\",code=\"401\"}[5m])) / sum(rate(http_requests_total"
+            "{service=\"{service}\"}[5m]))"),
+    "G24": ("p95 in a 30 min load test at {load_test_rps}", "<=", "@p95_limit", "@p95_unit",
+            "k6 run --vus {{virtual_users}} --duration 30m {{load_script}} against {target_name}; keep the report id"),
+    "G25": ("requests to the old side in 7 days", "==", 0, "requests",
+            "increase(http_requests_total{service=\"{service}\",version=\"old\"}[7d]) and one full business cycle"),
+    "G26": ("reads of the old columns or tables in 7 days", "==", 0, "reads",
+            "pg_stat_statements queries naming {old_objects}; then rename or revoke them for 24 h and watch for errors",
+            "performance_schema.events_statements_summary_by_digest naming {old_objects}; then rename for 24 h"),
+    "G27": ("measured outage", "<=", "@outage_minutes", "min",
+            "probe {{health_url}} every second; first failure to first stable success"),
+    "G28": ("resolvers that answer with the target", "==", 100, "%",
+            "dig @{{resolver}} {{service_host}} from at least 5 resolvers; TTL lowered to {ttl} s one old TTL earlier"),
+    "G29": ("security differences (grants, TLS, exposure)", "==", 0, "findings",
+            "\\dp of {source_name} and {target_name} compared; psql 'sslmode=verify-full'; port scan from outside",
+            "SHOW GRANTS of both sides compared; port scan from outside"),
+    "G30": ("evidence files missing from the bundle", "==", 0, "files",
+            "sha256sum -c manifest.sha256 in {{evidence_store}}: {evidence_count} files listed in this plan"),
+    "G31": ("new side without tested backup, replica or alert", "==", 0, "items",
+            "restore the first backup of {target_name}; fire one test alert; check the replica's lag"),
+    "G32": ("servers that fail boot, service or smoke test", "==", 0, "servers",
+            "test launch of each server in an isolated subnet; licence and clock checked"),
+    "G33": ("servers with replication lag or backlog", "==", 0, "servers",
+            "replication console: lag 0, backlog 0, snapshot younger than 60 min"),
+    "G34": ("aggregates whose replayed state differs", "==", 0, "aggregates",
+            "replay twice, compare the state hash; projection against {event_tables}"),
+    "G35": ("p99 consumer lag", "<", 5, "s", "broker's consumer lag by group; dead-letter queue empty; one duplicate sent"),
+    "G36": ("run-rate against the cost model", "<=", 120, "%", "billing export of the last 7 days; no orphaned volumes"),
+    "G37": ("throughput of the link to the target", ">=", "@link_gbps", "Gbit/s",
+            "iperf3 -c {{target_host}} -P 8 -t 60; loss below 0.1 %; round trip {rtt} ms; pull the first path, repeat"),
+    "G38": ("roles and identities that differ", "==", 0, "roles", "diff of the role exports of both sides"),
+    "G39": ("erasure or consent changes not replayed", "==", 0, "requests",
+            "join the request log since the snapshot with {target_name}"),
+    "G40": ("sign-offs missing", "==", 0, "roles", "go/no-go record: {accountable}"),
+    "G41": ("mapped fields or endpoints without counterpart", "==", 0, "items", "review of the mapping: {unmatched}"),
+}.items()}
+
+
+# == 6. Triggers ======================================================================================
+# What stops or undoes a phase while it runs. A trigger of the specification on the same metric replaces the row.
+
+class TriggerRow(NamedTuple):
+    metric: str
+    operator: str
+    threshold: Any
+    unit: str
+    minutes: float
+    action: str
+
+
+TRIGGERS = {name: TriggerRow(*row) for name, row in {
+    "T1": ("error_rate", ">", "@error_rate_trigger", "share", 5, "automatic_rollback"),  # SRE workbook: 14.4 x budget
+    "T2": ("response_time_p95", ">", "@p95_trigger", "@p95_unit", 10, "rollback"),
+    "T3": ("cpu_utilization", ">", 0.95, "share", 5, "scale_up"),
+    "T4": ("mismatching_rows_in_critical_tables", ">=", 1, "rows", 0, "stop"),
+    "T5": ("replication_lag_seconds", ">", 300, "s", 15, "throttle"),
+    "T6": ("source_p95_ratio_to_baseline", ">", 1.2, "ratio", 5, "throttle"),
+    "T7": ("free_disk_share", "<", 0.2, "share", 1, "pause"),
+    "T8": ("blocked_sessions", ">", 10, "sessions", 0.1, "stop"),
+    "T9": ("elapsed_cutover_minutes", ">", "@abort_minutes", "min", 0, "rollback"),
+    "T10": ("dual_write_failure_share", ">", 0.0001, "share", 5, "flag_off"),
+    "T11": ("shadow_mismatch_share", ">", 0.01, "share", 15, "stop"),
+    "T12": ("authentication_failure_share_above_baseline", ">", 0.01, "share", 5, "rollback"),
+    "T13": ("business_figure_drop_share", ">", 0.1, "share", 15, "rollback"),
+    "T14": ("security_or_privacy_events", ">=", 1, "events", 0, "stop"),
+    "T15": ("projection_lag_seconds", ">", 60, "s", 10, "rollback"),
+    "T16": ("boot_or_smoke_failures_per_server", ">=", 2, "failures", 0, "rollback"),
+    "T17": ("cost_ratio_to_model", ">", 1.5, "ratio", 1440, "hold"),
+}.items()}
+
+
+# == 7. Patterns ======================================================================================
+# Each pattern is a list of phases; each phase names its task generators (section 12), gates, triggers and undo.
+# kind of undo: rollback (lossless) | roll_forward | restore | none; `no_return` says what makes it final.
+
+class PhaseRow(NamedTuple):
+    """One phase of a pattern."""
+
+    name: str
+    purpose: str
+    make: str  # names of task generators, in order
+    gates: str
+    triggers: str
+    undo: str  # kind: what to do
+    undo_minutes: Tuple[float, float, float]
+    roles: str  # accountable first, then responsible
+    no_return: str = ""
+    carries: str = ""  # which scripts of a compatibility report: expand | migrate | contract
+    each: str = ""  # "wave": the phase repeats for each wave
+
+
+class Pattern(NamedTuple):
+    name: str
+    title: str
+    kinds: Tuple[str, ...]
+    fits: str
+    phases: Tuple[PhaseRow, ...]
+    exposure: str  # progressive | switch | bang: what the success prior asks
+
+
+PREPARATION = PhaseRow(
+    "preparation", "Know every consumer and the baseline of {source_name}; make {target_name}, backup, alerts and undo "
+    "ready; rehearse on a copy.", "assess prepare rehearse", "G01 G02 G03 G04 G05", "",
+    "rollback: delete what was provisioned; production was not touched", (5, 15, 60), "lead dba sre platform security")
+CLOSE = PhaseRow(
+    "close", "Remove what is no longer needed, keep the evidence, write the history record.", "close", "G26 G30 G36",
+    "", "restore: from the archived copy of {source_name}", (30, 120, 480), "owner lead",
+    "what is removed here comes back only from a backup")
+
+
+DATABASE_PATTERNS = (  # their subject is data
+    Pattern("expand_contract", "Expand and contract", ("database", "data", "api"),
+            "schema changes on a server that stays", (
+        PREPARATION,
+        PhaseRow("expand", "Add {change_count} change(s) beside the old form, so that old and new releases both "
+                 "work.", "expand scripts_expand", "G08 G07", "T8", "rollback: drop the new objects; nothing uses "
+                 "them yet", (1, 2, 5), "lead dba", carries="expand"),
+        PhaseRow("migrate", "Write both forms, fill {row_total} existing rows, prove them equal, switch the readers.",
+                 "dual_writers scripts_migrate backfill verify switch_readers", "G09 G10 G13 G14 G15 G20",
+                 "T10 T1 T2 T4 T6 T7",
+                 "rollback: readers and writers back to the old form by flag; the backfill can stop and resume",
+                 (1, 5, 15), "lead dev dba", carries="migrate"),
+        PhaseRow("contract", "Wait until no release uses the old form, then enforce the new one and drop "
+                 "{old_objects}.", "soak_contract contract scripts_contract", "G26 G07", "T1 T8",
+                 "restore: from the archive taken before the drop", (2, 10, 60), "lead dba",
+                 "dropping or narrowing {old_objects}; before it the undo loses nothing", "contract"),
+        PhaseRow("cleanup", "Purge the archive, remove flags and alerts of the migration, write the history record.",
+                 "close purge", "G30", "", "restore: from the last backup only", (30, 120, 480), "owner lead",
+                 "purging the archive")), "progressive"),
+    Pattern("parallel_schema", "Parallel schema", ("database", "data"),
+            "two full schema versions must serve at once, many consumers", (
+        PREPARATION,
+        PhaseRow("create_v2", "Build schema v2 with a mapping in both directions for {mapped_tables}.",
+                 "create_v2 scripts_expand", "G07 G41", "T8", "rollback: drop v2", (1, 3, 10), "lead dba",
+                 carries="expand"),
+        PhaseRow("sync", "Fill v2 and keep both versions equal in both directions.", "fill_v2 scripts_migrate verify",
+                 "G10 G13", "T6 T5", "rollback: disable the triggers", (1, 2, 5), "dba dba", carries="migrate"),
+        PhaseRow("shadow_reads", "Send a share of the reads to v2 as well and compare.", "shadow_reads", "G18",
+                 "T11", "rollback: flag off", (1, 1, 2), "lead dev"),
+        PhaseRow("route", "Move the consumers one by one, readers first: {dependency_names}.", "route_consumers",
+                 "G20 G22", "T1 T2 T13", "rollback: route back; v1 is kept current", (1, 2, 5), "lead dev"),
+        PhaseRow("freeze_v1", "Revoke writes on v1 and prove that nobody misses it.", "freeze_v1", "G25", "T1",
+                 "rollback: grant the rights back", (1, 1, 2), "lead dba"),
+        PhaseRow("drop_v1", "Archive and drop v1.", "drop_v1 scripts_contract close", "G07 G26", "T8",
+                 "restore: from the archive of v1", (10, 30, 120), "owner dba", "dropping v1", "contract")),
+        "progressive"),
+    Pattern("event_sourcing", "Event sourcing migration", ("database", "data", "service"),
+            "an audit or temporal need is explicit and the team has done it", (
+        PREPARATION,
+        PhaseRow("model", "Name aggregates and events for {event_tables}; decide how personal data is erased.",
+                 "model_events", "G41", "", "rollback: paper only", (0, 0, 1), "lead dev"),
+        PhaseRow("store", "Stand up the append-only store for {tps}.", "event_store", "G24 G31", "T3",
+                 "rollback: delete the store", (5, 10, 30), "sre platform"),
+        PhaseRow("capture", "Every state change commits its event: outbox beside {event_tables}.",
+                 "capture_events scripts_expand", "G35 G09", "T10 T15", "rollback: stop capture; the tables are "
+                 "still the truth", (1, 2, 5), "lead dev", carries="expand"),
+        PhaseRow("genesis", "One snapshot event for each of {row_total} aggregates.", "genesis scripts_migrate",
+                 "G14", "T6 T7", "rollback: truncate the stream", (5, 10, 30), "dba data", carries="migrate"),
+        PhaseRow("project", "Build the read models and measure a full rebuild.", "projection", "G34", "T15",
+                 "rollback: drop the projection", (5, 10, 30), "dev dev"),
+        PhaseRow("dual_run", "Both models live through one month end; reconcile daily.", "dual_run", "G16 G34",
+                 "T15 T4", "rollback: ignore the events", (1, 2, 5), "lead data"),
+        PhaseRow("cut_reads", "Serve reads from the projections, step by step.", "cut_reads", "G18 G20", "T2 T15",
+                 "rollback: flag off", (1, 1, 2), "lead dev"),
+        PhaseRow("cut_writes", "Commands write events; a back-projection keeps {event_tables} current.",
+                 "cut_writes", "G40 G09 G22", "T1 T13", "rollback: commands back to the tables while the "
+                 "back-projection lag is below 10 s", (2, 5, 15), "owner dev",
+                 "switching the back-projection off: afterwards only roll forward"),
+        PhaseRow("retire", "Soak, then remove the legacy writers.", "soak close scripts_contract", "G25 G30", "",
+                 "restore: from the archived tables", (60, 240, 480), "lead dba", "dropping the legacy tables",
+                 "contract")), "progressive"),
+    Pattern("dual_write", "Dual write", ("database", "data", "service"),
+            "a structural change (split, merge, re-key) and one team owns the writers", (
+        PREPARATION,
+        PhaseRow("dual_write", "One shared write path writes both stores, with outbox and repair queue.",
+                 "dual_writers scripts_expand", "G09", "T10", "rollback: flag off", (1, 1, 2), "lead dev",
+                 carries="expand"),
+        PhaseRow("backfill", "Copy {row_total} rows from a snapshot; the newer row wins.", "backfill scripts_migrate",
+                 "G10 G14", "T6 T7", "rollback: truncate the target", (5, 10, 30), "dba data", carries="migrate"),
+        PhaseRow("switch_reads", "Compare every read, then serve it from the new store.", "shadow_reads", "G18",
+                 "T11 T2", "rollback: flag off", (1, 1, 2), "lead dev"),
+        PhaseRow("switch_writes", "The new store is primary, the old one is mirrored.", "switch_writes", "G40 G09 G22",
+                 "T10 T13", "rollback: flag off while the mirror lag is below 10 s", (2, 5, 15), "owner dev"),
+        PhaseRow("remove_old", "Stop the mirror and drop the old store.", "soak scripts_contract close", "G26 G30", "",
+                 "restore: from the archive", (30, 120, 480), "lead dba", "dropping the old store", "contract")),
+        "progressive"),
+    Pattern("cdc", "Change data capture (relocation or upgrade)", ("database", "data", "infrastructure"),
+            "data moves to another server and the outage budget is shorter than a copy", (
+        PREPARATION._replace(gates="G01 G02 G03 G04 G05 G06 G29 G37"),
+        PhaseRow("schema_load", "Create the schema on {target_name} without secondary indexes and foreign keys.",
+                 "schema_load", "G07", "", "rollback: drop the target database", (1, 5, 15), "dba dba"),
+        PhaseRow("initial_copy", "Copy {volume} with {streams} streams while {source_name} serves.", "initial_copy",
+                 "G12", "T5 T6 T7", "rollback: drop subscription and slot; the source was only read", (2, 5, 15),
+                 "dba dba"),
+        PhaseRow("index_constraints", "Build indexes, validate foreign keys, ANALYZE.", "index_target", "G07", "T5",
+                 "rollback: drop the indexes", (1, 5, 15), "dba dba"),
+        PhaseRow("catch_up", "Apply the backlog of {backlog} until the lag stays below 10 s.", "catch_up", "G11",
+                 "T5", "rollback: drop subscription and slot", (2, 5, 15), "dba dba"),
+        PhaseRow("validate", "Prove both sides equal: counts, hashes, totals, shadow reads.", "compare_sides",
+                 "G13 G14 G15 G16 G18 G24", "T4", "rollback: copy the differing table again", (10, 60, 240),
+                 "owner data"),
+        PhaseRow("cutover", "Stop the writers, drain, switch to {target_name}, open again within {downtime} min.",
+                 "cutover", "G40 G17 G27 G20", "T1 T2 T4 T9", "rollback: switch back; lossless while the reverse "
+                 "replication lag is below 10 s", (3, 6, 20), "owner sre dba"),
+        PhaseRow("reverse_soak", "Run on {target_name}; {source_name} is kept current by reverse replication.",
+                 "reverse_soak", "G11 G22 G31", "T1 T13", "rollback: switch back, the same minutes as the cutover",
+                 (3, 6, 20), "sre sre"),
+        PhaseRow("finalize", "Stop the reverse replication; archive and delete {source_name}.", "finalize", "G30 G36",
+                 "", "restore: from the archive of {source_name}", (60, 240, 960), "owner dba",
+                 "stopping the reverse replication: from then on {source_name} is out of date")), "switch"),
+    Pattern("data_migration", "Bulk data migration (offline)", ("database", "data", "infrastructure"),
+            "data moves to another server and a full copy fits into 70 % of the outage budget", (
+        PREPARATION._replace(name="assessment", make="assess", gates="G01 G02"),
+        PREPARATION._replace(name="setup", purpose="Provision {target_name}; rehearse the whole copy.",
+                             make="prepare rehearse", gates="G03 G04 G05 G29 G37"),
+        PhaseRow("bulk_copy", "Stop the writers and copy {volume} with a checksum for each chunk.", "bulk_copy", "G12",
+                 "T6 T7 T9", "rollback: restart the writers on {source_name}, it was only read", (2, 5, 15), "dba dba"),
+        PhaseRow("delta_sync", "Repeat the chunks that changed since their copy (none when the writers stand).",
+                 "delta_sync", "G13", "T9", "rollback: restart the writers on {source_name}", (2, 5, 15), "dba dba"),
+        PhaseRow("validation", "Counts, hashes and totals of both sides.", "compare_sides", "G13 G14 G15 G16", "T4",
+                 "rollback: restart the writers on {source_name}", (2, 5, 15), "owner data"),
+        PhaseRow("cutover", "Point {dependency_names} to {target_name} and open.", "cutover", "G40 G17 G27 G20",
+                 "T1 T2 T9", "roll_forward: rows written on the target must be carried back by hand", (10, 60, 240),
+                 "owner sre dba", "the first write on {target_name}"),
+        CLOSE), "bang"),
+)
+
+
+SERVICE_PATTERNS = (  # their subject is a running service
+    Pattern("strangler_fig", "Strangler fig", ("service", "api"), "HTTP traffic can be routed endpoint by endpoint", (
+        PREPARATION._replace(gates="G01 G02 G03 G05"),
+        PhaseRow("intercept", "Put a facade before {source_name}, passing everything through.", "facade", "G22 G19",
+                 "T1 T2", "rollback: point the load balancer back at {source_name}", (1, 2, 5), "lead platform"),
+        PhaseRow("implement", "Build {endpoint_count} endpoints on {target_name}, each with its contract test.",
+                 "implement scripts_expand", "G41 G24", "", "rollback: nothing is live yet", (0, 1, 5), "lead dev",
+                 carries="expand"),
+        PhaseRow("shadow", "Mirror reads to {target_name}, compare, discard the answers.", "mirror scripts_migrate",
+                 "G18", "T11 T3", "rollback: stop the mirror", (1, 1, 2), "lead dev", carries="migrate"),
+        PhaseRow("redirect", "Raise {flag_names} step by step to 100 %.", "rollout", "G19 G20 G21 G22 G23",
+                 "T1 T2 T3 T12 T13", "rollback: flag back to the previous step", (0.5, 1, 2), "lead sre",
+                 "the first write that {source_name} cannot read"),
+        PhaseRow("validate", "Hold 100 % for one business cycle, {source_name} warm and idle.", "soak_service",
+                 "G22 G25", "T1 T13", "rollback: flag to 0 %", (0.5, 1, 2), "lead sre"),
+        PhaseRow("retire", "Remove routes, revoke credentials, archive {source_name}.",
+                 "retire_service scripts_contract", "G25 G36", "", "restore: redeploy the archived image, restore "
+                 "its data", (30, 120, 480), "owner platform", "deleting {source_name}", "contract")), "progressive"),
+    Pattern("parallel_run", "Parallel run", ("service", "api"), "correctness is critical and outputs can be compared", (
+        PREPARATION._replace(gates="G01 G02 G03 G05"),
+        PhaseRow("setup", "Decide what equal means for {endpoint_count} endpoints; isolate the side effects of "
+                 "{write_count} writing ones.", "comparison_setup", "G41", "", "rollback: nothing is live", (0, 0, 1),
+                 "lead dev"),
+        PhaseRow("deploy", "Deploy {target_name} dark, with capacity for the mirrored peak.",
+                 "deploy_dark scripts_expand", "G24 G21", "T3", "rollback: remove the deployment", (1, 3, 10),
+                 "sre sre", carries="expand"),
+        PhaseRow("shadow", "Both sides execute, {source_name} answers.", "mirror scripts_migrate", "G18 G20",
+                 "T6 T11", "rollback: stop mirroring", (1, 1, 2), "lead sre", carries="migrate"),
+        PhaseRow("compare", "Classify every difference through one business cycle.", "compare_answers", "G18",
+                 "T11 T4", "rollback: nothing to undo", (0, 1, 2), "owner dev"),
+        PhaseRow("cutover", "{target_name} answers, {source_name} shadows.", "rollout", "G40 G19 G20 G21",
+                 "T1 T2 T13", "rollback: swap back while the reverse shadow writes", (0.5, 1, 2), "lead sre"),
+        PhaseRow("cleanup", "Stop {source_name} after the soak.", "soak_service retire_service scripts_contract",
+                 "G25 G36", "", "restore: redeploy the archived image", (30, 120, 480), "lead dev",
+                 "stopping {source_name}", "contract")), "progressive"),
+    Pattern("blue_green", "Blue-green", ("service", "api", "infrastructure"),
+            "stateless or schema-compatible service and double capacity", (
+        PREPARATION._replace(gates="G01 G02 G03 G05"),
+        PhaseRow("build_green", "Build {target_name} from the same code as blue; only intended differences.",
+                 "build_green scripts_expand", "G29 G07", "", "rollback: destroy green", (2, 5, 15), "sre platform",
+                 carries="expand"),
+        PhaseRow("sync_data", "Give green the data of blue.", "sync_green scripts_migrate", "G11", "T5",
+                 "rollback: drop the replica", (1, 3, 10), "dba dba", carries="migrate"),
+        PhaseRow("verify_green", "Warm caches and pools, smoke and load test green.", "verify_green", "G24 G29", "T3",
+                 "rollback: nothing is live", (0, 1, 2), "lead sre"),
+        PhaseRow("switch", "Drain and swap blue for green.", "switch_green", "G40 G19 G20 G27", "T1 T2 T9",
+                 "rollback: swap back", (1, 2, 5), "owner sre", "the first write on green, unless the database is "
+                 "shared or replicated back"),
+        PhaseRow("hold", "Keep blue idle and patched.", "soak_service", "G22 G31", "T1 T13", "rollback: swap back",
+                 (1, 2, 5), "sre sre"),
+        PhaseRow("release", "Destroy blue.", "retire_service scripts_contract", "G36", "", "restore: rebuild blue "
+                 "from its image", (30, 120, 480), "lead platform", "destroying blue", "contract")), "switch"),
+    Pattern("canary", "Canary release", ("service", "api"), "good metrics and enough traffic for each step", (
+        PREPARATION._replace(gates="G01 G02 G03 G05"),
+        PhaseRow("deploy", "Deploy {target_name} beside a control of the same age.", "deploy_dark scripts_expand",
+                 "G24 G21", "T3", "rollback: remove the deployment", (1, 3, 10), "sre sre", carries="expand"),
+        PhaseRow("steps", "Raise the weight step by step, comparing with the control.", "rollout scripts_migrate",
+                 "G19 G20 G21 G22", "T1 T2 T3", "rollback: weight 0", (0.5, 1, 2), "lead sre", carries="migrate"),
+        PhaseRow("finish", "Remove the control and the flag.", "soak_service retire_service scripts_contract", "G22",
+                 "T1", "restore: redeploy the old version", (10, 30, 120), "lead dev", "removing the old version",
+                 "contract")), "progressive"),
+)
+
+
+INFRASTRUCTURE_PATTERNS = (  # their subject is where things run
+    Pattern("lift_and_shift", "Lift and shift", ("infrastructure",), "a deadline or no code change allowed", (
+        PREPARATION._replace(name="discovery", purpose="Inventory {vm_count} servers of {source_name}: owner, ports, "
+                             "licence, flows of 14 days.", make="assess inventory", gates="G01 G02"),
+        PREPARATION._replace(name="landing_zone", purpose="Network, accounts, backup and monitoring on {target_name}.",
+                             make="prepare", gates="G29 G31 G37"),
+        PhaseRow("replicate", "Block replication of {volume}, throttled in business hours.", "replicate", "G33",
+                 "T6 T7", "rollback: remove the agents", (5, 15, 60), "platform platform"),
+        PhaseRow("test_launch", "Start each server in an isolated subnet, {test_days} days before its cutover.",
+                 "test_launch", "G32", "T16", "rollback: delete the test servers", (5, 10, 30), "lead dev"),
+        PhaseRow("wave", "Move {wave_text}.", "move_wave", "G40 G32 G28 G27 G22", "T9 T16 T1",
+                 "rollback: power on the source (kept 14 days); writes since the cutover are copied back first",
+                 (10, 20, 45), "owner platform", each="wave"),
+        PhaseRow("decommission", "Right-size, patch, wipe the sources.", "soak decommission", "G36 G30", "",
+                 "restore: from backup only", (240, 480, 1440), "owner platform", "wiping the sources")), "bang"),
+    Pattern("hybrid_cloud", "Hybrid cloud", ("infrastructure",), "residency, latency or licence keeps a part at home", (
+        PREPARATION._replace(gates="G01 G02 G03 G05 G29"),
+        PhaseRow("placement", "Decide stay or move for {workload_names}, with a written reason.", "placement", "G41", "",
+                 "rollback: paper only", (0, 0, 1), "lead security"),
+        PhaseRow("connectivity", "Two independent paths, name resolution and identity across both sites.",
+                 "connectivity", "G37 G38", "", "rollback: remove the routes", (5, 15, 60), "platform platform"),
+        PhaseRow("pilot", "Move one stateless, non-critical workload first.", "pilot_workload", "G20 G29", "T2",
+                 "rollback: route back", (1, 2, 5), "lead sre"),
+        PhaseRow("move_compute", "Move the workloads; their data stays or is replicated.", "move_workloads",
+                 "G19 G20 G21 G22 G11", "T1 T2 T5", "rollback: route back; the data never moved", (1, 2, 5),
+                 "lead platform"),
+        PhaseRow("operate", "One monitoring, one patch cycle, a test with the path cut.", "operate", "G36 G31", "T1",
+                 "rollback: route back", (1, 2, 5), "sre sre"),
+        PhaseRow("review", "Sign exit criteria and the date of the next review; nothing is decommissioned.", "review",
+                 "G40", "", "rollback: nothing to undo", (0, 0, 1), "owner lead")), "progressive"),
+    Pattern("multi_cloud", "Multi-cloud", ("infrastructure",), "law or resilience asks for two providers", (
+        PREPARATION._replace(gates="G01 G02 G03 G05 G29"),
+        PhaseRow("mapping", "Equivalent services, one writer region for each dataset, egress cost.", "mapping", "G41",
+                 "", "rollback: paper only", (0, 0, 1), "lead platform"),
+        PhaseRow("common_layer", "Infrastructure code, secrets, identity and images in both clouds.", "common_layer",
+                 "G29 G38", "", "rollback: destroy the second stack", (5, 30, 120), "platform platform"),
+        PhaseRow("data_layer", "Replicate {volume} and test the conflict policy.", "data_layer", "G11 G13", "T5",
+                 "rollback: drop the replica", (2, 5, 15), "dba dba"),
+        PhaseRow("pilot", "Send 1 % to the second cloud.", "pilot_weight", "G19 G20 G36", "T1 T2 T17",
+                 "rollback: weight 0", (1, 1, 2), "lead sre"),
+        PhaseRow("distribute", "Active/passive, then active/active, service by service.", "distribute", "G22 G31",
+                 "T1 T5 T13", "rollback: weight 0; reverse replication once the writer moved", (1, 2, 5), "lead sre",
+                 "moving a writer without reverse replication"),
+        PhaseRow("gameday", "Cut one provider and come back, twice.", "gameday", "G31 G36", "T1",
+                 "rollback: nothing to undo", (0, 0, 1), "sre sre")), "progressive"),
+)
+
+
+PATTERNS = {pattern.name: pattern for pattern in (*DATABASE_PATTERNS, *SERVICE_PATTERNS, *INFRASTRUCTURE_PATTERNS)}
+
+
+# == 8. Reading =======================================================================================
+# JSON -> Facts. First the form (FIELDS), then the meaning. All problems are collected, none stops the others.
+
+ZONE_OFFSET = re.compile(r"[+-](?:0\d|1[0-4]):[0-5]\d")  # +02:00
+CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")  # 23:59
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}")  # 2026-03-31
+REQUEST = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/\S*)")  # POST /api/v1/users
+ENGINES = (("postgresql", r"postgre(?:s(?:ql)?)?|\bpg\b|aurora postgres\w*"), ("mysql", r"mysql|aurora mysql"),
+           ("mariadb", r"maria ?db"), ("sqlite", r"sqlite"), ("oracle", r"oracle"), ("sqlserver", r"sql ?server|mssql"),
+           ("mongodb", r"mongo\w*"))
+LOCATIONS = (("aws", r"\baws\b|amazon|\brds\b|\bec2\b|aurora"), ("azure", r"azure"), ("gcp", r"\bgcp\b|google|cloud sql"),
+             ("on_prem", r"on-?prem\w*|data ?cent(?:er|re)|self-?hosted|vmware|vsphere|bare metal"), ("other", r"cloud"))
+
+
+class Form(NamedTuple):
+    """FIELDS as a tree: what may stand under one place."""
+
+    field: Optional[Field]
+    keys: Dict[str, Any]
+
+
+def form_tree() -> Form:
+    """Return FIELDS as a tree; "[]" is the item of a list and "*" any key."""
+    root = Form(OBJECT, {})
+    for path in sorted(FIELDS):
+        here = root
+        for name in path.replace("[]", ".[]").split("."):
+            here = here.keys.setdefault(name, Form(None, {}))
+        parent = root
+        names = path.replace("[]", ".[]").split(".")
+        for name in names[:-1]:
+            parent = parent.keys[name]
+        parent.keys[names[-1]] = here._replace(field=FIELDS[path])
+    return root
+
+
+def is_kind(value: Any, kind: str) -> bool:
+    """Return whether a JSON value is of a kind of FIELDS."""
+    if kind == "number":
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    types = {"object": dict, "list": list, "bool": bool, "any": object}
+    return isinstance(value, types.get(kind, str))
+
+
+EXPECTED = {"text": "text", "number": "a number", "bool": "true or false", "list": "a list", "object": "an object",
+            "time": "a time HH:MM", "zone": "an IANA time zone or an offset as +02:00", "date": "a date YYYY-MM-DD",
+            "any": "a value"}
+
+
+def read_form(value: Any, form: Form, path: Path, faults: Faults, notes: List[Finding]) -> Any:
+    """Return the value without what is not valid; each problem goes to `faults`, each unknown key to `notes`."""
+    field = form.field or OBJECT
+    if not any(is_kind(value, kind) for kind in field.kinds):
+        faults.add(path, describe(value), " or ".join(EXPECTED[kind] for kind in field.kinds), "V002: wrong type")
+        return None
+    wrong = wrong_value(value, field)
+    if wrong:
+        faults.add(path, describe(value), wrong[0], wrong[1])
+        return None
+    if isinstance(value, dict) and "any" not in field.kinds:
+        return read_object(value, form, path, faults, notes)
+    if isinstance(value, list) and "[]" in form.keys:
+        items = (read_form(item, form.keys["[]"], path + (index,), faults, notes) for index, item in enumerate(value))
+        return list(items)
+    return value
+
+
+def read_object(value: Dict[str, Any], form: Form, path: Path, faults: Faults, notes: List[Finding]) -> Dict[str, Any]:
+    """Return the valid members of an object."""
+    known = [key for key in form.keys if key not in ("[]", "*")]
+    other = form.keys.get("*")
+    good = {}
+    for key, item in value.items():
+        inner = form.keys.get(key) if key not in ("[]", "*") else None
+        if inner is None and other is None:
+            guess = did_you_mean(key, known)
+            if guess and guess not in value:
+                faults.add(path + (key,), f"unknown key {describe(key)}", "a known key",
+                           f"V090: did you mean {guess!r}?")
+            elif known:
+                notes.append(Finding("V090", INFO, path + (key,), f"unknown key {describe(key)}", "a known key",
+                                     "it is kept in the plan's specification and not used"))
+        elif item is not None:
+            read = read_form(item, inner or other, path + (key,), faults, notes)
+            if read is not None:
+                good[key] = read
+    for key in known:
+        if form.keys[key].field and form.keys[key].field.required and value.get(key) is None:
+            faults.add(path, f"no {key!r}", f"{key!r}: {' or '.join(EXPECTED[k] for k in form.keys[key].field.kinds)}",
+                       "V001: required")
+    return good
+
+
+def wrong_value(value: Any, field: Field) -> Optional[Tuple[str, str]]:
+    """Return what was expected and a hint when a value of the right type is out of its range."""
+    if isinstance(value, str):
+        if not value.strip():
+            return "a text that is not empty", "V003"
+        if field.choices and value not in field.choices:
+            guess = did_you_mean(value.lower(), field.choices)
+            return "one of " + ", ".join(field.choices), "V004" + (f": did you mean {guess!r}?" if guess else "")
+        return wrong_text(value, field.kinds[0])
+    if is_kind(value, "number") and field.low is not None:
+        if not field.low <= value <= (field.high or 0):
+            return f"a number from {figure(field.low)} to {figure(field.high or 0)}", "V010: out of range"
+    return None
+
+
+def wrong_text(value: str, kind: str) -> Optional[Tuple[str, str]]:
+    """Return what is wrong with a text of a special form."""
+    if kind == "time" and not CLOCK.fullmatch(value):
+        return "a time HH:MM from 00:00 to 23:59", "V030"
+    if kind == "zone" and not ZONE_OFFSET.fullmatch(value) and zone_of(value) is None:
+        return EXPECTED["zone"], zone_hint(value)
+    if kind == "date" and not is_date(value):
+        return EXPECTED["date"], "V030"
+    return None
+
+
+def is_date(value: str) -> bool:
+    import datetime
+    try:
+        datetime.date.fromisoformat(value[:10])
+    except ValueError:
+        return False
+    return bool(DATE.match(value))
+
+
+def zone_of(name: str) -> Any:
+    """Return the tzinfo of an IANA name or an offset, None when this machine does not know it."""
+    import datetime
+    if name in ("UTC", "Z", "Etc/UTC", "GMT"):
+        return datetime.timezone.utc
+    if ZONE_OFFSET.fullmatch(name):
+        sign = -1 if name[0] == "-" else 1
+        return datetime.timezone(sign * datetime.timedelta(hours=int(name[1:3]), minutes=int(name[4:6])))
+    import zoneinfo
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def zone_hint(name: str) -> str:
+    """Return the nearest known zone, or why none is known."""
+    import zoneinfo
+    zones = zoneinfo.available_timezones()
+    if not zones:
+        return "V030: this machine has no time zone data; install tzdata or give an offset such as +02:00"
+    guess = did_you_mean(name, sorted(zones))
+    return "V030: unknown time zone" + (f", did you mean {guess!r}?" if guess else "")
+
+
+def read_spec(document: Document, faults: Faults) -> Tuple[Optional[Facts], List[Finding]]:
+    """Return the facts of a specification and what was noticed; None when it is not an object."""
+    notes: List[Finding] = []
+    spec = read_form(document.value, form_tree(), (), faults, notes)
+    if not isinstance(spec, dict):
+        return None, notes
+    pattern, partners = read_pattern(spec, faults)
+    source, target = (read_system(spec.get(side, "unknown"), (side,)) for side in ("source", "target"))
+    tables = tuple(read_table(row, index) for index, row in enumerate(spec.get("tables_to_migrate", []))
+                   if row and "name" in row)
+    facts = Facts(
+        spec, spec.get("type", "database"), pattern, partners, source, target,
+        float(dig(spec, "constraints.max_downtime_minutes", 0)), tables, tuple(read_changes(spec)),
+        tuple(read_dependencies(spec)), tuple(framework_names(spec)),
+        tuple(name.strip().lower().replace(" ", "_").replace("-", "_")
+              for name in dig(spec, "constraints.special_requirements", []) if name),
+        tuple(read_endpoints(spec, "legacy_service")), tuple(read_endpoints(spec, "new_service")),
+        tuple(read_flags(spec)), tuple(metric_name(name) for name in dig(spec, "monitoring.critical_metrics", []) if name),
+        {metric_name(name): float(limit) for name, limit in dig(spec, "monitoring.alert_thresholds", {}).items()},
+        tuple(read_alarms(spec)), tuple(read_workloads(spec)), {})
+    return facts._replace(inputs=read_inputs(facts)), notes
+
+
+def dig(value: Any, path: str, default: Any) -> Any:
+    """Return what stands at a dotted path of nested objects."""
+    for key in path.split("."):
+        if not isinstance(value, dict) or key not in value:
+            return default
+        value = value[key]
+    return value
+
+
+def metric_name(name: str) -> str:
+    """Return the one name this tool uses for a metric that has several."""
+    plain = name.strip().lower().replace(" ", "_").replace("-", "_")
+    return METRIC_ALIASES.get(plain, METRIC_ALIASES.get(plain[:-3], plain) if plain.endswith("_ms") else plain)
+
+
+def read_pattern(spec: Dict[str, Any], faults: Faults) -> Tuple[str, Tuple[str, ...]]:
+    """Return the primary pattern ("auto" when none is named) and its partners."""
+    given = spec.get("pattern", "auto")
+    if isinstance(given, dict):
+        names = [(given.get("primary", "auto"), ("pattern", "primary"))]
+        names += [(name, ("pattern", "with", index)) for index, name in enumerate(given.get("with", []))]
+    else:
+        names = [(name, ("pattern",)) for name in (given if isinstance(given, list) else [given])] or [("auto", ())]
+    known = []
+    for name, path in names:
+        plain = ALIASES.get(str(name).strip().lower().replace("-", "_").replace(" ", "_"), str(name).lower())
+        if plain not in PATTERNS and plain != "auto":
+            guess = did_you_mean(plain, sorted((*PATTERNS, *ALIASES)))
+            faults.add(path, describe(name), "a pattern of --list-patterns",
+                       "V005" + (f": did you mean {guess!r}?" if guess else ""))
+            plain = "auto"
+        known.append(plain)
+    kind = spec.get("type")
+    if known[0] != "auto" and kind and kind not in PATTERNS[known[0]].kinds:
+        faults.add(names[0][1], describe(names[0][0]), f"a pattern for type {kind!r}: " + ", ".join(
+            name for name, pattern in PATTERNS.items() if kind in pattern.kinds), "V006: pattern and type do not fit")
+        known[0] = "auto"
+    return known[0], tuple(name for name in known[1:] if name not in ("auto", known[0]))
+
+
+def read_system(value: Any, path: Path) -> System:
+    """Return source or target as it was understood from a text or an object."""
+    given = value if isinstance(value, dict) else {}
+    text = value if isinstance(value, str) else str(
+        given.get("name") or " ".join(str(given[key]) for key in ("engine", "version", "location") if key in given)
+        or "unnamed system")
+    search = " ".join((text, *(str(given.get(key, "")) for key in ("engine", "location")))).lower()
+    engine = next((name for name, words in ENGINES if re.search(words, search)), "")
+    version = str(given.get("version", "")) or version_in(text, engine)
+    location = next((name for name, words in LOCATIONS if re.search(words, search)), "")
+    managed = bool(given.get("managed", re.search(r"\b(rds|aurora|cloud sql|managed)\b", search)))
+    return System(text, engine, version if re.match(r"\d+(\.\d+)*$", version) else "", location,
+                  str(given.get("region", "")), path, managed)
+
+
+def version_in(text: str, engine: str) -> str:
+    """Return the number that follows the engine's name in a text."""
+    words = dict(ENGINES).get(engine)
+    match = re.search(rf"(?:{words})\D{{0,12}}?v?(\d+(?:\.\d+)*)", text, re.IGNORECASE) if words else None
+    return match.group(1) if match else ""
+
+
+def read_table(row: Dict[str, Any], index: int) -> Table:
+    key = row.get("primary_key")
+    columns = tuple((column["name"], column.get("type", "")) for column in row.get("columns", [])
+                    if column and "name" in column)
+    return Table(row["name"], float(row.get("row_count", 0)), float(row.get("size_mb", 0)) / 1000,
+                 bool(row.get("critical", False)), columns, None if key is None else bool(key),
+                 bool(row.get("lob", False)), ("tables_to_migrate", index))
+
+
+def read_changes(spec: Dict[str, Any]) -> Iterable[Change]:
+    for outer, entry in enumerate(spec.get("schema_changes", [])):
+        if not entry or "table" not in entry:
+            continue
+        for inner, change in enumerate(entry.get("changes", [])):
+            if change and "type" in change:
+                kind = change["type"].strip().lower().replace(" ", "_")
+                yield Change(entry["table"], kind, change.get("column", ""), change,
+                             ("schema_changes", outer, "changes", inner))
+
+
+def read_dependencies(spec: Dict[str, Any]) -> Iterable[Dependency]:
+    for index, item in enumerate(dig(spec, "constraints.dependencies", [])):
+        path = ("constraints", "dependencies", index)
+        row = {"name": item} if isinstance(item, str) else item or {}
+        if "name" in row:
+            yield Dependency(row["name"], row.get("owner", ""), row.get("contact", ""), row.get("direction", ""),
+                             row.get("criticality", ""), bool(row.get("can_pause", False)), path)
+
+
+def framework_names(spec: Dict[str, Any]) -> Iterable[str]:
+    """Yield each compliance framework once, under its usual name."""
+    seen = set()
+    for name in dig(spec, "constraints.compliance_requirements", []):
+        usual = FRAMEWORKS.get(re.sub(r"[^a-z0-9]", "", (name or "").lower().replace("dss", "dss")), name)
+        if usual and usual not in seen:
+            seen.add(usual)
+            yield usual
+
+
+def read_endpoints(spec: Dict[str, Any], side: str) -> Iterable[Endpoint]:
+    for index, text in enumerate(dig(spec, f"service_details.{side}.endpoints", [])):
+        match = REQUEST.fullmatch((text or "").strip())
+        if match:
+            yield Endpoint(match.group(1), match.group(2), ("service_details", side, "endpoints", index))
+
+
+def read_flags(spec: Dict[str, Any]) -> Iterable[Flag]:
+    for index, row in enumerate(spec.get("feature_flags", [])):
+        if not row or "name" not in row:
+            continue
+        path = ("feature_flags", index)
+        steps = tuple(Step(float(step["percentage"]), float(step.get("duration_hours", 0)),
+                           path + ("rollout_schedule", number))
+                      for number, step in enumerate(row.get("rollout_schedule", [])) if step and "percentage" in step)
+        yield Flag(row["name"], steps, float(row.get("initial_percentage", 0)), tuple(row.get("depends_on", [])), path)
+
+
+def read_alarms(spec: Dict[str, Any]) -> Iterable[Alarm]:
+    for index, row in enumerate(spec.get("rollback_triggers", [])):
+        if row and "metric" in row and "threshold" in row:
+            yield Alarm(metric_name(row["metric"]), float(row["threshold"]), float(row.get("duration_minutes", 5)),
+                        row.get("action", "alert_team"), ("rollback_triggers", index))
+
+
+def read_workloads(spec: Dict[str, Any]) -> Iterable[Workload]:
+    for index, row in enumerate(spec.get("workloads", [])):
+        if row and "name" in row:
+            yield Workload(row["name"], int(row.get("vms", 1)), float(row.get("size_gb", 0)),
+                           tuple(name for name in row.get("depends_on", []) if name),
+                           row.get("criticality") in ("high", "critical"), row.get("r_strategy", "rehost"),
+                           ("workloads", index))
+
+
+def read_inputs(facts: Facts) -> Dict[str, Quantity]:
+    """Return every number the estimates rest on: given, or derived from other facts, or the default."""
+    derived = derive(facts)
+    inputs = {}
+    for row in INPUTS:
+        given = facts.at(row.path)
+        if is_kind(given, "number"):
+            basis = "measured" if row.path.startswith("measured.") else "given"
+            inputs[row.name] = Quantity(float(given), basis, row.path, row.unit, row.how)
+        elif row.name in derived:
+            value, why = derived[row.name]
+            basis = "derived" if why.startswith("from ") else "assumed"
+            inputs[row.name] = Quantity(value, basis, row.path, row.unit, row.how, why)
+        else:
+            inputs[row.name] = Quantity(float(row.default or 0), "assumed", row.path, row.unit, row.how, "default")
+    return inputs
+
+
+def derive(facts: Facts) -> Dict[str, Tuple[float, str]]:
+    """Return the numbers that follow from other facts, each with why."""
+    found: Dict[str, Tuple[float, str]] = {}
+    summed = sum(table.gb for table in facts.tables) or sum(load.gb for load in facts.workloads)
+    volume = float(facts.at("constraints.data_volume_gb", 0) or 0)
+    if not volume and summed:
+        found["volume_gb"] = (summed, "from the sizes of tables_to_migrate and workloads")
+    volume = max(volume, summed)
+    rows = sum(table.rows for table in facts.tables)
+    if rows and summed and not facts.workloads:
+        found["avg_row_bytes"] = (min(max(summed * 1e9 / rows, 1), 1e7), "from size_mb and row_count of the tables")
+    if facts.tables and summed >= 0.8 * volume:
+        found["largest_table_gb"] = (max(table.gb for table in facts.tables), "from tables_to_migrate")
+    else:
+        found["largest_table_gb"] = (0.4 * volume, "40 % of the volume: no table list that covers it")
+    rate = facts.at("performance_requirements.transactions_per_second")
+    writes = sum(float(row.get("write_rows_per_second", 0)) for row in facts.at("tables_to_migrate", []) if row)
+    if writes:
+        found["write_rows_per_second"] = (writes, "from write_rows_per_second of the tables")
+    elif rate:
+        found["write_rows_per_second"] = (rate * 0.3, "20 % of the transactions write 1.5 rows each")
+    else:
+        found["write_rows_per_second"] = (100.0, "no transaction rate given")
+    found["write_mb_per_second"] = (found["write_rows_per_second"][0] * found.get("avg_row_bytes", (400.0,))[0] / 1e6,
+                                    "write rate times row size")
+    load = facts.at("service_details.legacy_service.current_load", {})
+    for name, key in (("baseline_p95_ms", "p95_response_time_ms"), ("baseline_error_rate", "error_rate")):
+        if key in load:
+            found[name] = (float(load[key]), "from service_details.legacy_service.current_load")
+    target = facts.at("performance_requirements.max_query_response_time_ms")
+    if target:
+        found["slo_p95_ms"] = (float(target), "from performance_requirements.max_query_response_time_ms")
+    return found
+
+
+# == 9. Estimating ====================================================================================
+# Facts -> hours and minutes. Every figure names its formula and the inputs it rests on.
+
+class Copy(NamedTuple):
+    """How long moving the data takes, and what limits it."""
+
+    hours: Range
+    method: str
+    terms: Dict[str, float]  # likely hours if this alone were the limit
+    bound_by: str
+    network: Tuple[float, float, float]  # GB/h
+
+
+class Work(NamedTuple):
+    """Everything that phases and tasks are made from."""
+
+    facts: Facts
+    tracks: Tuple[str, ...]
+    scripts: Tuple[Script, ...]
+    words: Dict[str, str]
+    limits: Dict[str, Any]
+    machine: Dict[str, Range]
+    copy: Copy
+    waves: Tuple[Tuple[Workload, ...], ...]
+
+
+def is_small(facts: Facts) -> bool:
+    """Return whether this is a small change in place: its soak may be short."""
+    volume = max(float(facts.at("constraints.data_volume_gb", 0) or 0), sum(table.gb for table in facts.tables))
+    return facts.kind == "database" and not relocates(facts) and volume < 100 and len(facts.changes) <= 6
+
+
+def relocates(facts: Facts) -> bool:
+    """Return whether data must move to another server."""
+    source, target = facts.source, facts.target
+    differs = ((source.location and target.location and source.location != target.location)
+               or (source.engine and target.engine and source.engine != target.engine)
+               or (source.version and target.version and source.major != target.major)
+               or (source.region and target.region and source.region != target.region))
+    return bool(differs) and facts.kind in ("database", "data", "infrastructure")
+
+
+def volume_of(facts: Facts) -> float:
+    """Return the GB to move: what was declared or what the tables sum to, whichever is more."""
+    return max(facts.value("volume_gb"), sum(table.gb for table in facts.tables),
+               sum(load.gb for load in facts.workloads))
+
+
+def rows_of(facts: Facts) -> float:
+    """Return the rows to move: the tables' own counts where they cover the volume, else volume by row size."""
+    counted = sum(table.rows for table in facts.tables)
+    return max(counted, volume_of(facts) * 1e9 / facts.value("avg_row_bytes"))
+
+
+def speeds(facts: Facts, rate: str, measured: str = "") -> Tuple[float, float, float, str]:
+    """Return optimistic, likely, pessimistic speed and its basis; a measurement beats every table."""
+    if measured and facts.value(measured) > 0:
+        value = facts.value(measured)
+        return value * 1.2, value, value * 0.8, "measured"
+    row = RATES[rate]
+    return row.low, row.likely, row.high, row.kind
+
+
+def at_speed(facts: Facts, amount: float, rate: str, measured: str = "", uses: Tuple[str, ...] = (),
+             per_second: bool = False) -> Range:
+    """Return the hours for an amount at a speed of RATES or at its measured replacement."""
+    fast, likely, slow, basis = speeds(facts, rate, measured)
+    scale = 3600.0 if per_second else 1.0
+    unit = RATES[rate].unit
+    formula = f"{figure(amount)} {unit.split('/')[0]} / {figure(likely)} {unit} ({rate}, {basis})"
+    return Range(amount / fast / scale, amount / likely / scale, amount / slow / scale, basis,
+                 uses + ((measured,) if measured else ()), formula)
+
+
+def human(name: str, times: float = 1.0, basis: str = "assumed", formula: str = "") -> Range:
+    """Return the hours of people for a row of HUMAN."""
+    low, likely, high = HUMAN[name]
+    return Range(low * times, likely * times, high * times, basis, (), formula or f"{name} hours x {figure(times)}")
+
+
+def pooled(facts: Facts, name: str, pool: int) -> Range:
+    """Return the elapsed hours of one of `pool` equal tasks that the team shares out."""
+    hands = max(min(facts.value("team_size"), pool), 1) * facts.value("focus")
+    low, likely, high = HUMAN[name]
+    formula = f"{figure(likely)} h / (min(team {figure(facts.value('team_size'))}, {pool}) x focus " \
+              f"{figure(facts.value('focus'))})"
+    return Range(low / hands, likely / hands, high / hands, "assumed", ("team_size", "focus"), formula)
+
+
+def fixed(hours: float, uses: Tuple[str, ...] = (), formula: str = "") -> Range:
+    return Range(hours, hours, hours, "given", uses, formula or f"policy: {figure(hours)} h")
+
+
+def network_speed(facts: Facts) -> Tuple[float, float, float]:
+    """Return GB/h that the link carries, optimistic to pessimistic."""
+    full = NET_GB_PER_HOUR * facts.value("bandwidth_gbps")
+    likely = facts.value("utilization")
+    low, _, high = NET_UTILIZATION
+    return full * max(low, likely), full * likely, full * min(high, likely)
+
+
+def copy_method(facts: Facts) -> str:
+    """Return how the data is copied: as given, else what fits the engines."""
+    if facts.at("method") in RATES:
+        return facts.at("method")
+    if facts.kind == "infrastructure" or facts.workloads:
+        return "block_replication"
+    if facts.source.engine and facts.target.engine and facts.source.engine != facts.target.engine:
+        return "dms"
+    return "mysqlsh" if facts.source.engine in ("mysql", "mariadb") else "logical_replication"
+
+
+def copy_estimate(facts: Facts) -> Copy:
+    """Return the copy time: the slowest of one table on one stream, all tables on all streams, and the network."""
+    method, network = copy_method(facts), network_speed(facts)
+    fast, likely, slow, basis = speeds(facts, method, "copy_gb_per_hour")
+    streams = facts.value("parallelism")
+    gain = streams / (1 + STREAM_LOSS * (streams - 1))
+    volume, largest = volume_of(facts), min(facts.value("largest_table_gb"), volume_of(facts))
+    shares = (1.0, 1.0, 1.0) if basis == "measured" else (CONTENTION[0], facts.value("contention"),
+                                                          min(CONTENTION[2], facts.value("contention")))
+    together = []
+    terms: Dict[str, float] = {}
+    for index, speed in enumerate((fast, likely, slow)):
+        rate = speed * shares[index]
+        one = {"largest table on one stream": largest / rate, f"{figure(streams)} streams": volume / (rate * gain),
+               "network": volume / network[index]}
+        if method == "block_replication":
+            one = {"network": volume / (network[index] * BLOCK_EFFICIENCY[index])}
+        if method in ("physical", "parallel_copy"):
+            one.pop("largest table on one stream")
+        together.append(max(one.values()))
+        terms = one if index == 1 else terms
+    bound = max(sorted(terms), key=lambda name: terms[name])
+    uses = ("volume_gb", "largest_table_gb", "bandwidth_gbps", "utilization", "parallelism", "contention",
+            "copy_gb_per_hour")
+    formula = " · ".join(f"{name} {span(hours)}" for name, hours in terms.items())
+    return Copy(Range(together[0], together[1], together[2], basis, uses, f"slowest of: {formula}"), method, terms,
+                bound, network)
+
+
+def machine_times(facts: Facts, copy: Copy) -> Dict[str, Range]:
+    """Return the hours of each kind of machine work for this specification."""
+    rows, volume, streams = rows_of(facts), volume_of(facts), facts.value("parallelism")
+    indexes = rows * facts.value("indexes_per_table") / max(streams, 1)
+    times = {
+        "index": at_speed(facts, indexes, "index", "index_rows_per_second",
+                          ("volume_gb", "avg_row_bytes", "indexes_per_table", "parallelism"), True),
+        "hash": at_speed(facts, volume, "hash", "validate_gb_per_hour", ("volume_gb",)),
+        "restore": at_speed(facts, volume, "restore", "restore_gb_per_hour", ("volume_gb",)),
+        "genesis": at_speed(facts, row_total(facts), "genesis", "", (), True),
+        "projection": at_speed(facts, row_total(facts), "projection", "", (), True),
+        "dump": at_speed(facts, volume, "dump_restore", "copy_gb_per_hour", ("volume_gb",)),
+    }
+    times["catch_up"] = catch_up_estimate(facts, copy)
+    return times
+
+
+def row_total(facts: Facts) -> float:
+    """Return the rows of the tables that the specification names, or of the whole volume when it names none."""
+    return sum(table.rows for table in facts.tables) or rows_of(facts)
+
+
+def catch_up_estimate(facts: Facts, copy: Copy) -> Range:
+    """Return the hours to apply what was written during the copy: backlog / (apply rate - write rate)."""
+    writes = facts.value("write_rows_per_second")
+    fast, likely, slow, basis = speeds(facts, "apply", "apply_rows_per_second")
+    if facts.source.engine and facts.target.engine and facts.source.engine != facts.target.engine:
+        fast, likely, slow = fast / 2, likely / 2, slow / 2  # assumed: another engine applies half as fast
+    hours = [writes * copied / max(speed - writes, speed * 0.02)
+             for copied, speed in zip(copy.hours[:3], (fast, likely, slow))]
+    formula = f"{figure(writes)} rows/s x {span(copy.hours.likely)} / ({figure(likely)} - {figure(writes)} rows/s)"
+    return Range(hours[0], hours[1], hours[2], basis, ("write_rows_per_second", "apply_rows_per_second"), formula)
+
+
+def backfill_estimate(facts: Facts, rows: float) -> Range:
+    """Return the hours of a backfill in batches, never less than its pauses."""
+    rate = "gh_ost" if facts.at("method") in ("gh_ost", "pt_osc") else "backfill"
+    raw = at_speed(facts, rows, rate, "backfill_rows_per_second", ("batch_size", "batch_pause_ms"), True)
+    floor = rows / facts.value("batch_size") * facts.value("batch_pause_ms") / 3.6e6
+    return raw._replace(low=max(raw.low, floor), likely=max(raw.likely, floor), high=max(raw.high, floor))
+
+
+def wal_gb(facts: Facts, copy: Copy) -> Tuple[float, float]:
+    """Return the GB of WAL that a slot holds back during the copy: 1 to 5 kB for each row written."""
+    rows = facts.value("write_rows_per_second") * copy.hours.likely * 3600
+    return rows * 1e3 / 1e9, rows * 5e3 / 1e9
+
+
+def sample_size(base: float, worse: float) -> int:
+    """Return the requests a side needs to tell two error rates apart (one-sided 5 %, power 90 %)."""
+    import math
+    middle = (base + worse) / 2
+    root = Z_ALPHA * math.sqrt(2 * middle * (1 - middle)) + Z_POWER * math.sqrt(base * (1 - base) + worse * (1 - worse))
+    return math.ceil(root * root / (worse - base) ** 2)
+
+
+def canary_sample(facts: Facts) -> int:
+    """Return the requests a side that show a doubled error rate."""
+    base = min(max(facts.value("baseline_error_rate"), 1e-5), 0.4)
+    return sample_size(base, 2 * base)
+
+
+def requests_per_second(facts: Facts) -> float:
+    return float(facts.at("service_details.legacy_service.current_load.requests_per_second", 0))
+
+
+def step_minutes(facts: Facts, percentage: float) -> Optional[float]:
+    """Return the minutes until a step has seen enough requests, None when the traffic is unknown."""
+    rate = requests_per_second(facts) * percentage / 100
+    return canary_sample(facts) / (60 * rate) if rate > 0 else None
+
+
+class Capacity(NamedTuple):
+    """What the new service's cores can carry, step by step, when it needs as many as the old one."""
+
+    rps_per_core: float
+    peak: float
+    cores_start: float
+    cores_max: float
+    core_limit: float
+    fails_from: float  # percentage of the traffic from which the initial replicas are short
+    needed_per_core: float  # rps a core must carry at full traffic on the most replicas
+
+
+def capacity_of(facts: Facts) -> Optional[Capacity]:
+    """Return the capacity figures, None where the specification does not hold them."""
+    old = facts.at("service_details.legacy_service.infrastructure", {})
+    new = facts.at("service_details.new_service.infrastructure", {})
+    load = facts.at("service_details.legacy_service.current_load", {})
+    peak = float(load.get("peak_requests_per_second", load.get("requests_per_second", 0)))
+    cores_old = float(old.get("instances", 0)) * float(old.get("cpu_cores_per_instance", 0))
+    limit = float(new.get("cpu_limit_millicores", 0)) / 1000
+    start = float(new.get("initial_replicas", 0)) * limit
+    if not (peak and cores_old and start):
+        return None
+    most = max(float(new.get("max_replicas", 0)) * limit, start)
+    per_core = peak / cores_old
+    return Capacity(per_core, peak, start, most, limit, 100 * start * per_core / peak, peak / most)
+
+
+def outage_parts(work_facts: Facts, tracks: Sequence[str], bulk: Range) -> Tuple[List[Tuple[float, float, float]], float]:
+    """Return the parts of the outage in minutes, and the probability of an incident while it lasts."""
+    facts = work_facts
+    names, incident = OUTAGES[tracks[0]]
+    for track in tracks[1:]:
+        more, chance = OUTAGES[track]
+        incident = max(incident, chance)
+        names = names if len(names) >= len(more) else more
+    parts = []
+    for name in names:
+        if name == "switch":
+            parts.append(switch_minutes(facts))
+        elif name == "bulk":
+            parts.append((bulk.low * 60, bulk.likely * 60, bulk.high * 60))
+        elif name == "smoke" and facts.at("cutover.smoke_minutes"):
+            minutes = facts.at("cutover.smoke_minutes")
+            parts.append((minutes * 0.8, minutes, minutes * 1.5))
+        else:
+            parts.append(OUTAGE[name])
+    return parts, incident
+
+
+def switch_minutes(facts: Facts) -> Tuple[float, float, float]:
+    """Return the minutes until every client talks to the new side."""
+    way = facts.at("cutover.switch", "lb" if facts.kind == "service" else "dns")
+    if way == "dns":
+        ttl = facts.value("dns_ttl_seconds") / 60
+        return 0.5 * ttl, ttl, 3 * ttl  # assumed: some resolvers keep a name for three times its TTL
+    return OUTAGE[f"switch_{way}"]
+
+
+def bulk_hours(machine: Dict[str, Range], copy: Copy) -> Range:
+    """Return the hours of an offline copy: nobody writes while it, the indexes and the check run."""
+    parts = (copy.hours, machine["index"], machine["hash"])
+    return Range(*(sum(part[index] for part in parts) for index in range(3)), "assumed", copy.hours.uses,
+                 "copy + index + hash")
+
+
+# == 10. Choosing =====================================================================================
+# Which pattern fits, with the facts that decide; the relocation or schema track that a chosen pattern lacks is added.
+
+class Choice(NamedTuple):
+    tracks: Tuple[str, ...]
+    requested: str
+    reasons: Tuple[str, ...]
+    rejected: Tuple[Tuple[str, str], ...]
+    composite: str
+
+
+def choose(facts: Facts, copy: Copy, machine: Dict[str, Range]) -> Choice:
+    """Return the tracks of the plan: the named pattern or the one the rules choose, completed where it must be."""
+    ranked, rejected = rank(facts, bulk_hours(machine, copy))
+    named = facts.pattern if facts.pattern != "auto" else ""
+    first = named or ranked[0][0]
+    reasons = [f"the specification asks for {first}"] if named else []
+    reasons += [why for name, why in ranked if name == first]
+    if named and ranked and ranked[0][0] != named:
+        rejected = [(ranked[0][0], f"not asked for, but the rules would choose it: {ranked[0][1]}")] + rejected
+    tracks, composite = complete(facts, (first, *facts.partners), ranked)
+    return Choice(tracks, facts.pattern, tuple(reasons), tuple(row for row in rejected if row[0] not in tracks), composite)
+
+
+def complete(facts: Facts, tracks: Tuple[str, ...], ranked: List[Tuple[str, str]]) -> Tuple[Tuple[str, ...], str]:
+    """Add the relocation track to a schema pattern, and the schema track to a relocation."""
+    moving = ("cdc", "data_migration")
+    schema = ("expand_contract", "parallel_schema")
+    if relocates(facts) and tracks[0] in schema and not set(tracks) & set(moving):
+        track = next((name for name, _ in ranked if name in moving), "cdc")
+        return (track, *tracks), (f"{tracks[0]} moves no data between servers, but {facts.source.text} and "
+                                  f"{facts.target.text} are different ones: {track} is added before it")
+    if tracks[0] in moving and facts.changes and not set(tracks) & set(schema):
+        return (*tracks, "expand_contract"), (f"{tracks[0]} moves the data as it is; the {len(facts.changes)} schema "
+                                              "changes follow as expand_contract, at least one release later")
+    return tracks, ""
+
+
+def rank(facts: Facts, offline: Range) -> Tuple[List[Tuple[str, str]], List[Tuple[str, str]]]:
+    """Return the fitting patterns, best first, and the rejected ones, each with its reason."""
+    rules = {"service": rank_service, "api": rank_service, "infrastructure": rank_infrastructure}
+    return rules.get(facts.kind, rank_database)(facts, offline)
+
+
+def rank_database(facts: Facts, offline: Range) -> Tuple[List[Tuple[str, str]], List[Tuple[str, str]]]:
+    fits: List[Tuple[str, str]] = []
+    rejected: List[Tuple[str, str]] = []
+    pessimistic = (offline.likely + offline.high) / 2 * 60  # P80 of a PERT lies about half-way to its end
+    if facts.at("workload.audit_history_needed") and facts.value("experience") >= 1:
+        fits.append(("event_sourcing", "an audit history is needed and the team has done it "
+                     f"{figure(facts.value('experience'))} time(s)"))
+    else:
+        rejected.append(("event_sourcing", "workload.audit_history_needed and experience with it are not given"))
+    if relocates(facts):
+        budget = 0.7 * facts.downtime
+        text = (f"an offline copy takes {span(pessimistic / 60)} (copy + index + check, P80), 70 % of the outage budget "
+                f"is {span(budget / 60)}")
+        order = ("data_migration", "cdc") if pessimistic <= budget else ("cdc", "data_migration")
+        fits.append((order[0], text))
+        rejected.append((order[1], "not needed: " + text if order[0] == "data_migration" else text))
+    structural = [change for change in facts.changes if change.kind in ("split_table", "merge_tables", "rekey")]
+    if structural and facts.at("workload.one_writer_team"):
+        fits.append(("dual_write", f"{len(structural)} structural change(s) and one team owns the writers"))
+    consumers = len(facts.dependencies)
+    if consumers > 3 and len(facts.changes) > 8:
+        fits.append(("parallel_schema", f"{consumers} consumers deploy on their own and {len(facts.changes)} changes meet "
+                     "them: both versions must serve"))
+    else:
+        rejected.append(("parallel_schema", f"{consumers} consumer(s) and {len(facts.changes)} change(s) do not need two "
+                         "full schemas at once"))
+    if facts.changes or not fits:
+        fits.append(("expand_contract", f"{len(facts.changes)} schema change(s) that old and new releases can both bear"))
+    return fits, rejected
+
+
+def rank_service(facts: Facts, offline: Range) -> Tuple[List[Tuple[str, str]], List[Tuple[str, str]]]:
+    fits: List[Tuple[str, str]] = []
+    rejected: List[Tuple[str, str]] = []
+    words = " ".join(endpoint.route for endpoint in facts.legacy).lower()
+    critical = re.findall(r"auth|login|pay|order|invoice|account", words)
+    if critical and all(not endpoint.writes for endpoint in facts.legacy):
+        fits.append(("parallel_run", f"correctness is critical ({critical[0]}) and every endpoint only reads"))
+    elif len(facts.legacy) >= 2:
+        fits.append(("strangler_fig", f"{len(facts.legacy)} endpoints can be routed one by one"))
+    room = capacity_of(facts)
+    if room and room.needed_per_core <= room.rps_per_core:
+        fits.append(("blue_green", f"{figure(room.cores_max)} cores carry the peak of {figure(room.peak)} rps at "
+                     f"{figure(room.rps_per_core)} rps a core"))
+    elif room:
+        rejected.append(("blue_green", f"at most {figure(room.cores_max)} cores: the peak of {figure(room.peak)} rps needs "
+                         f"{figure(room.needed_per_core)} rps a core, {figure(room.rps_per_core)} are measured today"))
+    minutes = step_minutes(facts, 5)
+    if minutes is not None and minutes <= 1440:
+        fits.append(("canary", f"5 % of the traffic shows a doubled error rate in {figure(minutes)} min"))
+    else:
+        rejected.append(("canary", "a 5 % step needs " + (f"{figure((minutes or 0) / 60)} h" if minutes else
+                         "a request rate that the specification does not give") + " to see a doubled error rate"))
+    return fits or [("blue_green", "no endpoints or traffic given: the whole service switches at once")], rejected
+
+
+def rank_infrastructure(facts: Facts, offline: Range) -> Tuple[List[Tuple[str, str]], List[Tuple[str, str]]]:
+    staying = [load.name for load in facts.workloads if load.strategy == "retain"]
+    clouds = [name for name, words in LOCATIONS[:3] if re.search(words, facts.target.text.lower())]
+    if len(clouds) > 1:
+        return [("multi_cloud", f"the target names {len(clouds)} providers")], [("lift_and_shift", "two providers")]
+    if staying or "data_residency" in facts.requirements:
+        why = f"{', '.join(staying)} stay(s)" if staying else "data_residency keeps a part where it is"
+        return [("hybrid_cloud", why)], [("lift_and_shift", f"not everything may move: {why}")]
+    return ([("lift_and_shift", f"{vm_count(facts)} server(s) move without code changes"), ("blue_green", "rebuild beside")],
+            [("multi_cloud", "one provider is named"), ("hybrid_cloud", "nothing has to stay")])
+
+
+def vm_count(facts: Facts) -> int:
+    return sum(load.vms for load in facts.workloads)
+
+
+def plan_waves(facts: Facts) -> Tuple[Tuple[Workload, ...], ...]:
+    """Return move groups: workloads that need each other stay together, what others need goes first, small waves first."""
+    groups = dependency_groups(facts.workloads)
+    most = int(facts.value("max_wave_size"))
+    waves: List[List[Workload]] = []
+    for group in groups:
+        size = sum(load.vms for load in group)
+        for part in split_group(group, most):
+            fitting = waves[-1] if waves and len(waves) > 1 else None
+            held = sum(load.vms for load in fitting) if fitting else 0
+            if fitting is not None and held + sum(load.vms for load in part) <= most and size <= most:
+                fitting.extend(part)
+            else:
+                waves.append(list(part))
+    return tuple(tuple(wave) for wave in waves)
+
+
+def split_group(group: List[Workload], most: int) -> Iterable[List[Workload]]:
+    """Yield parts of a workload group of at most `most` servers; the servers of one workload may be split."""
+    for load in group:
+        left, share = load.vms, load.gb / max(load.vms, 1)
+        number = 1
+        while left > 0:
+            size = min(left, most)
+            name = load.name if load.vms <= most else f"{load.name} ({number})"
+            yield [load._replace(name=name, vms=size, gb=share * size)]
+            left, number = left - size, number + 1
+
+
+def dependency_groups(loads: Sequence[Workload]) -> List[List[Workload]]:
+    """Return the workloads in an order in which each comes after what it depends on; non-critical first."""
+    placed: List[Workload] = []
+    names = {load.name for load in loads}
+    waiting = sorted(loads, key=lambda load: (load.critical, load.gb, load.name))
+    while waiting:
+        done = {load.name for load in placed}
+        ready = [load for load in waiting if set(load.after) & names <= done | {load.name}] or waiting[:1]
+        placed.append(ready[0])
+        waiting.remove(ready[0])
+    return [[load] for load in placed]
+
+
+# == 11. Compliance ===================================================================================
+# Controls that the facts call for, with the evidence each one leaves. Section numbers are those of the texts named;
+# the requirements are our own words and no legal advice.
+
+class Control(NamedTuple):
+    framework: str
+    reference: str
+    requirement: str
+    when: str  # condition of `control_applies`
+    stage: str  # assess | prepare | rehearse | validate | close
+    owner: str
+    evidence: str  # file of the bundle
+    how: str
+
+
+CONTROLS = tuple(Control(*row) for row in (
+    ("GDPR", "Art. 30", "The record of processing names the new location and recipients.", "always", "assess",
+     "compliance", "gdpr-art30-record.pdf", "export of the record of processing after {target_name} was added"),
+    ("GDPR", "Art. 35(1), (3), (7)", "A DPIA screening is done; a full DPIA where the risk is high.", "personal", "assess",
+     "compliance", "gdpr-dpia-screening.pdf", "screening form listing {personal_names}"),
+    ("GDPR", "Art. 28(2)-(4)", "Processor contract and sub-processor list are signed before the first byte moves.",
+     "relocates", "prepare", "compliance", "gdpr-art28-contract.pdf", "signed contract with the operator of {target_name}"),
+    ("GDPR", "Art. 44-46", "A transfer tool and a transfer impact assessment cover the new country.", "transfer",
+     "prepare", "compliance", "gdpr-transfer-assessment.pdf", "assessment for {residency}"),
+    ("GDPR", "Art. 32(1)(a)", "Personal data is encrypted in transit and at rest.", "personal", "prepare", "security",
+     "gdpr-art32-encryption.txt", "SELECT ssl, version FROM pg_stat_ssl; volume encryption setting of {target_name}"),
+    ("GDPR", "Art. 32(1)(c)", "Availability can be restored in time.", "always", "rehearse", "dba",
+     "gdpr-art32-restore.log", "timed log of the restore test (gate G03)"),
+    ("GDPR", "Art. 25", "Rehearsals use masked personal data.", "personal", "rehearse", "security",
+     "gdpr-art25-masking.sql", "masking statements for {personal_names} and a sample of their result"),
+    ("GDPR", "Art. 5(1)(d)", "The data is as accurate after the move as before.", "always", "validate", "data",
+     "gdpr-art5-reconciliation.csv", "counts and hashes of both sides (gates G13, G14, G16)"),
+    ("GDPR", "Art. 17, 19, 21", "Erasures and objections that arrive during the run reach both sides.", "personal",
+     "validate", "compliance", "gdpr-art17-replay.csv", "request log since the snapshot joined with {target_name} (G39)"),
+    ("GDPR", "Art. 28(3)(g)", "The old copy is erased and that is certified.", "relocates", "close", "compliance",
+     "gdpr-disposal-certificate.pdf", "certificate for the volumes of {source_name}"),
+    ("SOX", "404(a); AS 2201", "The change has a ticket, a business approval and test evidence.", "always", "assess",
+     "owner", "sox-change-ticket.pdf", "export of the ticket with approvals and times"),
+    ("SOX", "404; COSO change control", "Developer, deployer and approver are different people.", "always", "prepare",
+     "compliance", "sox-segregation.csv", "names from the ticket, the pipeline run and the approval"),
+    ("SOX", "404; COSO access control", "Privileged access of the migration is time-boxed and logged.", "always",
+     "prepare", "security", "sox-privileged-access.log", "role grants of the migration account with VALID UNTIL, and its "
+     "session log"),
+    ("SOX", "404; data conversion", "Control totals of money columns agree per period and are signed by finance.",
+     "always", "validate", "owner", "sox-control-totals.csv", "{total_sql} -- both sides, signed"),
+    ("SOX", "17 CFR 210.2-06", "Working papers are kept seven years.", "always", "close", "compliance",
+     "sox-retention.txt", "retention setting of the evidence store"),
+    ("HIPAA", "164.308(a)(1)(ii)(A)", "A risk analysis covers the migration.", "always", "assess", "security",
+     "hipaa-risk-analysis.pdf", "risk register of this plan, reviewed and signed"),
+    ("HIPAA", "164.308(b)(1), 164.314(a)", "A business associate agreement covers the new provider.", "relocates",
+     "prepare", "compliance", "hipaa-baa.pdf", "signed agreement with the operator of {target_name}"),
+    ("HIPAA", "164.312(a)(2)(iv), (e)(2)(ii)", "Health data is encrypted at rest and in transit.", "always", "prepare",
+     "security", "hipaa-encryption.txt", "TLS setting and volume encryption of {target_name}"),
+    ("HIPAA", "164.310(d)(2)(iv)", "An exact, retrievable copy exists before equipment moves.", "always", "rehearse",
+     "dba", "hipaa-restore.log", "timed log of the restore test (gate G03)"),
+    ("HIPAA", "164.312(c)(1)-(2)", "Integrity of the moved records is proven.", "always", "validate", "data",
+     "hipaa-integrity.csv", "{hash_tables}: row hashes of both sides (gate G14)"),
+    ("HIPAA", "164.312(b)", "Access during the migration is recorded.", "always", "validate", "security",
+     "hipaa-access.log", "log of every session of the migration role"),
+    ("HIPAA", "164.310(d)(2)(i)", "Media of the old system are disposed of.", "relocates", "close", "platform",
+     "hipaa-disposal.pdf", "certificate for the volumes of {source_name}"),
+    ("HIPAA", "164.316(b)(2)(i)", "Documentation is kept six years.", "always", "close", "compliance",
+     "hipaa-retention.txt", "retention setting of the evidence store"),
+    ("PCI DSS", "1.2.3, 1.2.4", "Network and data-flow diagrams show the new path.", "always", "assess", "security",
+     "pci-diagrams.pdf", "diagrams with {target_name} and every connection of {dependency_names}"),
+    ("PCI DSS", "12.5.2", "The scope is confirmed for the changed environment.", "always", "assess", "compliance",
+     "pci-scope.pdf", "scope statement naming {target_name}"),
+    ("PCI DSS", "4.2.1", "Card data crosses the link only under strong cryptography.", "always", "prepare", "security",
+     "pci-tls-scan.txt", "TLS scan of {target_name}"),
+    ("PCI DSS", "3.3.1, 3.5.1", "No sensitive authentication data moves; card numbers stay unreadable.", "pan", "prepare",
+     "security", "pci-pan-columns.csv", "proof for {pan_names}: encrypted, truncated or absent"),
+    ("PCI DSS", "6.5.1", "The change record holds security impact, approval, test and back-out.", "always", "prepare",
+     "owner", "pci-change-record.pdf", "ticket with this plan's digest and the rollback runbook's"),
+    ("PCI DSS", "6.5.5", "No live card numbers are used in rehearsals.", "always", "rehearse", "security",
+     "pci-test-data.txt", "search for card number patterns in the rehearsal copy: 0 hits"),
+    ("PCI DSS", "6.5.2", "All requirements are confirmed again after a significant change.", "always", "validate",
+     "compliance", "pci-reconfirmation.pdf", "checklist signed after the last phase"),
+    ("PCI DSS", "11.3.1.3, 11.3.2.1", "Internal and external scans follow the change.", "always", "validate", "security",
+     "pci-scans.pdf", "scan reports dated after the cutover"),
+    ("PCI DSS", "9.4.6, 9.4.7", "Media that held card data are destroyed.", "relocates", "close", "platform",
+     "pci-media-destruction.pdf", "certificate for the volumes of {source_name}"),
+    ("ISO 27001", "A.8.32, A.8.13", "The change is controlled and the backup tested.", "always", "prepare", "compliance",
+     "iso-change-and-backup.pdf", "ticket and restore log (gate G03)"),
+    ("SOC 2", "CC8.1, A1.2", "The change is authorised, tested and recoverable.", "always", "prepare", "compliance",
+     "soc2-change.pdf", "ticket, rehearsal log and restore log"),
+))
+PERSONAL = tuple((kind, certainty, frozenset(words.split())) for kind, certainty, words in (
+    ("contact", "high", "email mail phone mobile tel fax address street zip postal city postcode"),
+    ("identity", "high", "firstname lastname middlename fullname surname dob birth birthday birthdate gender nationality "
+     "username"),
+    ("national id", "high", "ssn sin nin taxid tin passport license licence nationalid"),
+    ("card number", "high", "cardnumber ccnum cardno"), ("card number", "medium", "pan"),
+    ("card authentication", "high", "cvv cvc cvv2 pinblock"),
+    ("financial", "high", "iban bic salary accountno routing"),
+    ("health", "high", "diagnosis icd mrn patient medication allergy blood"),
+    ("special category", "high", "religion ethnic ethnicity race political union orientation biometric fingerprint genetic"),
+    ("online", "medium", "ip ipaddress mac deviceid imei cookie useragent sessionid geo lat lon latitude longitude"),
+    ("credential", "high", "password passwd pwd salt secret token otp apikey"), ("credential", "medium", "hash"),
+    ("free text", "low", "notes note comment bio message description"),
+))
+PAIRS = frozenset("first_name last_name middle_name full_name maiden_name user_name customer_name tax_id card_number cc_num "
+                  "pin_block account_no ip_address device_id user_agent session_id api_key e_mail mail_address birth_date "
+                  "national_id insurance_no".split())
+NOT_PERSONAL = frozenset("company_name file_name table_name host_name product_name token_count email_template".split())
+
+
+class Personal(NamedTuple):
+    """A column that probably holds personal data, and why."""
+
+    table: str
+    column: str
+    kind: str
+    certainty: str
+    why: str
+    path: Path
+
+
+def split_name(name: str) -> List[str]:
+    """Return the words of userEmail, user_email or user-email."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace("-", "_").lower().split("_")
+
+
+def personal_kind(column: str, type_text: str) -> Optional[Tuple[str, str, str]]:
+    """Return kind, certainty and why a column looks personal."""
+    words = split_name(column)
+    plain = "_".join(words)
+    if plain in NOT_PERSONAL:
+        return None
+    joined = {"".join(pair) for pair in zip(words, words[1:])} | {"".join(words)}
+    known = [(kind, certainty, word) for kind, certainty, tokens in PERSONAL for word in sorted(tokens)
+             if word in words or word in joined]
+    pairs = {f"{one}_{two}" for one, two in zip(words, words[1:])} & PAIRS
+    if not known and pairs:
+        known = [("identity", "high", sorted(pairs)[0])]
+    if not known and re.match(r"(inet|cidr|macaddr)", type_text.lower()):
+        return "online", "medium", f"type {type_text}"
+    return (known[0][0], known[0][1], f"name contains {known[0][2]!r}") if known else None
+
+
+def personal_columns(facts: Facts) -> List[Personal]:
+    """Return the columns that hold personal data: the user's own list first, then what names and types show."""
+    own = [name for name in facts.at("data.personal_columns", []) if name]
+    excluded = {name for name in facts.at("data.not_personal_columns", []) if name}
+    found = {}
+    for index, name in enumerate(own):
+        table, _, column = name.rpartition(".")
+        found[table, column] = Personal(table, column, "declared", "high", "listed in data.personal_columns",
+                                        ("data", "personal_columns", index))
+    places = [(table.name, name, kind, table.path + ("columns", number)) for table in facts.tables
+              for number, (name, kind) in enumerate(table.columns)]
+    places += [(change.table, change.column, str(change.detail.get("data_type", change.detail.get("new_type", ""))),
+                change.path + ("column",)) for change in facts.changes if change.column]
+    for table, column, type_text, path in places:
+        seen = personal_kind(column, type_text)
+        if seen and (table, column) not in found and not {column, f"{table}.{column}"} & excluded:
+            found[table, column] = Personal(table, column, *seen, path)
+    return list(found.values())
+
+
+def transfers(facts: Facts) -> str:
+    """Return the move between jurisdictions in words, empty when there is none to be seen."""
+    source = facts.at("data.residency_source", facts.source.region)
+    target = facts.at("data.residency_target", facts.target.region)
+    if facts.at("data.cross_border") or (source and target and source != target):
+        return f"{source or 'the present country'} to {target or 'another country'}"
+    return ""
+
+
+def control_applies(control: Control, facts: Facts, personal: Sequence[Personal]) -> Optional[Tuple[Path, Any]]:
+    """Return the fact that calls for a control, None when nothing does."""
+    index = next((index for index, name in enumerate(facts.at("constraints.compliance_requirements", []))
+                  if FRAMEWORKS.get(re.sub(r"[^a-z0-9]", "", (name or "").lower()), name) == control.framework), None)
+    if index is None:
+        return None
+    path: Path = ("constraints", "compliance_requirements", index)
+    if control.when == "personal":
+        return (personal[0].path, f"{personal[0].table}.{personal[0].column}") if personal else None
+    if control.when == "pan":
+        cards = [column for column in personal if column.kind.startswith("card")]
+        return (cards[0].path, f"{cards[0].table}.{cards[0].column}") if cards else None
+    if control.when == "relocates":
+        return (("target",), facts.target.text) if relocates(facts) else None
+    if control.when == "transfer":
+        return (("data",) if facts.at("data") else ("target",), transfers(facts)) if transfers(facts) else None
+    return path, facts.at("constraints.compliance_requirements")[index]
+
+
+def controls_for(facts: Facts) -> List[Tuple[Control, Path, Any]]:
+    """Return the controls that apply, each with the fact that calls for it."""
+    personal = personal_columns(facts)
+    found = ((control, control_applies(control, facts, personal)) for control in CONTROLS)
+    return [(control, *fact) for control, fact in found if fact]
+
+
+# == 12. Wording ======================================================================================
+# The words that templates are filled with, and SQL for the tables of this specification.
+
+WORD = re.compile(r"(?<!\{)\{(\w+)\}(?!\})")  # {table}, but neither {{placeholder}} nor PromQL's {job="x"}
+PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
+SAFE_TYPE = re.compile(r"[A-Za-z][\w ]*(\(\s*\d+\s*(,\s*\d+\s*)?\))?( with(out)? time zone)?(\[\])?", re.IGNORECASE)
+EXPRESSIONS = ("current_timestamp", "current_date", "now()", "null", "true", "false", "gen_random_uuid()", "uuid()",
+               "localtimestamp")
+
+
+def fill(template: str, words: Dict[str, str]) -> str:
+    """Return a template with its {words} replaced; words that are not known stay visible."""
+    return WORD.sub(lambda match: words.get(match.group(1), match.group()), template)
+
+
+def figure(value: float) -> str:
+    """Return a number as people read it: 12 000 000, 394, 12.6, 0.001."""
+    if value != value or value in (float("inf"), float("-inf")):
+        return "unlimited"
+    if abs(value) >= 100 or value == int(value):
+        return f"{value:,.0f}".replace(",", " ")
+    return f"{value:.3g}"
+
+
+def span(hours: float) -> str:
+    """Return a duration in the unit that fits it."""
+    if hours <= 0:
+        return "0"
+    if hours < 1.5 / 60:
+        return f"{figure(round(hours * 3600, 1))} s"
+    if hours < 2:
+        return f"{figure(round(hours * 60, 1))} min"
+    return f"{figure(round(hours, 1))} h" if hours < 96 else f"{figure(round(hours / 24, 1))} d"
+
+
+def plural(count: float, noun: str) -> str:
+    return f"{figure(count)} {noun}" + ("" if count == 1 else "s")
+
+
+def listed(names: Sequence[str], none: str = "none named", most: int = 6) -> str:
+    """Return names in one line, the first few when they are many."""
+    shown = [clean(name) for name in names[:most]]
+    more = len(names) - len(shown)
+    return (", ".join(shown) + (f" and {more} more" if more > 0 else "")) or none
+
+
+def quote(name: str, facts: Facts) -> str:
+    """Return an SQL identifier (parts of a dotted name each)."""
+    mark = "`" if facts.target.engine in ("mysql", "mariadb") else '"'
+    return ".".join(mark + part.replace(mark, mark * 2) + mark for part in name.split("."))
+
+
+def literal(value: Any) -> str:
+    """Return a default value as SQL."""
+    if isinstance(value, dict) and isinstance(value.get("expression"), str):
+        return value["expression"]
+    if isinstance(value, bool) or value is None:
+        return {True: "TRUE", False: "FALSE", None: "NULL"}[value]
+    if isinstance(value, (int, float)):
+        return repr(value)
+    text = str(value)
+    if text.lower() in EXPRESSIONS:
+        return text
+    return "'" + text.strip("'").replace("'", "''") + "'"
+
+
+def table_queries(facts: Facts) -> Dict[str, str]:
+    """Return the checks over the tables of the specification, each one statement."""
+    critical = [table for table in facts.tables if table.critical] or list(facts.tables)
+    shown = facts.tables[:12]
+    everything = " UNION ALL ".join(f"SELECT {sql_text(table.name)}, count(*) FROM {quote(table.name, facts)}"
+                                    for table in shown)
+    hashes = " UNION ALL ".join(hash_query(table.name, facts) for table in critical[:6])
+    totals = " UNION ALL ".join(f"SELECT {sql_text(table.name)}, {{{{period_column}}}}, {{{{status_column}}}}, "
+                                f"sum({{{{amount_column}}}}) FROM {quote(table.name, facts)} GROUP BY 2, 3"
+                                for table in critical[:2])
+    none = "SELECT count(*) FROM {{table}}"
+    return {"count_sql": everything or none, "hash_sql": hashes or none, "total_sql": totals or none,
+            "orphan_sql": orphan_query(facts), "unfilled_sql": unfilled_query(facts),
+            "hash_tables": listed([table.name for table in critical], "every table")}
+
+
+def sql_text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def hash_query(table: str, facts: Facts) -> str:
+    """Return one row with count and order-free hash of a table (proven on PostgreSQL 15 and MariaDB 10.11)."""
+    if facts.target.engine in ("mysql", "mariadb"):
+        columns = next((row.columns for row in facts.tables if row.name == table), ())
+        parts = ", ".join(f"COALESCE({quote(name, facts)}, '')" for name, _ in columns) or "{{columns}}"
+        return f"SELECT {sql_text(table)}, count(*), sum(crc32(concat_ws('|', {parts}))) FROM {quote(table, facts)}"
+    return (f"SELECT {sql_text(table)}, count(*), sum(('x'||substr(md5(t::text),1,16))::bit(64)::bigint::numeric) FROM "
+            f"{quote(table, facts)} t")
+
+
+def orphan_query(facts: Facts) -> str:
+    keys = [re.search(r"FOREIGN KEY\s*\(\s*(\w+)\s*\)\s*REFERENCES\s+(\w+)\s*\(\s*(\w+)\s*\)",
+                      str(change.detail.get("definition", "")), re.IGNORECASE) for change in facts.changes]
+    found = [f"SELECT count(*) FROM {quote(change.table, facts)} c LEFT JOIN {quote(key.group(2), facts)} p ON "
+             f"p.{quote(key.group(3), facts)} = c.{quote(key.group(1), facts)} WHERE p.{quote(key.group(3), facts)} IS "
+             f"NULL AND c.{quote(key.group(1), facts)} IS NOT NULL" for change, key in zip(facts.changes, keys) if key]
+    return " UNION ALL ".join(found) or ("for each foreign key of pg_constraint (contype = 'f'): count(*) of children "
+                                         "without parent")
+
+
+def unfilled_query(facts: Facts) -> str:
+    added = [change for change in facts.changes if change.column and fills_rows(change)]
+    return " UNION ALL ".join(f"SELECT count(*) FROM {quote(change.table, facts)} WHERE "
+                              f"{quote(new_column(change), facts)} IS NULL" + (
+                                  f" AND {quote(change.column, facts)} IS NOT NULL"
+                                  if new_column(change) != change.column else "")
+                              for change in added[:8]) or "SELECT count(*) FROM {{table}} WHERE {{new_column}} IS NULL"
+
+
+def facts_words(facts: Facts, copy: Copy, scripts: Sequence[Script]) -> Dict[str, str]:
+    """Return the words of this specification for every template."""
+    wal = wal_gb(facts, copy)
+    legacy_peak = facts.at("service_details.legacy_service.current_load.peak_requests_per_second", 0)
+    goal = facts.at("service_details.new_service.target_performance.requests_per_second", 0)
+    writes = facts.value("write_rows_per_second")
+    dropped = [f"{change.table}.{change.column}" if change.column else change.table for change in facts.changes
+               if is_lossy(change)]
+    personal = [f"{column.table}.{column.column}" for column in personal_columns(facts)]
+    rate = facts.value("transactions_per_second")
+    load = max(1.5 * float(legacy_peak), float(goal))
+    return {
+        **table_queries(facts), "source_name": clean(facts.source.text), "target_name": clean(facts.target.text),
+        "service": str(facts.at("service_details.legacy_service.name", facts.at("name", "{{service}}"))),
+        "dependency_names": listed([row.name for row in facts.dependencies], "no consumer is named in the specification"),
+        "downtime": figure(facts.downtime), "downtime_limit_70": figure(round(0.7 * facts.downtime, 1)),
+        "wal_reserve": f"{figure(round(2 * wal[1], 1))} GB", "backlog": plural(round(writes * copy.hours.likely * 3600), "row"),
+        "endpoint_count": figure(len(facts.legacy) or len(facts.new)), "sample_size": figure(canary_sample(facts)),
+        "write_count": figure(sum(1 for endpoint in facts.legacy if endpoint.writes)),
+        "memory_limit": figure(facts.alerts.get("memory_utilization", 0.85)),
+        "load_test_rps": f"{figure(load)} rps" if load else f"{figure(1.5 * rate)} tx/s" if rate > 0 else "1.5 x peak",
+        "old_objects": listed(dropped, "the old columns of the changed tables"),
+        "ttl": figure(facts.value("dns_ttl_seconds")), "rtt": figure(facts.value("rtt_ms")),
+        "evidence_count": figure(len(controls_for(facts))), "tps": f"{figure(rate)} tx/s" if rate > 0 else "the load of today",
+        "event_tables": listed([table.name for table in facts.tables], "the tables of the aggregates", 4),
+        "accountable": "business owner, tech lead, " + ("DPO, " if "GDPR" in facts.frameworks else "") + "on-call SRE",
+        "unmatched": unmatched_text(facts), "change_count": figure(len(facts.changes) or len(scripts)),
+        "row_total": plural(row_total(facts), "row").replace(" rows", "").replace(" row", ""),
+        "mapped_tables": listed(sorted({change.table for change in facts.changes}), "every table"),
+        "flag_names": listed([flag.name for flag in facts.flags], "the routing weight"),
+        "vm_count": figure(vm_count(facts)), "volume": f"{figure(volume_of(facts))} GB",
+        "streams": figure(facts.value("parallelism")), "test_days": figure(facts.value("test_days")),
+        "workload_names": listed([load.name for load in facts.workloads], "the workloads"),
+        "personal_names": listed(personal, "no personal column found"), "residency": transfers(facts),
+        "pan_names": listed([name for name in personal if "card" in name or "pan" in name], "card columns"),
+    }
+
+
+def unmatched_text(facts: Facts) -> str:
+    lost = [endpoint.text for endpoint, twin, how in match_endpoints(facts) if not twin]
+    moved = [f"{endpoint.text} -> {twin.text}" for endpoint, twin, how in match_endpoints(facts)
+             if twin and how == "moved"]
+    parts = ([f"no counterpart: {listed(lost)}"] if lost else []) + ([f"moved: {listed(moved)}"] if moved else [])
+    return "; ".join(parts) or "every item of the old side has its counterpart"
+
+
+def bare_route(route: str) -> str:
+    """Return a route without version prefix and parameter names: /api/v1/users/{id} is /users/{}."""
+    return re.sub(r"\{[^}]*\}|:\w+", "{}", re.sub(r"^(/api)?(/v\d+)?(?=/)", "", route))
+
+
+def match_endpoints(facts: Facts) -> List[Tuple[Endpoint, Optional[Endpoint], str]]:
+    """Return each legacy endpoint with its new twin: same, moved (same method and last part), or none."""
+    same = {(endpoint.method, bare_route(endpoint.route)): endpoint for endpoint in facts.new}
+    pairs: List[Tuple[Endpoint, Optional[Endpoint], str]] = []
+    used = {id(same[key]) for key in ((old.method, bare_route(old.route)) for old in facts.legacy) if key in same}
+    for old in facts.legacy:
+        twin = same.get((old.method, bare_route(old.route)))
+        how = "same"
+        if twin is None:
+            last = old.route.rstrip("/").rsplit("/", 1)[-1]
+            twin = next((new for new in facts.new if new.method == old.method and id(new) not in used
+                         and new.route.rstrip("/").rsplit("/", 1)[-1] == last), None)
+            how = "moved" if twin else "none"
+        pairs.append((old, twin, how))
+    return pairs
+
+
+def gate_limits(facts: Facts, tracks: Sequence[str]) -> Dict[str, Any]:
+    """Return the computed thresholds that gates and triggers name with an @."""
+    alert, base, slo = (facts.alerts.get("response_time_p95", -1), facts.value("baseline_p95_ms"),
+                        facts.value("slo_p95_ms"))
+    goal = facts.at("service_details.new_service.target_performance.p95_response_time_ms", -1)
+    bounds = [bound for bound in (alert, slo, 1.1 * base if base > 0 else -1) if bound > 0]
+    p95 = min(bounds) if bounds else None
+    if p95 is not None and goal > 0:
+        p95 = max(p95, goal)  # a limit below the service's own goal would stop every step
+    budget = 1 - facts.value("availability")
+    error = max(5 * facts.value("baseline_error_rate"), 14.4 * budget)  # SRE workbook, alerting on SLOs
+    outage = facts.downtime or facts.value("zero_tolerance_seconds") / 60
+    return {"p95_limit": round(p95, 1) if p95 else "1.10 x the old side's p95", "p95_unit": "ms" if p95 else "",
+            "p95_trigger": round(1.5 * max(base, p95), 1) if p95 and base > 0 else "1.5 x baseline p95",
+            "error_rate_trigger": round(error, 5),
+            "error_delta": round(max(0.001, facts.value("baseline_error_rate")), 5),
+            "cpu_limit": facts.alerts.get("cpu_utilization", 0.8), "outage_minutes": round(outage, 3),
+            "abort_minutes": round(0.7 * outage, 3), "target_disk_gb": round(1.5 * volume_of(facts), 1),
+            "link_gbps": round(0.8 * facts.value("bandwidth_gbps"), 3)}
+
+
+def limit_of(value: Any, limits: Dict[str, Any]) -> Any:
+    return limits[value[1:]] if isinstance(value, str) and value.startswith("@") else value
+
+
+# == 13. Changes ======================================================================================
+# The safe form of one schema change: what to run in which phase, its undo, its lock.
+
+class SafeForm(NamedTuple):
+    expand: str
+    migrate: str
+    contract: str
+    undo: str
+    lock: str
+    points: float  # for the complexity score
+    lossy: bool = False
+
+
+def is_lossy(change: Change) -> bool:
+    """Return whether a change takes something away that only a backup brings back."""
+    return change.kind.startswith(("drop_", "remove_")) or (
+        change.kind in ("modify_column", "alter_column", "change_type") and not widens(change))
+
+
+def widens(change: Change) -> bool:
+    """Return whether every value of the old type fits the new one."""
+    old, new = (str(change.detail.get(key, "")).lower() for key in ("old_type", "new_type"))
+    old_length, new_length = (int(match.group(1)) if match else 0 for match in
+                              (re.search(r"\((\d+)", old), re.search(r"\((\d+)", new)))
+    text = ("varchar", "character varying", "char")
+    if old.startswith(text) and (new == "text" or (new.startswith(text[:2]) and new_length >= old_length)):
+        return True
+    order = ("smallint", "int", "integer", "bigint")
+    return old in order and new in order and order.index(old) <= order.index(new)
+
+
+def catalog_only(change: Change) -> bool:
+    """Return whether PostgreSQL changes this type without touching a row."""
+    new = str(change.detail.get("new_type", "")).lower()
+    return widens(change) and (new == "text" or new.startswith(("varchar", "character varying")))
+
+
+def fills_rows(change: Change) -> bool:
+    """Return whether existing rows get new values."""
+    if change.kind in ("add_column",):
+        return bool(change.detail.get("backfill")) or (
+            change.detail.get("nullable") is False and "default" not in change.detail)
+    return change.kind in ("rename_column", "split_column") or (
+        change.kind in ("modify_column", "alter_column", "change_type") and not catalog_only(change))
+
+
+def new_column(change: Change) -> str:
+    """Return the column that the change fills."""
+    if change.kind == "rename_column":
+        return str(change.detail.get("new_name") or change.column + "_new")
+    return change.column if change.kind == "add_column" else change.column + "_new"
+
+
+def type_sql(text: str, what: str) -> str:
+    return text if text and SAFE_TYPE.fullmatch(text) else "{{type_of_" + re.sub(r"\W", "_", what) + "}}"
+
+
+def is_plain_sql(text: str) -> bool:
+    """Return whether a definition is one balanced clause: no second statement, no comment, no open quote."""
+    return not re.search(r";|--|/\*|\x00", text) and text.count("'") % 2 == 0 and text.count("(") == text.count(")")
+
+
+def safe_form(change: Change, facts: Facts) -> SafeForm:
+    """Return the safe form of a change for the target's engine."""
+    table = quote(change.table, facts)
+    online = facts.target.engine in ("mysql", "mariadb")
+    kinds: Dict[str, Callable[[Change, str, Facts, bool], SafeForm]] = {
+        "add_column": form_add_column, "modify_column": form_type, "alter_column": form_type, "change_type": form_type,
+        "add_constraint": form_constraint, "add_index": form_index, "create_index": form_index,
+        "rename_column": form_rename, "drop_column": form_drop, "remove_column": form_drop, "drop_table": form_drop,
+        "drop_constraint": form_drop, "drop_index": form_drop, "create_table": form_manual}
+    return kinds.get(change.kind, form_manual)(change, table, facts, online)
+
+
+def form_add_column(change: Change, table: str, facts: Facts, online: bool) -> SafeForm:
+    column = quote(change.column or "{{column}}", facts)
+    kind = type_sql(str(change.detail.get("data_type", "")), f"{change.table}_{change.column}")
+    default = f" DEFAULT {literal(change.detail['default'])}" if "default" in change.detail else ""
+    required = change.detail.get("nullable") is False
+    direct = " NOT NULL" if required and default else ""
+    how = ", ALGORITHM=INPLACE, LOCK=NONE" if online else ""
+    fills = fills_rows(change)
+    source = str(change.detail.get("backfill") or "{{value_for_" + re.sub(r"\W", "_", change.column or "x") + "}}")
+    migrate = f"UPDATE {table} SET {column} = {source} WHERE {column} IS NULL" if fills else ""
+    contract = not_null_sql(table, change.column, column, online) if required and not default else ""
+    return SafeForm(f"ALTER TABLE {table} ADD COLUMN {column} {kind}{default}{direct}{how};", migrate, contract,
+                    f"ALTER TABLE {table} DROP COLUMN {column};", "ACCESS EXCLUSIVE, under 1 s", 2 if contract else 0.5)
+
+
+def not_null_sql(table: str, name: str, column: str, online: bool) -> str:
+    """Return how a filled column becomes NOT NULL without a long lock (PostgreSQL 12 and later use the CHECK)."""
+    if online:
+        return f"ALTER TABLE {table} MODIFY {column} {{{{full_definition}}}} NOT NULL, ALGORITHM=INPLACE, LOCK=NONE;"
+    check = '"' + f"{name}_not_null".replace('"', '""') + '"'
+    return (f"ALTER TABLE {table} ADD CONSTRAINT {check} CHECK ({column} IS NOT NULL) NOT VALID; ALTER TABLE {table} "
+            f"VALIDATE CONSTRAINT {check}; ALTER TABLE {table} ALTER COLUMN {column} SET NOT NULL; ALTER TABLE {table} "
+            f"DROP CONSTRAINT {check};")
+
+
+def form_type(change: Change, table: str, facts: Facts, online: bool) -> SafeForm:
+    column = quote(change.column or "{{column}}", facts)
+    old, new = (type_sql(str(change.detail.get(key, "")), f"{change.table}_{change.column}_{key}")
+                for key in ("old_type", "new_type"))
+    if catalog_only(change):
+        statement = (f"ALTER TABLE {table} MODIFY {column} {new}, ALGORITHM=INPLACE, LOCK=NONE;" if online else
+                     f"ALTER TABLE {table} ALTER COLUMN {column} TYPE {new};")
+        return SafeForm(statement, "", "", f"-- values longer than {old} must be archived before going back",
+                        "ACCESS EXCLUSIVE, catalog only", 1)
+    fresh = quote(new_column(change), facts)
+    how = ", ALGORITHM=INPLACE, LOCK=NONE" if online else ""
+    cast = f"CAST({column} AS {new})"
+    return SafeForm(f"ALTER TABLE {table} ADD COLUMN {fresh} {new}{how}; -- and a trigger that fills it on every write",
+                    f"UPDATE {table} SET {fresh} = {cast} WHERE {fresh} IS NULL AND {column} IS NOT NULL",
+                    f"archive {column}, then in one transaction: rename {column} to {column[:-1]}_old{column[-1]} and "
+                    f"{fresh} to {column}; drop the trigger; drop the old column one release later",
+                    f"ALTER TABLE {table} DROP COLUMN {fresh};", "ACCESS EXCLUSIVE, under 1 s; no rewrite", 3,
+                    is_lossy(change))
+
+
+def form_constraint(change: Change, table: str, facts: Facts, online: bool) -> SafeForm:
+    name = str(change.detail.get("constraint_name") or f"{change.table}_{change.detail.get('constraint_type', 'check')}")
+    quoted = quote(name.replace(".", "_"), facts)
+    given = str(change.detail.get("definition", ""))
+    body = given if given and is_plain_sql(given) else "{{definition_of_" + re.sub(r"\W", "_", name) + "}}"
+    kind = str(change.detail.get("constraint_type", "")).upper()
+    if kind and not body.upper().startswith(kind):
+        body = f"{kind} {body}" if body.startswith("(") or kind != "CHECK" else f"CHECK ({body})"
+    undo = f"ALTER TABLE {table} DROP CONSTRAINT {quoted};"
+    if online or kind == "UNIQUE":
+        return SafeForm(f"ALTER TABLE {table} ADD CONSTRAINT {quoted} {body};" if online else
+                        f"CREATE UNIQUE INDEX CONCURRENTLY {quoted} ON {table} {body[6:].strip()};",
+                        "", "" if online else f"ALTER TABLE {table} ADD CONSTRAINT {quoted} UNIQUE USING INDEX {quoted};",
+                        undo if online else f"DROP INDEX CONCURRENTLY {quoted};", "SHARE UPDATE EXCLUSIVE", 2)
+    return SafeForm(f"ALTER TABLE {table} ADD CONSTRAINT {quoted} {body} NOT VALID;",
+                    f"ALTER TABLE {table} VALIDATE CONSTRAINT {quoted};", "", undo,
+                    "SHARE ROW EXCLUSIVE under 1 s, then SHARE UPDATE EXCLUSIVE", 2)
+
+
+def form_index(change: Change, table: str, facts: Facts, online: bool) -> SafeForm:
+    columns = [name for name in change.detail.get("columns", []) if isinstance(name, str)] or [change.column]
+    name = quote(str(change.detail.get("index_name") or f"{change.table}_{'_'.join(columns)}_idx").replace(".", "_"), facts)
+    unique = "UNIQUE " if change.detail.get("unique") else ""
+    inner = ", ".join(quote(column, facts) for column in columns if column)
+    if online:
+        return SafeForm(f"CREATE {unique}INDEX {name} ON {table} ({inner}) ALGORITHM=INPLACE LOCK=NONE;", "", "",
+                        f"DROP INDEX {name} ON {table};", "none for reads and writes", 0.5)
+    return SafeForm(f"CREATE {unique}INDEX CONCURRENTLY {name} ON {table} ({inner});", "", "",
+                    f"DROP INDEX CONCURRENTLY {name};", "SHARE UPDATE EXCLUSIVE", 0.5)
+
+
+def form_rename(change: Change, table: str, facts: Facts, online: bool) -> SafeForm:
+    old, fresh = quote(change.column or "{{column}}", facts), quote(new_column(change), facts)
+    kind = type_sql(str(change.detail.get("data_type", "")), f"{change.table}_{change.column}")
+    return SafeForm(f"ALTER TABLE {table} ADD COLUMN {fresh} {kind}; -- and a trigger that keeps both equal",
+                    f"UPDATE {table} SET {fresh} = {old} WHERE {fresh} IS NULL AND {old} IS NOT NULL",
+                    f"drop the trigger; archive and drop {old} one release later",
+                    f"ALTER TABLE {table} DROP COLUMN {fresh};", "ACCESS EXCLUSIVE, under 1 s", 3)
+
+
+def form_drop(change: Change, table: str, facts: Facts, online: bool) -> SafeForm:
+    what = quote(str(change.column or change.detail.get("constraint_name") or change.detail.get("index_name") or
+                     change.table), facts)
+    if change.kind == "drop_table":
+        drop = f"DROP TABLE {table};"
+    elif change.kind == "drop_constraint":
+        drop = f"ALTER TABLE {table} DROP CONSTRAINT {what};"
+    elif change.kind == "drop_index":
+        drop = f"DROP INDEX {what} ON {table};" if online else f"DROP INDEX CONCURRENTLY {what};"
+    else:
+        drop = f"ALTER TABLE {table} DROP COLUMN {what};"
+    kept = change.kind in ("drop_constraint", "drop_index")
+    archive = "" if kept else f"copy {what} with its key into the archive, compare the counts, then "
+    return SafeForm("", "", archive + drop, "recreate it from the archive", "ACCESS EXCLUSIVE, under 1 s", 3, not kept)
+
+
+def form_manual(change: Change, table: str, facts: Facts, online: bool) -> SafeForm:
+    return SafeForm(f"write and review the SQL for {change.kind} on {table}", "", "", "write and review its undo",
+                    "unknown", 5)
+
+
+def table_of(change: Change, facts: Facts) -> Optional[Table]:
+    return next((table for table in facts.tables if table.name.lower() == change.table.lower()), None)
+
+
+# == 14. Tasks ========================================================================================
+# Generators: facts -> tasks, one for each table, change, endpoint, flag step, consumer, server. A task says who, what to
+# do or run, and how to see that it worked. `after` is empty (the task before it in its phase) or ("start",).
+
+MAKERS: Dict[str, Callable[[Work, str], Iterable[Task]]] = {}
+BESIDE = ("start",)  # runs beside what stands before it in its phase
+MOST_EACH = 12  # more tables than this are one task
+
+
+def makes(name: str) -> Callable[[Callable[[Work, str], Iterable[Task]]], Callable[[Work, str], Iterable[Task]]]:
+    """Register a generator of tasks under the name that pattern rows use."""
+    def register(maker: Callable[[Work, str], Iterable[Task]]) -> Callable[[Work, str], Iterable[Task]]:
+        MAKERS[name] = maker
+        return maker
+    return register
+
+
+def task(title: str, action: str, check: str, role: str, hours: Range, calendar: str = "business", path: Path = (),
+         after: Tuple[str, ...] = ()) -> Task:
+    return Task("", title, action, check, role, calendar, hours, after, show_path(path) if path else "")
+
+
+@makes("assess")
+def make_assess(work: Work, phase: str) -> Iterable[Task]:
+    facts = work.facts
+    base = HUMAN["assess"]
+    extra = 0.25 * len(facts.tables) + 0.5 * len(facts.dependencies)
+    yield task(f"Measure {work.words['source_name']}: load, sizes, growth, slow queries",
+               measure_action(facts), "every input of section Assumptions has a measured value or a named reason why not",
+               "dba" if facts.kind != "service" else "sre",
+               Range(*(value + extra * (1 if index < 2 else 2) for index, value in enumerate(base)), "assumed", (),
+                     f"8 h + 0.25 h x {len(facts.tables)} tables + 0.5 h x {len(facts.dependencies)} consumers"))
+    for dependency in facts.dependencies:
+        yield consumer_notice(work, dependency)
+    for name in facts.requirements:
+        yield from requirement_tasks(work, name)
+    yield from framework_tasks(work, "assess")
+
+
+def measure_action(facts: Facts) -> str:
+    """Return the commands for the inputs that had to be assumed, most used first."""
+    wanted = ("write_rows_per_second", "volume_gb", "largest_table_gb", "bandwidth_gbps", "baseline_error_rate")
+    if facts.kind in ("service", "api"):
+        wanted = ("baseline_error_rate", "baseline_p95_ms", "baseline_cpu")
+    if facts.kind == "infrastructure":
+        wanted = ("bandwidth_gbps", "churn_percent_per_day", "volume_gb")
+    missing = [facts.inputs[name] for name in wanted if facts.inputs[name].basis == "assumed"]
+    return "; ".join(row.how for row in missing[:3]) or "confirm the given figures against the last 7 days"
+
+
+def consumer_notice(work: Work, dependency: Dependency) -> Task:
+    owner = dependency.owner or "{{owner_of_" + re.sub(r"\W", "_", dependency.name) + "}}"
+    return task(f"Agree with {dependency.name} on the change",
+                f"send the T-14 d message to {owner}; ask for connection string, direction and whether it can pause",
+                f"{dependency.name} acknowledged in writing and named a person on call for the cutover", "lead",
+                human("notice"), path=dependency.path)
+
+
+REQUIREMENT_TASKS = {
+    "zero_data_loss": ("Prove that no write is lost", "compare counts and hashes with writers stopped (G13, G14); keep "
+                       "{source_name} current until the point of no return; recovery point 0 s",
+                       "both sides equal at the same log position; rehearsed way back kept every row", "dba"),
+    "referential_integrity": ("Keep foreign keys whole", "load parents before children: {load_order}; run G15 after it",
+                              "G15 returns 0 for each foreign key", "dba"),
+    "performance_baseline_maintained": ("Hold the performance baseline", "save the plans of the top 20 queries of "
+                                        "{source_name}; run them on {target_name} with EXPLAIN (ANALYZE, BUFFERS)",
+                                        "no query slower than 1.10 x its baseline; p95 at most {p95_text}", "dba"),
+    "api_backward_compatibility": ("Prove the API backward compatible", "compatibility_checker.py --type api --before "
+                                   "{{api_before}} --after {{api_after}}", "exit code 0", "dev"),
+    "session_continuity": ("Keep users signed in", "share the session store or accept tokens of both sides; test a token "
+                           "issued by each side against the other", "G23: 401 answers at most 0.1 % points above "
+                           "baseline while the traffic moves", "dev"),
+    "rate_limit_preservation": ("Keep the rate limits", "send the same burst to both sides and record when 429 starts",
+                                "429 starts at the same rate on both sides", "platform"),
+    "data_residency": ("Keep the data where it must stay", "list region of each volume, backup and replica of "
+                       "{target_name}", "every region is on the allowed list signed by compliance", "compliance"),
+    "no_schema_lock": ("Never queue behind a lock", "run each DDL with lock_timeout 2 s and three tries, off-peak",
+                       "no session blocked for more than 5 s in pg_stat_activity", "dba"),
+    "read_only_window_ok": ("Use the read-only window", "set the application read-only for the cutover and tell the users",
+                            "reads succeed and writes are refused with the agreed message", "dev"),
+}
+
+
+def requirement_tasks(work: Work, name: str) -> Iterable[Task]:
+    index = [plain.strip().lower().replace(" ", "_").replace("-", "_")
+             for plain in work.facts.at("constraints.special_requirements", [])].index(name)
+    path = ("constraints", "special_requirements", index)
+    if name not in REQUIREMENT_TASKS:
+        yield task(f"Define how {name} is proven", f"write the test for {name} with its author and add it to the gates",
+                   "the test has run once against the present system", "lead", human("requirement"), path=path)
+        return
+    title, action, check, role = REQUIREMENT_TASKS[name]
+    words = {**work.words, "load_order": " -> ".join(load_order(work.facts)) or "{{load_order}}",
+             "p95_text": f"{work.limits['p95_limit']} {work.limits['p95_unit']}".strip()}
+    yield task(title, fill(action, words), fill(check, words), role, human("requirement"), path=path)
+
+
+def load_order(facts: Facts) -> List[str]:
+    """Return the tables with parents before children, as far as the changes name foreign keys."""
+    parents: Dict[str, set] = {table.name: set() for table in facts.tables}
+    for change in facts.changes:
+        found = re.search(r"REFERENCES\s+(\w+)", str(change.detail.get("definition", "")), re.IGNORECASE)
+        if found and change.table in parents and found.group(1) in parents and found.group(1) != change.table:
+            parents[change.table].add(found.group(1))
+    order: List[str] = []
+    while len(order) < len(parents):
+        ready = [name for name in parents if name not in order and parents[name] <= set(order)]
+        order.append(ready[0] if ready else next(name for name in parents if name not in order))
+    return [clean(name) for name in order[:8]]
+
+
+def framework_tasks(work: Work, stage: str) -> Iterable[Task]:
+    """Yield one task for each framework: the controls of a stage and the files they leave."""
+    for name in work.facts.frameworks:
+        rows = [(control, path) for control, path, _ in controls_for(work.facts)
+                if control.framework == name and control.stage == stage]
+        if rows:
+            action = "; ".join(f"{control.reference}: {fill(control.how, work.words)}" for control, _ in rows)
+            files = ", ".join(control.evidence for control, _ in rows)
+            share = len(rows) / max(sum(1 for row in CONTROLS if row.framework == name), 1)
+            yield task(f"Collect the {name} evidence of this stage", action, f"in the evidence store: {files}",
+                       rows[0][0].owner, human("framework", share, formula=f"12 h x {len(rows)} of {name}'s controls"),
+                       path=("constraints", "compliance_requirements"), after=BESIDE)
+
+
+@makes("prepare")
+def make_prepare(work: Work, phase: str) -> Iterable[Task]:
+    facts, words = work.facts, work.words
+    yield task(f"Back up {words['source_name']} and restore it once",
+               "pg_basebackup -X stream -c fast -D {{backup_dir}}; pg_verifybackup {{backup_dir}}; restore into a scratch "
+               "server" if facts.source.engine in ("postgresql", "") else
+               "take a full backup with the engine's own tool; restore into a scratch server",
+               f"restored counts equal; minutes noted (planned: {span(work.machine['restore'].likely)})", "dba",
+               plus(human("backup"), work.machine["restore"] if is_data(facts) else fixed(0)))
+    if needs_target(work):
+        yield task(f"Provision {words['target_name']}", f"size it for {words['volume']} x 1.5 disk and "
+                   f"{words['load_test_rps']}; apply the infrastructure code", "health check green; G29 shows no "
+                   "difference of grants", "platform", human("provision"), after=BESIDE)
+    if relocates(facts) or facts.kind == "infrastructure":
+        yield task(f"Open the network from {words['source_name']} to {words['target_name']}",
+                   "request firewall rules and private link; iperf3 -c {{target_host}} -P 8 -t 60",
+                   f"G37: at least {work.limits['link_gbps']} Gbit/s, loss below 0.1 %", "platform", human("network"),
+                   after=BESIDE)
+    yield from monitoring_tasks(work)
+    yield from framework_tasks(work, "prepare")
+
+
+def is_data(facts: Facts) -> bool:
+    return facts.kind in ("database", "data")
+
+
+def needs_target(work: Work) -> bool:
+    """Return whether a new server or deployment has to be built."""
+    return relocates(work.facts) or work.facts.kind in ("service", "infrastructure", "api")
+
+
+def plus(*ranges: Range) -> Range:
+    """Return the sum of estimates that follow each other."""
+    uses = tuple(dict.fromkeys(name for row in ranges for name in row.uses))
+    return Range(*(sum(row[index] for row in ranges) for index in range(3)), ranges[0].basis, uses,
+                 " + ".join(row.formula for row in ranges if row.likely > 0))
+
+
+def monitoring_tasks(work: Work) -> Iterable[Task]:
+    """Yield one task for each metric: its alert where a limit is given, else the work to get one."""
+    facts = work.facts
+    alarms = {alarm.metric: alarm for alarm in facts.alarms}
+    for index, metric in enumerate(facts.metrics):
+        limit, alarm = facts.alerts.get(metric), alarms.get(metric)
+        parts = [f"warn above {figure(limit)}"] if limit is not None else []
+        parts += [f"{alarm.action} above {figure(alarm.threshold)} for {figure(alarm.minutes)} min"] if alarm else []
+        title = f"Alert on {metric}" if parts else f"Find a limit for {metric}"
+        action = "; ".join(parts) or f"record {metric} for 7 days; set warning at its p99 and rollback at 1.5 x p99"
+        yield task(title, action + "; fire it once with a test value", "the page arrived on the on-call phone", "sre",
+                   human("monitor"), path=("monitoring", "critical_metrics", index))
+
+
+@makes("rehearse")
+def make_rehearse(work: Work, phase: str) -> Iterable[Task]:
+    words, facts = work.words, work.facts
+    if facts.kind in ("service", "api"):
+        yield task(f"Rehearse the way back to {words['source_name']}",
+                   f"in staging: raise {words['flag_names']} to 50 %, then back to 0 %; time it",
+                   "all traffic on the old side within 2 min; no failed request in the log", "sre", human("rehearse_small"))
+    elif not relocates(facts) and facts.kind != "infrastructure":
+        rows = max((table.rows for table in facts.tables), default=0)
+        yield task("Rehearse every script and its undo on a full-size copy",
+                   f"restore the backup beside production; run all {words['change_count']} change(s) forward, back, "
+                   f"forward; time each", f"row hashes equal after the way back; largest table {figure(rows)} rows timed",
+                   "dba", human("rehearse_small"))
+    else:
+        machine = plus(work.copy.hours, work.machine["index"], work.machine["hash"], work.machine["catch_up"])
+        yield task(f"Rehearse the copy of {words['volume']} (machine time)",
+                   f"run copy, index, check on {{{{rehearsal_target}}}} with method {work.copy.method}, "
+                   f"{words['streams']} streams", f"copy at most 1.25 x {span(work.copy.hours.likely)}; limit seen: "
+                   f"{work.copy.bound_by}", "dba", machine, "machine")
+        yield task("Rehearse cutover and way back", f"switch test clients to {words['target_name']} and back; write the "
+                   "measured figures into `measured` and plan again", f"outage at most {words['downtime_limit_70']} min; "
+                   "way back lost no row", "sre", human("rehearse"))
+    yield from framework_tasks(work, "rehearse")
+
+
+def statement_task(work: Work, change: Change, stage: str) -> Iterable[Task]:
+    """Yield the task of one change in one stage, when it has something to do there."""
+    form = safe_form(change, work.facts)
+    sql = {"expand": form.expand, "contract": form.contract}[stage]
+    if not sql:
+        return
+    what = f"{change.table}.{change.column}" if change.column else change.table
+    verb = {"expand": "Add", "contract": "Enforce"}[stage] if not is_lossy(change) or stage == "expand" else "Drop"
+    rows = table_of(change, work.facts)
+    hours = human("change")
+    if change.kind in ("add_index", "create_index") and rows:
+        hours = plus(hours, at_speed(work.facts, rows.rows * ROW_MARGIN, "index", "index_rows_per_second", (), True))
+    yield task(f"{verb} {change.kind.replace('_', ' ')} on {what}", sql,
+               f"compatibility check shows the change; lock: {form.lock}" + (f"; undo: {form.undo}"
+                                                                             if stage == "expand" else ""),
+               "dba", hours, "window" if stage == "contract" and form.lossy else "business", change.path)
+
+
+@makes("expand")
+def make_expand(work: Work, phase: str) -> Iterable[Task]:
+    if not work.scripts:
+        for change in work.facts.changes:
+            yield from statement_task(work, change, "expand")
+        if not work.facts.changes:
+            yield task("Write the schema changes down", "compatibility_checker.py --before {{schema_before}} --after "
+                       "{{schema_after}} -o report.json, then plan again with --compatibility report.json",
+                       "this phase lists one script for each change", "dba", human("change", 4))
+
+
+@makes("contract")
+def make_contract(work: Work, phase: str) -> Iterable[Task]:
+    facts = work.facts
+    if not work.scripts:
+        for change in facts.changes:
+            yield from statement_task(work, change, "contract")
+    lossy = [change for change in facts.changes if is_lossy(change)]
+    if not lossy and not any(script.phase == "contract" for script in work.scripts):
+        yield task("Record the contracted schema", "export the live schema; compatibility_checker.py --before "
+                   "expected.json --after live.json", "exit code 0", "dba", human("change"))
+
+
+@makes("dual_writers")
+def make_dual_writers(work: Work, phase: str) -> Iterable[Task]:
+    facts = work.facts
+    filled = [change for change in facts.changes if fills_rows(change)]
+    writers = [row for row in facts.dependencies if row.direction in ("write", "both")]
+    pool = max(len(writers), 1)
+    if not filled and phase == "migrate" and not any(script.phase == "migrate" for script in work.scripts):
+        return
+    what = listed([f"{change.table}.{new_column(change)}" for change in filled], "the new form")
+    for row in writers:
+        yield task(f"Let {row.name} write {what} as well", f"release {row.name} with the write path behind a flag; "
+                   "flag on for 1 %, 100 %", "G09: no write reached only one side for 24 h", "dev",
+                   pooled(facts, "writer", pool), path=row.path)
+    if not writers:
+        yield task(f"Release the application that writes {what} as well", "deploy the write path behind a flag; flag on "
+                   "for 1 %, 100 %", "G09: no write reached only one side for 24 h", "dev", pooled(facts, "writer", 1),
+                   path=filled[0].path if filled else ())
+
+
+@makes("backfill")
+def make_backfill(work: Work, phase: str) -> Iterable[Task]:
+    facts = work.facts
+    size = facts.value("batch_size")
+    for change in facts.changes if not work.scripts else ():
+        form = safe_form(change, facts)
+        table = table_of(change, facts)
+        if not form.migrate:
+            continue
+        if form.migrate.startswith("ALTER"):
+            hours = at_speed(facts, table.gb if table else 1, "scan", "", (), False)
+            yield task(f"Validate {change.detail.get('constraint_name', change.kind)} on {change.table}", form.migrate,
+                       "SELECT convalidated FROM pg_constraint says t", "dba", hours, "offpeak", change.path)
+            continue
+        rows = table.rows if table else rows_of(facts)
+        batches = -(-rows // size)
+        yield task(f"Backfill {change.table}.{new_column(change)}: {plural(rows, 'row')} in {figure(batches)} batches",
+                   f"{form.migrate} AND {{{{key}}}} BETWEEN :from AND :to -- {figure(size)} rows, pause "
+                   f"{figure(facts.value('batch_pause_ms'))} ms, resume from the progress table; halve the batch when T6 "
+                   "fires", "G10 returns 0", "dba", backfill_estimate(facts, rows), "machine", change.path)
+    if phase == "backfill" and not facts.changes:
+        yield task(f"Copy {work.words['row_total']} rows in batches", f"batches of {figure(size)} rows by key from a "
+                   "snapshot; a newer row wins", "G10 returns 0", "dba", backfill_estimate(facts, row_total(facts)),
+                   "machine")
+
+
+@makes("verify")
+def make_verify(work: Work, phase: str) -> Iterable[Task]:
+    names = listed([table.name for table in work.facts.tables if table.critical], "every changed table")
+    yield task(f"Prove old and new form equal for {names}", fill("{unfilled_sql}; {hash_sql}", work.words),
+               "each count is 0, each hash equal", "data",
+               plus(human("verify"), at_speed(work.facts, max((table.gb for table in work.facts.tables), default=0), "scan")))
+    yield from framework_tasks(work, "validate")
+
+
+@makes("switch_readers")
+def make_switch_readers(work: Work, phase: str) -> Iterable[Task]:
+    readers = [row for row in work.facts.dependencies if row.direction in ("read", "both", "")]
+    for row in readers:
+        yield task(f"Switch the reads of {row.name} to the new form", "flag to 1, 10, 50, 100 %, 15 min each",
+                   f"G20 holds for {row.name}; its owner confirms", "dev", human("flip", 4), path=row.path)
+
+
+@makes("soak_contract")
+def make_soak_contract(work: Work, phase: str) -> Iterable[Task]:
+    hours = work.facts.value("contract_soak_hours")
+    yield task(f"Wait {span(hours)} with both forms live", fill("keep the old form; watch G26 for {old_objects}", work.words),
+               "no read of the old form in the whole time", "sre",
+               fixed(hours, ("contract_soak_hours",)), "soak")
+
+
+@makes("soak")
+def make_soak(work: Work, phase: str) -> Iterable[Task]:
+    hours = work.facts.value("soak_hours")
+    yield task(f"Watch for {span(hours)}", fill("on-call watches {source_name} and {target_name} against the triggers of "
+               "this plan; the way back stays open", work.words), "no trigger fired", "sre", fixed(hours, ("soak_hours",)),
+               "soak")
+
+
+@makes("close")
+def make_close(work: Work, phase: str) -> Iterable[Task]:
+    small = is_small(work.facts)
+    yield task("Close the migration", f"remove the flags ({work.words['flag_names']}), alerts and accounts of the "
+               "migration; append the history record of this plan with its actual hours", "history file holds one more "
+               "record; no migration role can log in", "lead", human("close_small" if small else "close"))
+    yield from framework_tasks(work, "close")
+
+
+@makes("purge")
+def make_purge(work: Work, phase: str) -> Iterable[Task]:
+    if any(is_lossy(change) for change in work.facts.changes) or any(s.phase == "contract" for s in work.scripts):
+        yield task("Purge the archive", "DROP SCHEMA migration_archive CASCADE; -- only after the sign-off of G40",
+                   "the archive is gone; the last backup that holds it is named in the ticket", "dba", human("change"))
+
+
+def script_tasks(work: Work, stage: str) -> Iterable[Task]:
+    """Yield one task for each script of the compatibility report that belongs to a stage."""
+    clients = {"mysql": "mariadb {{database}} <", "mariadb": "mariadb {{database}} <", "sqlite": "sqlite3 -bail {{file}} <"}
+    client = clients.get(work.facts.target.engine, "psql -X -q -v ON_ERROR_STOP=1 -d {{database}} -f")
+    for script in work.scripts:
+        if script.phase != stage:
+            continue
+        body = script.body
+        lock = f"; lock: {body['lock']}" if body.get("lock") else ""
+        action = (f"{client} {script.id}.sql" if body.get("script_type", "sql") == "sql" else
+                  f"by hand: {str(body.get('script_content', ''))[:200]}")
+        check = str(body.get("validation_query") or "the person who did it confirms in the ticket")
+        yield task(f"Run {script.id}: {body.get('description', '')}", action + lock, f"returns true: {check}"
+                   if body.get("validation_query") else check, "dba", script_hours(work, script), "business")
+
+
+def script_hours(work: Work, script: Script) -> Range:
+    """Return the time of one script: its own lock work, and the rewrite or backfill of the tables it names."""
+    facts = work.facts
+    text = str(script.body.get("script_content", ""))
+    tables = [table for table in facts.tables if re.search(rf"(?<!\w){re.escape(table.name)}(?!\w)", text)]
+    base = human("change")
+    if script.body.get("rewrites_table") and tables:
+        return plus(base, at_speed(facts, sum(table.gb for table in tables), "rewrite"))
+    if script.phase == "migrate" and tables and re.search(r"\bUPDATE\b", text):
+        return plus(base, backfill_estimate(facts, sum(table.rows for table in tables)))
+    if re.search(r"CREATE (UNIQUE )?INDEX", text) and tables:
+        return plus(base, at_speed(facts, sum(table.rows for table in tables) * ROW_MARGIN, "index",
+                                   "index_rows_per_second", (), True))
+    return base
+
+
+@makes("scripts_expand")
+def make_scripts_expand(work: Work, phase: str) -> Iterable[Task]:
+    yield from script_tasks(work, "expand")
+
+
+@makes("scripts_migrate")
+def make_scripts_migrate(work: Work, phase: str) -> Iterable[Task]:
+    yield from script_tasks(work, "migrate")
+
+
+@makes("scripts_contract")
+def make_scripts_contract(work: Work, phase: str) -> Iterable[Task]:
+    yield from script_tasks(work, "contract")
+
+
+# -- moving data ---------------------------------------------------------------------------------------
+
+@makes("schema_load")
+def make_schema_load(work: Work, phase: str) -> Iterable[Task]:
+    mysql = work.facts.target.engine in ("mysql", "mariadb")
+    dump = ("mysqldump --no-data --routines --triggers {{database}} > schema.sql" if mysql else
+            "pg_dump --schema-only --section=pre-data -d {{source_dsn}} -f schema.sql")
+    yield task(f"Create the schema on {work.words['target_name']}", dump + "; load it into the target; roles, extensions, "
+               "settings and collation compared", "G07: compatibility check of both exports exits 0", "dba",
+               Range(4, 8, 24, "assumed", (), "schema, roles, extensions"))
+    for note in version_notes(work.facts):
+        yield task(note[0], note[1], note[2], "dba", human("change", 2), path=("target",))
+
+
+def version_notes(facts: Facts) -> Iterable[Tuple[str, str, str]]:
+    """Yield what changes between two majors of an engine, as tasks (release notes of the versions)."""
+    old, new = facts.source.major, facts.target.major
+    if facts.source.engine == facts.target.engine == "postgresql" and old and new:
+        if old < 15 <= new:
+            yield ("Grant CREATE on schema public where it is needed", "GRANT CREATE ON SCHEMA public TO {{application_role}};"
+                   " -- PostgreSQL 15 no longer gives it to everyone", "the application's own DDL runs as its role")
+        if old < 14 <= new:
+            yield ("Check clients against SCRAM passwords", "SELECT rolname FROM pg_authid WHERE rolpassword LIKE 'md5%'; "
+                   "-- PostgreSQL 14 sets new passwords as SCRAM", "each driver signs in on the target")
+    if facts.source.engine == "mysql" and old and old < 8 <= new:
+        yield ("Check reserved words, collation and login plugin", "mysqlsh -- util checkForServerUpgrade {{source_dsn}}",
+               "0 errors")
+
+
+@makes("initial_copy")
+def make_initial_copy(work: Work, phase: str) -> Iterable[Task]:
+    facts, words = work.facts, work.words
+    yield task(f"Start {work.copy.method} from {words['source_name']}", copy_command(work),
+               "the slot is active and holds WAL; free disk on the source above " + words["wal_reserve"], "dba",
+               human("flip"))
+    shown = sorted(facts.tables, key=lambda table: -table.gb)[:MOST_EACH]
+    for table in shown:
+        rate = speeds(facts, work.copy.method, "copy_gb_per_hour")[1] * facts.value("contention")
+        rate *= LOB_SLOWDOWN if table.lob else 1
+        yield task(f"Copy {table.name}: {figure(table.gb)} GB, {plural(table.rows, 'row')}",
+                   f"worker copies it at about {figure(rate)} GB/h; watch pg_stat_progress_copy"
+                   + ("; split by key range, it is the longest" if table is shown[0] and len(shown) > 1 else ""),
+                   f"state r in pg_subscription_rel for {table.name}", "dba",
+                   Range(0, 0, 0, "given", (), f"{span(table.gb / rate)} inside the copy"), "machine", table.path, BESIDE)
+    yield task(f"Copy {words['volume']} (limit: {work.copy.bound_by})", "throttle when T6 fires: one worker less, then a "
+               "pause; resume from the finished tables", "G12 returns no row", "dba", work.copy.hours, "machine")
+
+
+def copy_command(work: Work) -> str:
+    tables = ", ".join(quote(table.name, work.facts) for table in work.facts.tables[:MOST_EACH])
+    if work.copy.method == "logical_replication":
+        target = f"TABLE {tables}" if tables else "ALL TABLES"
+        return (f"source: CREATE PUBLICATION migration FOR {target}; target: CREATE SUBSCRIPTION migration CONNECTION "
+                f"'{{{{source_dsn}}}}' PUBLICATION migration; max_sync_workers_per_subscription = {work.words['streams']}")
+    if work.copy.method == "mysqlsh":
+        return (f"mysqlsh -- util dump-instance {{{{dump_dir}}}} --threads={work.words['streams']}; util load-dump; then "
+                "CHANGE REPLICATION SOURCE TO the dump's position")
+    return f"start {work.copy.method} with {work.words['streams']} streams from {{{{source_dsn}}}}"
+
+
+@makes("index_target")
+def make_index_target(work: Work, phase: str) -> Iterable[Task]:
+    yield task(f"Build {figure(work.facts.value('indexes_per_table'))} indexes a table, foreign keys, statistics",
+               "pg_restore --section=post-data -j " + work.words["streams"] + " schema.dump; ANALYZE;",
+               "G07: no invalid index, no unvalidated constraint", "dba", work.machine["index"], "machine")
+
+
+@makes("catch_up")
+def make_catch_up(work: Work, phase: str) -> Iterable[Task]:
+    yield task(f"Apply the backlog of {work.words['backlog']}", "watch the lag each minute: SELECT now() - "
+               "pg_last_committed_xact() on the target; add apply workers when it does not fall",
+               "G11: below 10 s for 30 min", "dba", work.machine["catch_up"], "machine")
+
+
+@makes("compare_sides")
+def make_compare_sides(work: Work, phase: str) -> Iterable[Task]:
+    facts = work.facts
+    for table in facts.tables[:MOST_EACH]:
+        depth = "in full" if table.critical else "46 050 sampled rows"
+        yield task(f"Compare {table.name} {depth}", hash_query(table.name, facts) + " -- both sides", "count and hash equal",
+                   "data", Range(0, 0, 0, "given", (), "inside the comparison"), "machine", table.path, BESIDE)
+    yield task(f"Compare {work.words['volume']} on both sides", fill("{count_sql}; {hash_sql}", work.words),
+               "G13 and G14 at 0; differences copied again", "data", work.machine["hash"], "machine")
+    yield task("Compare business totals with their owner", work.words["total_sql"], "G16: equal to the cent, signed",
+               "owner", human("verify"))
+    if phase == "validate":
+        yield task("Shadow the reads for 72 h", f"send a copy of the reads to {work.words['target_name']}; compare answers "
+                   "and the plans of the top 20 queries", "G18 at 0.1 % or less and falling; p95 within G20", "sre",
+                   fixed(72), "soak")
+    yield from framework_tasks(work, "validate")
+
+
+@makes("cutover")
+def make_cutover(work: Work, phase: str) -> Iterable[Task]:
+    facts, words = work.facts, work.words
+    yield task("Decide go or no-go", "walk through the go/no-go list of this plan; each line with its evidence",
+               "G40: every accountable role signed, the decision deadline is known", "owner", human("go_no_go"))
+    stoppers = [row.name for row in facts.dependencies if row.can_pause]
+    for row in facts.dependencies:
+        how = "pause it before the stop of the writers" if row.can_pause else "change its connection to the new address"
+        yield task(f"Switch {row.name}", f"{how}; then one read and one write by its owner", f"{row.name} works on "
+                   f"{words['target_name']}: smoke test green", "sre", Range(0, 0, 0, "given", (), "inside the cutover"),
+                   "window", row.path, ())
+    way = str(facts.at("cutover.switch", "dns"))
+    outage = cutover_minutes(work)
+    paused = f"pause {listed(stoppers)}; " if stoppers else ""
+    yield task(f"Cut over to {words['target_name']} (budget {words['downtime']} min)",
+               f"{paused}stop the writers (ALTER ROLE {{{{application_role}}}} NOLOGIN, end its sessions); wait for lag 0; "
+               f"set sequences 1 000 above the source; start the reverse replication; switch by {way}; smoke test; open",
+               f"G27: outage at most {words['downtime']} min; abort at {work.limits['abort_minutes']} min (T9)", "sre",
+               outage, "window")
+
+
+def cutover_minutes(work: Work) -> Range:
+    parts, _ = outage_parts(work.facts, work.tracks, bulk_hours(work.machine, work.copy))
+    low, likely, high = (sum(part[index] for part in parts) / 60 for index in range(3))
+    return Range(low + 0.5, likely + 0.5, high + 0.5, "assumed", ("dns_ttl_seconds",), "30 min of checks + the outage parts")
+
+
+@makes("reverse_soak")
+def make_reverse_soak(work: Work, phase: str) -> Iterable[Task]:
+    hours = work.facts.value("soak_hours")
+    yield task(f"Run on {work.words['target_name']} for {span(hours)}", fill("keep the reverse replication to {source_name} "
+               "below 10 s lag; watch T1 and T13", work.words), "no trigger fired; one month-end or billing run seen, if it "
+               "falls into the time", "sre", fixed(hours, ("soak_hours",)), "soak")
+
+
+@makes("finalize")
+def make_finalize(work: Work, phase: str) -> Iterable[Task]:
+    yield task(f"Archive and retire {work.words['source_name']}", "last backup to cold storage with its checksum; DROP "
+               "SUBSCRIPTION and slot of the reverse replication; stop the server; delete after the retention time",
+               "restore of the archived backup tested once; no slot left", "dba", human("close"))
+    yield from framework_tasks(work, "close")
+
+
+@makes("bulk_copy")
+def make_bulk_copy(work: Work, phase: str) -> Iterable[Task]:
+    yield task("Stop the writers", f"pause {work.words['dependency_names']}; ALTER ROLE {{{{application_role}}}} NOLOGIN; end "
+               "its sessions", "no write in 1 min of pg_stat_database", "sre", human("flip"), "window")
+    yield from make_initial_copy(work, phase)
+    yield from make_index_target(work, phase)
+
+
+@makes("delta_sync")
+def make_delta_sync(work: Work, phase: str) -> Iterable[Task]:
+    yield task("Copy the chunks that changed since their copy", "compare the chunk manifest; copy again where a checksum "
+               "differs", "0 chunks differ", "dba", human("flip", 2), "machine")
+
+
+# -- schema versions, events, dual write ---------------------------------------------------------------
+
+@makes("create_v2")
+def make_create_v2(work: Work, phase: str) -> Iterable[Task]:
+    facts = work.facts
+    names = sorted({change.table for change in facts.changes}) or [table.name for table in facts.tables]
+    for name in names[:MOST_EACH]:
+        mine = [change for change in facts.changes if change.table == name]
+        what = listed([f"{change.kind} {change.column}".strip() for change in mine], "unchanged form")
+        yield task(f"Build v2 of {name} with its mapping both ways", f"CREATE TABLE or view in schema v2 ({what}); triggers "
+                   "up and down with a loop guard", "46 050 rows through both mappings: 0 differences", "dba",
+                   Range(2, 6, 16, "assumed", (), "mapped table hours"), path=mine[0].path if mine else ())
+
+
+@makes("fill_v2")
+def make_fill_v2(work: Work, phase: str) -> Iterable[Task]:
+    for table in work.facts.tables[:MOST_EACH]:
+        yield task(f"Fill v2.{table.name}: {plural(table.rows, 'row')}", f"batches of "
+                   f"{figure(work.facts.value('batch_size'))} rows by key with triggers on; pause "
+                   f"{figure(work.facts.value('batch_pause_ms'))} ms", f"counts of {table.name} equal in both schemas", "dba",
+                   backfill_estimate(work.facts, table.rows), "machine", table.path)
+
+
+@makes("shadow_reads")
+def make_shadow_reads(work: Work, phase: str) -> Iterable[Task]:
+    yield task("Compare reads of both sides", "flag read_compare at 10 % for 24 h, 100 % for 48 h; log each difference with "
+               "its key", "G18: 0 unexplained", "dev", Range(24, 72, 168, "assumed", (), "72 h of shadow reads"), "soak")
+
+
+@makes("route_consumers")
+def make_route_consumers(work: Work, phase: str) -> Iterable[Task]:
+    rows = sorted(work.facts.dependencies, key=lambda row: (row.direction in ("write", "both"), row.name))
+    for row in rows:
+        yield task(f"Route {row.name} to v2", f"set its search_path or connection string to v2 ({row.direction or 'reads'} "
+                   "first)", f"application_name {row.name} appears only on v2; G20 holds", "dev",
+                   pooled(work.facts, "writer", len(rows)), path=row.path)
+    if not rows:
+        yield task("Route the application to v2", "set search_path = v2 for {{application_role}}", "no session on v1", "dev",
+                   human("writer"))
+
+
+@makes("freeze_v1")
+def make_freeze_v1(work: Work, phase: str) -> Iterable[Task]:
+    hours = work.facts.value("contract_soak_hours")
+    yield task("Revoke writes on v1", "REVOKE INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA v1 FROM {{application_role}};",
+               "no permission error in the application log", "dba", human("change"))
+    yield task(f"Wait {span(hours)} without writers on v1", "SELECT application_name FROM pg_stat_activity by schema, hourly",
+               "G25: 0 sessions", "sre", fixed(hours, ("contract_soak_hours",)), "soak")
+
+
+@makes("drop_v1")
+def make_drop_v1(work: Work, phase: str) -> Iterable[Task]:
+    yield task("Archive and drop v1", "pg_dump -n v1 -Fc -f v1.dump; pg_restore -l v1.dump; DROP SCHEMA v1 CASCADE;",
+               "the dump restores into a scratch database; G07 exits 0", "dba", Range(0.25, 0.5, 2, "assumed"), "window")
+
+
+def aggregates(work: Work) -> List[Table]:
+    return list(work.facts.tables[:MOST_EACH])
+
+
+@makes("model_events")
+def make_model_events(work: Work, phase: str) -> Iterable[Task]:
+    tables = aggregates(work)
+    share = 1 / max(len(tables), 1)
+    for table in tables:
+        personal = [name for name, kind in table.columns if personal_kind(name, kind)]
+        erase = f"; key per person for {listed(personal)} (crypto-shredding)" if personal else ""
+        yield task(f"Name the events of {table.name}", f"each INSERT, UPDATE, DELETE on {table.name} becomes a named, "
+                   f"versioned event with aggregate id and order{erase}", f"every write path to {table.name} maps to one "
+                   "event", "dev", Range(40 * share, 80 * share, 160 * share, "assumed", (), "80 h over all aggregates"),
+                   path=table.path)
+
+
+@makes("event_store")
+def make_event_store(work: Work, phase: str) -> Iterable[Task]:
+    yield task(f"Stand up the event store for {work.words['tps']}", "append-only table or log, UNIQUE (aggregate, version), "
+               "retention, snapshot every 100 events, replica and backup", f"load test at {work.words['load_test_rps']}: "
+               "append p99 within budget; restore tested", "platform", Range(16, 40, 80, "assumed", (), "store hours"))
+
+
+@makes("capture_events")
+def make_capture_events(work: Work, phase: str) -> Iterable[Task]:
+    tables = aggregates(work)
+    share = 1 / max(len(tables), 1)
+    for table in tables:
+        yield task(f"Capture the events of {table.name}", f"write {table.name} and its event in one transaction (outbox); "
+                   "relay publishes it", f"events of {table.name} equal its writes for 24 h (n_tup_ins + n_tup_upd + "
+                   "n_tup_del)", "dev", Range(24 * share, 60 * share, 120 * share, "assumed", (), "60 h over all"),
+                   path=table.path)
+    yield task("Compare events and writes for 24 h", "count both by hour", "difference 0 in each hour", "sre", fixed(24),
+               "soak")
+
+
+@makes("genesis")
+def make_genesis(work: Work, phase: str) -> Iterable[Task]:
+    yield task(f"Write {work.words['row_total']} snapshot events", "one per aggregate with the log position it was read at; "
+               "skip aggregates that already have events", "events equal aggregates; G14 at 0", "dba",
+               work.machine["genesis"], "machine")
+
+
+@makes("projection")
+def make_projection(work: Work, phase: str) -> Iterable[Task]:
+    likely = work.machine["projection"].likely
+    yield task("Write the read models", "one projector for each query of {{read_queries}}; idempotent, with its position",
+               "replaying an event twice changes nothing", "dev", Range(16, 40, 80, "assumed", (), "read model hours"))
+    yield task(f"Rebuild from {work.words['row_total']} events and time it", "empty the read model, replay from 0",
+               f"at most 4 h (planned {span(likely)}); else run projectors in parallel or from snapshots", "dev",
+               work.machine["projection"], "machine")
+
+
+@makes("dual_run")
+def make_dual_run(work: Work, phase: str) -> Iterable[Task]:
+    yield task("Run both models for 14 days with a month end", fill("reconcile {event_tables} each night: {count_sql}",
+               work.words), "G16 and G34: 0 differences on 14 days", "data", fixed(336, (), "policy: 14 days"), "soak")
+    yield from framework_tasks(work, "validate")
+
+
+@makes("cut_reads")
+def make_cut_reads(work: Work, phase: str) -> Iterable[Task]:
+    yield task("Serve reads from the projections", "flag read_from_events to 1, 10, 50, 100 %, at least 18 h each",
+               "G18 and G20 at each step", "dev", fixed(72), "soak")
+
+
+@makes("cut_writes")
+def make_cut_writes(work: Work, phase: str) -> Iterable[Task]:
+    yield task("Decide go or no-go for the writes", "walk through the go/no-go list of this plan", "G40 complete", "owner",
+               human("go_no_go"))
+    yield task("Switch commands to the event store", f"flag write_events on; back-projection fills "
+               f"{work.words['event_tables']}", "G09: back-projection lag below 10 s; G22", "dev",
+               Range(0.25, 0.5, 1.5, "assumed", (), "window"), "window")
+
+
+@makes("switch_writes")
+def make_switch_writes(work: Work, phase: str) -> Iterable[Task]:
+    yield task("Decide go or no-go for the writes", "walk through the go/no-go list of this plan", "G40 complete", "owner",
+               human("go_no_go"))
+    yield task("Make the new store primary", "flag primary_store=new; the old store is mirrored", "mirror lag below 10 s; "
+               "G09 reversed", "dev", Range(0.25, 0.5, 1, "assumed", (), "window"), "window")
+
+
+# -- services ------------------------------------------------------------------------------------------
+
+@makes("facade")
+def make_facade(work: Work, phase: str) -> Iterable[Task]:
+    facts = work.facts
+    moved = [(old, new) for old, new, how in match_endpoints(facts) if new and (how == "moved" or old.route != new.route)]
+    rules = "; ".join(f"{old.text} -> {new.route}" for old, new in moved if new)[:600]
+    balancer = facts.at("service_details.legacy_service.infrastructure.load_balancer", "the load balancer")
+    yield task(f"Put the facade behind {balancer} at 0 %", f"route all {work.words['endpoint_count']} endpoints to "
+               f"{work.words['source_name']}; pass request ids, sessions and rate limits through",
+               "added p95 at most 5 ms for 24 h, error difference 0", "platform",
+               Range(8, 16, 40, "assumed", (), "facade hours"))
+    if rules:
+        yield task(f"Write the {len(moved)} rewrite rules", rules, "each old call through the facade gets the new side's "
+                   "answer in staging", "dev", human("flip", len(moved)), path=moved[0][0].path)
+    yield task("Pass everything through for 24 h", "facade at 0 % to the new side", "p95 and error rate as before the "
+               "facade", "sre", fixed(24), "soak")
+
+
+@makes("implement")
+def make_implement(work: Work, phase: str) -> Iterable[Task]:
+    facts = work.facts
+    twins = {new.text: old for old, new, _ in match_endpoints(facts) if new}
+    ordered = sorted(facts.new or facts.legacy, key=lambda endpoint: (endpoint.writes, endpoint.text))
+    for endpoint in ordered:
+        old = twins.get(endpoint.text)
+        test = (f"contract test: same answer as {old.text}" if old and facts.new else "contract test from its specification")
+        side = "; its writes go to a sandbox until the redirect" if endpoint.writes else ""
+        yield task(f"Build {endpoint.text}", test + side, f"contract test of {endpoint.text} green in the pipeline", "dev",
+                   pooled(facts, "endpoint", len(ordered)), path=endpoint.path)
+    if not ordered:
+        yield task(f"Build {work.words['target_name']}", "list its endpoints in service_details.new_service.endpoints and "
+                   "plan again", "each endpoint has a contract test", "dev", human("endpoint"))
+    yield load_test(work)
+
+
+def load_test(work: Work) -> Task:
+    return task(f"Load test {work.words['target_name']} at {work.words['load_test_rps']}", "k6 run --duration 30m "
+                "{{load_script}}", f"G24: p95 at most {work.limits['p95_limit']} {work.limits['p95_unit']}".strip(), "sre",
+                human("verify"))
+
+
+@makes("mirror")
+def make_mirror(work: Work, phase: str) -> Iterable[Task]:
+    facts = work.facts
+    reads = [endpoint for endpoint in facts.legacy if not endpoint.writes]
+    rate = requests_per_second(facts)
+    hours = 24.0
+    if rate > 0:
+        hours = min(max(24.0, 4603 * max(len(reads), 1) / (rate * 0.1) / 3600), 168)
+    yield task(f"Mirror {len(reads) or 'the'} reading endpoints", f"copy 10 % of {listed([e.text for e in reads], 'the reads')}"
+               f" to {work.words['target_name']}, discard its answers, log differences by field",
+               f"G18: 4 603 comparisons for each endpoint, at most 0.1 % differ ({span(hours)} at "
+               + (f"{figure(rate)} rps)" if rate else "an unknown rate)"), "sre",
+               Range(max(24, hours), max(48, hours), max(72, hours), "assumed", (), "max(24 h, samples / rate)"), "soak")
+
+
+def step_hours(facts: Facts, step: Step) -> Tuple[float, str]:
+    """Return how long a step must be held, and which rule asks for the most."""
+    need = step_minutes(facts, step.percentage)
+    cycle = 24.0 if 25 <= step.percentage < 100 and len(facts.flags) and step.hours == 0 else 0.0
+    rows = [(step.hours, "the schedule")] + ([(need / 60, "the sample size")] if need else []) + [(cycle, "one day cycle")]
+    return max(rows, key=lambda row: row[0])
+
+
+def default_steps() -> Tuple[Step, ...]:
+    return tuple(Step(percent, 24.0 if percent < 100 else 0.0, ()) for percent in (1, 5, 25, 50, 100))
+
+
+@makes("rollout")
+def make_rollout(work: Work, phase: str) -> Iterable[Task]:
+    facts = work.facts
+    room = capacity_of(facts)
+    flags = facts.flags or (Flag("the routing weight", default_steps(), 0, (), ()),)
+    for flag in flags:
+        before = flag.initial
+        for index, step in enumerate(flag.steps):
+            hours, rule = step_hours(facts, step)
+            need = step_minutes(facts, step.percentage)
+            enough = f"; {figure(round(need, 1))} min show a doubled error rate" if need else ""
+            parallel = facts.at("feature_flags", [])
+            side = bool(flag.path) and bool(parallel[flag.path[1]].get("parallel")) and index == 0
+            yield task(f"Set {flag.name} to {figure(step.percentage)} %", f"{replicas_before(room, step.percentage)}set "
+                       f"{flag.name}={figure(step.percentage)}; hold {span(hours)} ({rule}){enough}; back: "
+                       f"{flag.name}={figure(before)}", "G19 to G22 hold for the whole step", "sre",
+                       plus(human("flip"), fixed(hours)), "soak", step.path, BESIDE if side else ())
+            before = step.percentage
+    yield from framework_tasks(work, "validate")
+
+
+def replicas_before(room: Optional[Capacity], percentage: float) -> str:
+    """Return the command that must run before a step so that the replicas carry its peak share."""
+    if not room or room.core_limit <= 0:
+        return ""
+    need = room.peak * percentage / 100 / room.rps_per_core / 0.7
+    count = max(-(-need // room.core_limit), room.cores_start / room.core_limit)
+    return f"kubectl scale deployment {{{{deployment}}}} --replicas={figure(count)}; "
+
+
+@makes("soak_service")
+def make_soak_service(work: Work, phase: str) -> Iterable[Task]:
+    hours = work.facts.value("soak_hours")
+    yield task(f"Hold 100 % for {span(hours)}", fill("keep {source_name} running idle, patched, at {flag_names}", work.words),
+               "no trigger fired; G25 counts no request on the old side", "sre", fixed(hours, ("soak_hours",)), "soak")
+
+
+@makes("retire_service")
+def make_retire_service(work: Work, phase: str) -> Iterable[Task]:
+    old = work.facts.at("service_details.legacy_service.infrastructure.instances")
+    what = f"{figure(old)} instances of {work.words['source_name']}" if old else work.words["source_name"]
+    yield task(f"Retire {what}", "archive image and data with checksums; remove routes; revoke credentials; delete",
+               "archived image starts once in a scratch network; no cost left in billing", "platform",
+               Range(2, 4, 12, "assumed", (), "retire hours"))
+    yield from make_close(work, phase)
+
+
+@makes("comparison_setup")
+def make_comparison_setup(work: Work, phase: str) -> Iterable[Task]:
+    facts = work.facts
+    writers = [endpoint for endpoint in facts.legacy if endpoint.writes]
+    yield task(f"Write the comparison for {work.words['endpoint_count']} endpoints", "key, tolerance and ignore list by "
+               "endpoint", "10 recorded answers of each endpoint compare equal to themselves", "dev",
+               Range(8, 24, 60, "assumed", (), "comparison hours"))
+    for endpoint in writers:
+        yield task(f"Isolate the side effects of {endpoint.text}", "dry run or sandbox store; mails and payments off",
+                   "a mirrored call leaves no trace outside the sandbox", "dev",
+                   pooled(facts, "change", len(writers)), path=endpoint.path)
+
+
+@makes("deploy_dark")
+def make_deploy_dark(work: Work, phase: str) -> Iterable[Task]:
+    room = capacity_of(work.facts)
+    yield task(f"Deploy {work.words['target_name']} without traffic", replicas_before(room, 100) + "deploy; health check",
+               "healthy replicas; 0 requests", "sre", Range(4, 8, 16, "assumed", (), "deploy hours"))
+    yield load_test(work)
+
+
+@makes("compare_answers")
+def make_compare_answers(work: Work, phase: str) -> Iterable[Task]:
+    yield task("Run one business cycle and classify each difference", "bug new, bug old, noise; fix and repeat",
+               "G18: 0 unexplained on the last day", "dev", fixed(168, (), "policy: one business cycle"), "soak")
+    yield task("Fix what the comparison found", "one ticket for each class of difference", "its endpoint compares equal",
+               "dev", Range(8, 24, 80, "assumed", (), "fix hours"))
+    yield from framework_tasks(work, "validate")
+
+
+@makes("build_green")
+def make_build_green(work: Work, phase: str) -> Iterable[Task]:
+    yield task(f"Build green for {work.words['target_name']}", "apply the same infrastructure code; diff of the settings shows "
+               "only what the specification names", "drift 0", "platform", Range(4, 8, 24, "assumed", (), "build hours"))
+
+
+@makes("sync_green")
+def make_sync_green(work: Work, phase: str) -> Iterable[Task]:
+    gb = volume_of(work.facts)
+    if gb and relocates(work.facts):
+        yield task(f"Replicate {work.words['volume']} to green", copy_command(work), "G11 and G12", "dba", work.copy.hours,
+                   "machine")
+        return
+    yield task("Let green use the database of blue", "same connection string; schema readable by both releases",
+               "compatibility_checker.py exits 0 or 1 for the schemas of both releases", "dba", human("verify"))
+
+
+@makes("verify_green")
+def make_verify_green(work: Work, phase: str) -> Iterable[Task]:
+    yield task("Warm green", "replay one hour of reads against caches and pools", "hit rate as on blue", "sre", human("verify"))
+    yield load_test(work)
+
+
+@makes("switch_green")
+def make_switch_green(work: Work, phase: str) -> Iterable[Task]:
+    facts = work.facts
+    yield task("Decide go or no-go", "walk through the go/no-go list of this plan", "G40 complete", "owner",
+               human("go_no_go"))
+    way = facts.at("cutover.switch", "lb")
+    yield task(f"Switch from blue to green by {way}", f"drain 60 s; switch {way}; watch 15 min; back: the same switch to blue",
+               f"G27: outage at most {figure(work.limits['outage_minutes'])} min; G19, G20 for 15 min", "sre",
+               Range(0.3, 0.5, 1, "assumed", (), "switch and 15 min of watching"), "window")
+    for row in facts.dependencies:
+        yield task(f"Check {row.name} on green", "one read and one write by its owner", "both succeed", "sre",
+                   Range(0, 0, 0.1, "given", (), "inside the watch"), "window", row.path)
+
+
+# -- infrastructure ------------------------------------------------------------------------------------
+
+@makes("inventory")
+def make_inventory(work: Work, phase: str) -> Iterable[Task]:
+    for load in work.facts.workloads[:MOST_EACH * 2]:
+        needs = f"; needs {listed(list(load.after))}" if load.after else ""
+        yield task(f"Inventory {load.name}: {plural(load.vms, 'server')}", f"owner, operating system, ports, licence, flows "
+                   f"of 14 days{needs}; strategy: {load.strategy}", f"G01: each server of {load.name} has an owner",
+                   "platform", Range(0.2 * load.vms, 0.5 * load.vms / work.facts.value("team_size"), 1.0 * load.vms,
+                                     "assumed", ("team_size",), f"0.5 h x {load.vms} / team")._replace(
+                       low=0.2 * load.vms / work.facts.value("team_size"),
+                       high=1.0 * load.vms / work.facts.value("team_size")), path=load.path)
+
+
+@makes("replicate")
+def make_replicate(work: Work, phase: str) -> Iterable[Task]:
+    facts = work.facts
+    churn = volume_of(facts) * facts.value("churn_percent_per_day") / 100
+    yield task(f"Replicate {work.words['volume']} from {work.words['vm_count']} servers", f"agent on each server; limit to "
+               f"{work.limits['link_gbps']} Gbit/s in business hours; changes {figure(churn)} GB a day "
+               f"({figure(churn * 8e3 / 86400)} Mbit/s)", "G33: lag and backlog 0 on each server", "platform", work.copy.hours,
+               "machine")
+
+
+@makes("test_launch")
+def make_test_launch(work: Work, phase: str) -> Iterable[Task]:
+    facts = work.facts
+    first = work.waves[0] if work.waves else ()
+    for load in first:
+        yield task(f"Test launch of {load.name}", "start in an isolated subnet; services, licence, clock, smoke test",
+                   "G32: every server boots and answers", "dev",
+                   scaled("vm_test", load.vms / min(facts.value("team_size"), load.vms)), path=load.path)
+    yield task(f"Leave {figure(facts.value('test_days'))} days between test and cutover", "fix what the test found; test the "
+               "following wave meanwhile", "no open finding of the first wave", "lead",
+               fixed(24 * facts.value("test_days"), ("test_days",)), "soak")
+
+
+def scaled(name: str, times: float) -> Range:
+    return human(name, times)
+
+
+@makes("move_wave")
+def make_move_wave(work: Work, phase: str) -> Iterable[Task]:
+    number = int(phase.rsplit("_", 1)[-1]) if phase.rsplit("_", 1)[-1].isdigit() else 1
+    wave = work.waves[number - 1] if work.waves else ()
+    yield task(f"Decide go or no-go for wave {number}", "walk through the go/no-go list of this plan", "G40 complete", "owner",
+               human("go_no_go"))
+    for load in wave:
+        yield task(f"Move {load.name}: {plural(load.vms, 'server')}, {figure(load.gb)} GB", "stop the application; final "
+                   "sync; boot on the target; smoke test; switch its name or load balancer; back: power on the source",
+                   f"G32, G28: {load.name} answers on the target; G27 measured", "platform",
+                   Range(0, 0, 0, "given", (), "inside the wave"), "window", load.path, BESIDE)
+    outage = cutover_minutes(work)
+    yield task(f"Cut over wave {number}: {plural(sum(load.vms for load in wave), 'server')}", f"all of the wave within "
+               f"{work.words['downtime']} min; abort at {work.limits['abort_minutes']} min (T9)",
+               f"G27: outage at most {work.words['downtime']} min", "platform", outage, "window")
+    yield task(f"Watch wave {number}", "sources powered off but kept", "no trigger fired", "sre",
+               fixed(wave_dwell(work.facts), ("soak_hours",)), "soak")
+
+
+def wave_dwell(facts: Facts) -> float:
+    """Return the hours a wave is watched before the next one starts."""
+    return facts.value("soak_hours")
+
+
+@makes("decommission")
+def make_decommission(work: Work, phase: str) -> Iterable[Task]:
+    yield task(f"Wipe and return {work.words['vm_count']} source servers", "right-size the target; patch; wipe with "
+               "certificate; return licences", "certificate for each server; G36 below 120 %", "platform",
+               Range(8, 16, 40, "assumed", (), "decommission hours"))
+    yield from framework_tasks(work, "close")
+
+
+@makes("placement")
+def make_placement(work: Work, phase: str) -> Iterable[Task]:
+    loads = work.facts.workloads
+    for load in loads:
+        yield task(f"Decide where {load.name} runs", f"residency, latency, licence, data gravity; today: {load.strategy}",
+                   f"written reason for {load.name}, signed", "lead",
+                   Range(8 / len(loads), 24 / len(loads), 60 / len(loads), "assumed", (), "24 h over all"), path=load.path)
+
+
+@makes("connectivity")
+def make_connectivity(work: Work, phase: str) -> Iterable[Task]:
+    rtt, calls = work.facts.value("rtt_ms"), work.facts.at("workload.calls_per_request", 5)
+    yield task(f"Join {work.words['source_name']} and {work.words['target_name']}", "two independent paths, MTU, split DNS, "
+               "identity federation", f"G37; {figure(calls)} calls x {figure(rtt)} ms = {figure(calls * rtt)} ms stay "
+               "below 20 % of p95", "platform", Range(16, 40, 120, "assumed", (), "network hours"))
+
+
+def workload_tasks(work: Work, loads: Sequence[Workload], action: str, check: str, hours: Range) -> Iterable[Task]:
+    for load in loads:
+        yield task(f"Move {load.name}: {plural(load.vms, 'server')}", action, f"{check} for {load.name}", "platform", hours,
+                   path=load.path)
+
+
+def movers(facts: Facts) -> List[Workload]:
+    return [load for load in sorted(facts.workloads, key=lambda load: (load.critical, load.gb, load.name))
+            if load.strategy != "retain"]
+
+
+@makes("pilot_workload")
+def make_pilot_workload(work: Work, phase: str) -> Iterable[Task]:
+    yield from workload_tasks(work, movers(work.facts)[:1], "deploy on the target; route 10, 50, 100 %; back: route home",
+                              "G20 and G29 hold", Range(8, 24, 60, "assumed", (), "pilot hours"))
+    yield task("Watch the pilot for 72 h", "latency, errors and cost by day", "T2 never fired", "sre", fixed(72), "soak")
+
+
+@makes("move_workloads")
+def make_move_workloads(work: Work, phase: str) -> Iterable[Task]:
+    yield from workload_tasks(work, movers(work.facts)[1:], "deploy; route 10, 50, 100 %; its data stays or is replicated; "
+                              "back: route home", "G19 to G22 hold", Range(8, 16, 40, "assumed", (), "16 h a workload"))
+
+
+@makes("operate")
+def make_operate(work: Work, phase: str) -> Iterable[Task]:
+    target = work.facts.at("business_continuity.rto_minutes", work.facts.at("rto_minutes"))
+    yield task("Cut one path on purpose", "disable the first link for 30 min in a quiet hour", f"recovered within "
+               f"{figure(target)} min" if target else "recovered within {{rto_minutes}} min", "sre",
+               Range(8, 24, 60, "assumed", (), "operate hours"))
+    yield task(f"Run one patch cycle over both sites ({span(work.facts.value('soak_hours'))})", "patch, backup and "
+               "monitoring from one place", "no server without patch, backup or alert", "sre",
+               fixed(work.facts.value("soak_hours"), ("soak_hours",)), "soak")
+
+
+@makes("review")
+def make_review(work: Work, phase: str) -> Iterable[Task]:
+    yield task("Sign the hybrid state", "exit criteria, costs, date of the next review", "G40: signed", "owner",
+               Range(2, 4, 8, "assumed", (), "review hours"))
+    yield from framework_tasks(work, "close")
+
+
+@makes("mapping")
+def make_mapping(work: Work, phase: str) -> Iterable[Task]:
+    egress = volume_of(work.facts) * work.facts.value("churn_percent_per_day") / 100 * 30
+    cost = work.facts.value("cost_per_gb") * egress
+    yield task("Map services and writers", f"for {work.words['workload_names']}: equal service, region of the one writer; "
+               f"egress {figure(egress)} GB a month" + (f" = {figure(cost)}" if cost else ", price in network.cost_per_gb"),
+               "each dataset has one writer; cost signed", "platform", Range(24, 60, 160, "assumed", (), "mapping hours"))
+
+
+@makes("common_layer")
+def make_common_layer(work: Work, phase: str) -> Iterable[Task]:
+    yield task("Build the common layer in both clouds", "infrastructure code, cluster, secrets, identity, observability, "
+               "images", "plan of the infrastructure code shows no drift in either cloud; G38", "platform",
+               Range(60, 160, 400, "assumed", (), "layer hours"))
+
+
+@makes("data_layer")
+def make_data_layer(work: Work, phase: str) -> Iterable[Task]:
+    yield task(f"Replicate {work.words['volume']} to the second cloud", copy_command(work), "G11; recovery point measured",
+               "dba", work.copy.hours, "machine")
+    yield task("Test the conflict policy", "write the same key on both sides within one second, 1 000 times", "each conflict "
+               "ends as the policy says", "dba", human("verify", 2))
+
+
+@makes("pilot_weight")
+def make_pilot_weight(work: Work, phase: str) -> Iterable[Task]:
+    yield task("Send 1 % to the second cloud", "global load balancer weight 1; back: 0", "G19, G20, G36 for 72 h", "sre",
+               Range(72, 96, 168, "assumed", (), "pilot hours"), "soak")
+
+
+@makes("distribute")
+def make_distribute(work: Work, phase: str) -> Iterable[Task]:
+    yield from workload_tasks(work, movers(work.facts), "passive first; then weight 10, 50; writer last, with reverse "
+                              "replication", "G22 holds", Range(8, 24, 60, "assumed", (), "24 h a service"))
+
+
+@makes("gameday")
+def make_gameday(work: Work, phase: str) -> Iterable[Task]:
+    yield task("Cut one provider and come back, twice", "weight 0 for one provider for 1 h each", "recovery time and point "
+               "met twice", "sre", Range(8, 16, 40, "assumed", (), "game day hours"))
+    yield from framework_tasks(work, "close")
+
+
+# == 15. Phasing ======================================================================================
+# Tracks -> phases with tasks, gates, triggers and scripts. Phases follow each other.
+
+def build_phases(work: Work) -> Tuple[Phase, ...]:
+    """Return the phases of all tracks in their order."""
+    rows = [(track, row) for index, track in enumerate(work.tracks) for row in track_rows(work, track, index)]
+    phases: List[Phase] = []
+    carried = set()
+    for track, row in rows:
+        scripts = tuple(script for script in work.scripts if script.phase == row.carries and row.carries not in carried)
+        carried.add(row.carries)
+        held = work._replace(scripts=scripts)
+        names = {phase.name for phase in phases}
+        name = row.name if row.name not in names else f"{track}_{row.name}"
+        phases.append(build_phase(held, track, row._replace(name=name), phases[-1].name if phases else "",
+                                  bool(work.scripts)))
+    return tuple(phases)
+
+
+def track_rows(work: Work, track: str, index: int) -> Iterable[PhaseRow]:
+    """Yield the phase rows of one track: waves unrolled, preparation and closing only once in a plan."""
+    for row in PATTERNS[track].phases:
+        if index and ("assess" in row.make.split() or "prepare" in row.make.split()):
+            continue
+        if row.name == "close" and track != work.tracks[-1]:
+            continue
+        if row.each == "wave":
+            for number in range(1, max(len(work.waves), 1) + 1):
+                yield row._replace(name=f"wave_{number}")
+        else:
+            yield row
+
+
+def build_phase(work: Work, track: str, row: PhaseRow, before: str, reported: bool) -> Phase:
+    words = {**work.words, **wave_words(work, row)}
+    tasks = tuple(phase_tasks(work, row, reported))
+    if reported and work.scripts:
+        words["change_count"] = figure(len(work.scripts))
+    gates = tuple(gate for gate in (make_gate(work, name) for name in row.gates.split()) if gate)
+    kind, _, how = row.undo.partition(": ")
+    no_return = fill(row.no_return, words) if row.no_return and not is_returnable(work, row, reported) else ""
+    entry = tuple(f"{before} has passed its gates" for _ in (1,) if before) or ("the specification is valid",)
+    return Phase(row.name, row, track, fill(row.purpose, words), entry, (before,) if before else (), tasks, gates,
+                 phase_triggers(work, row), work.scripts, f"{kind}: {fill(how, words)}", no_return)
+
+
+def is_returnable(work: Work, row: PhaseRow, reported: bool) -> bool:
+    """Return whether a contract phase takes nothing away, so that it is no point of no return."""
+    if row.name != "contract":
+        return False
+    if reported:
+        return all(script.body.get("reversibility") == "lossless" for script in work.scripts)
+    return not any(is_lossy(change) for change in work.facts.changes)
+
+
+def wave_words(work: Work, row: PhaseRow) -> Dict[str, str]:
+    number = int(row.name[5:]) if row.each == "wave" and row.name[5:].isdigit() else 0
+    if not number or not work.waves:
+        return {"wave_text": "the servers"}
+    wave = work.waves[number - 1]
+    return {"wave_text": f"wave {number} of {len(work.waves)}: {plural(sum(load.vms for load in wave), 'server')} "
+                         f"({listed([load.name for load in wave])}), {figure(sum(load.gb for load in wave))} GB"}
+
+
+def phase_tasks(work: Work, row: PhaseRow, reported: bool) -> Iterable[Task]:
+    """Yield the tasks of a phase with their ids, each after what must come before it."""
+    number = 0
+    before: List[str] = []  # ids the next group waits for
+    given = {name: value for name, value in work.facts.at("estimates", {}).items() if value}
+    for maker in row.make.split():
+        lanes: Dict[str, List[str]] = {"main": []}
+        if reported and maker in ("expand", "contract", "backfill") and not work.scripts:
+            continue
+        for item in MAKERS[maker](work, row.name):
+            number += 1
+            name = f"{row.name}-{number:02d}"
+            lane = "main" if not item.after else item.after[0] if item.after != BESIDE else f"side {number}"
+            after = tuple(lanes.get(lane, [])[-1:] or before)
+            lanes.setdefault(lane, []).append(name)
+            yield item._replace(id=name, after=after, title=clean(item.title), lane=f"{maker}/{lane}",
+                                hours=own_estimate(given.get(name), item.hours))
+        before = [lane[-1] for lane in lanes.values() if lane] or before
+
+
+def own_estimate(given: Optional[Dict[str, Any]], hours: Range) -> Range:
+    """Return the user's own three-point estimate of a task, when there is one."""
+    if not given or "m" not in given:
+        return hours
+    likely = float(given["m"])
+    return Range(min(float(given.get("o", likely)), likely), likely, max(float(given.get("p", likely)), likely), "given",
+                 (), "estimates of the specification")
+
+
+def make_gate(work: Work, name: str) -> Optional[Gate]:
+    """Return a gate filled with this specification's names, None when it has no subject here."""
+    row, facts = GATES[name], work.facts
+    if not gate_applies(work, name):
+        return None
+    how = row.mysql if row.mysql and facts.target.engine in ("mysql", "mariadb") else row.how
+    return Gate(name, fill(row.metric, work.words), row.operator, limit_of(row.threshold, work.limits),
+                limit_of(row.unit, work.limits), fill(how, work.words))
+
+
+def gate_applies(work: Work, name: str) -> bool:
+    """Return whether a gate has something to measure in this specification."""
+    facts = work.facts
+    needs = {"G10": any(fills_rows(change) for change in facts.changes) or bool(work.scripts) or not facts.changes,
+             "G15": is_data(facts) and ("REFERENCES" in str(facts.spec.get("schema_changes", "")).upper()
+                                        or "referential_integrity" in facts.requirements or relocates(facts)),
+             "G05": relocates(facts) or facts.kind == "infrastructure",
+             "G12": work.copy.method in ("logical_replication", "mysqlsh", "dms"),
+             "G23": facts.kind == "service" and ("session_continuity" in facts.requirements
+                                                 or any("auth" in item.route or "login" in item.route
+                                                        for item in facts.legacy))}
+    return needs.get(name, True)
+
+
+def phase_triggers(work: Work, row: PhaseRow) -> Tuple[Trigger, ...]:
+    """Return the triggers of a phase; a trigger of the specification replaces the row on the same metric."""
+    own = {alarm.metric: alarm for alarm in work.facts.alarms}
+    triggers = []
+    for name in row.triggers.split():
+        item = TRIGGERS[name]
+        alarm = own.pop(item.metric, None)
+        if alarm:
+            triggers.append(alarm_trigger(alarm, name))
+        else:
+            triggers.append(Trigger(name, item.metric, item.operator, limit_of(item.threshold, work.limits),
+                                    limit_of(item.unit, work.limits), item.minutes, item.action))
+    if row.triggers and set(row.triggers.split()) & {"T1", "T2", "T13"}:
+        triggers += [alarm_trigger(alarm, f"S{alarm.path[1] + 1}") for alarm in own.values()]
+    return tuple(triggers)
+
+
+def alarm_trigger(alarm: Alarm, name: str) -> Trigger:
+    unit = "share" if alarm.metric in RATIO_METRICS else "ms" if "response_time" in alarm.metric else ""
+    return Trigger(name, alarm.metric, ">", alarm.threshold, unit, alarm.minutes, alarm.action, show_path(alarm.path))
+
+
+# == 16. Scheduling ===================================================================================
+# Durations on a calendar: critical path, simulation, dates. Time is hours since the start.
+
+BAND = 512  # quantiles of one PERT shape
+HUMAN_OVERRUN = (1.10, 0.30)  # median and sigma of a lognormal: P80 1.42; Bloor 2007: 40 % mean time overrun
+MACHINE_OVERRUN = (1.0, 0.25)  # assumed
+REFERENCE_START = "2024-01-08T09:00"  # a Monday: durations in days do not depend on the day of the run
+HORIZON_DAYS = 900
+
+
+class Open:
+    """The hours in which one kind of work may run, as intervals since the start."""
+
+    def __init__(self, intervals: Iterable[Tuple[float, float]]) -> None:
+        self.starts: List[float] = []
+        self.ends: List[float] = []
+        self.before: List[float] = []  # open hours before each interval
+        total = 0.0
+        for start, end in intervals:
+            self.starts.append(start)
+            self.ends.append(end)
+            self.before.append(total)
+            total += end - start
+
+    def finish(self, start: float, hours: float) -> float:
+        """Return when work of `hours` ends that begins at `start` and rests while closed."""
+        from bisect import bisect_left, bisect_right
+        index = bisect_right(self.starts, start) - 1
+        used = start - self.starts[index] if index >= 0 and start < self.ends[index] else None
+        worked = (self.before[index] + used if used is not None else self.before[min(index + 1, len(self.before) - 1)])
+        last = bisect_left(self.before, worked + hours) - 1
+        return self.starts[max(last, 0)] + worked + hours - self.before[max(last, 0)]
+
+    def fit(self, start: float, hours: float) -> float:
+        """Return when work of `hours` ends that must not be interrupted."""
+        from bisect import bisect_right
+        index = max(bisect_right(self.starts, start) - 1, 0)
+        longest = max((end - begin for begin, end in zip(self.starts, self.ends)), default=0)
+        wanted = min(hours, longest)
+        while index < len(self.starts) and self.ends[index] - max(self.starts[index], start) < wanted - 1e-9:
+            index += 1
+        return (max(self.starts[index], start) if index < len(self.starts) else start) + hours
+
+
+class Calendar(NamedTuple):
+    """When each kind of work may run, and how hours since the start become dates."""
+
+    start: Any  # aware datetime in UTC
+    zone: Any
+    business: Open
+    window: Open
+    offpeak: Open
+    dated: bool
+    window_hours: float
+
+
+def build_calendar(facts: Facts, start: Optional[str]) -> Calendar:
+    """Return the calendar of this specification from its start, or from a Monday that stands for any."""
+    import datetime
+    zone = zone_of(str(facts.at("team.timezone", "UTC"))) or datetime.timezone.utc
+    begin = datetime.datetime.fromisoformat(start or REFERENCE_START)
+    if begin.tzinfo is None:
+        begin = begin.replace(tzinfo=zone)
+    origin = begin.astimezone(datetime.timezone.utc)
+    opening = clock(str(facts.at("team.day_starts", "09:00")))
+    workdays = facts.at("team.workdays", list(DAYS[:5]))
+    free = closed_days(facts)
+    business = day_spans(origin, zone, opening, opening + facts.value("hours_per_day"), workdays, free[0])
+    window = facts.at("business_continuity.preferred_migration_window", {})
+    wall = zone_of(str(window.get("timezone", ""))) if window.get("timezone") else zone
+    opens, closes = clock(window.get("start", "02:00")), clock(window.get("end", "06:00"))
+    closes += 24 if closes <= opens else 0
+    days = window.get("days", ["tue", "wed", "thu"])
+    windows = day_spans(origin, wall or zone, opens, closes, days, free[0] | free[1])
+    busy = facts.at("business_continuity.critical_business_hours", {})
+    busy_zone = zone_of(str(busy.get("timezone", ""))) if busy.get("timezone") else zone
+    quiet_from, quiet_to = clock(busy.get("end", "18:00")), clock(busy.get("start", "08:00"))
+    quiet_to += 24 if quiet_to <= quiet_from else 0
+    offpeak = day_spans(origin, busy_zone or zone, quiet_from, quiet_to, list(DAYS), set())
+    return Calendar(origin, zone, Open(business), Open(windows), Open(offpeak), bool(start), closes - opens)
+
+
+def clock(text: str) -> float:
+    hours, minutes = text.split(":")
+    return int(hours) + int(minutes) / 60
+
+
+def closed_days(facts: Facts) -> Tuple[set, set]:
+    """Return holidays, and the days on which nothing is cut over (blackouts, the day before a holiday)."""
+    import datetime
+    one = datetime.timedelta(days=1)
+    free = {datetime.date.fromisoformat(day[:10]) for day in facts.at("business_continuity.holidays", []) if day}
+    blocked = {day - one for day in free}
+    for row in facts.at("business_continuity.blackout_dates", []):
+        day = datetime.date.fromisoformat(row["start"][:10])
+        last = datetime.date.fromisoformat(row.get("end", row["start"])[:10])
+        while day <= last:
+            blocked.add(day)
+            day += one
+    return free, blocked
+
+
+def day_spans(origin: Any, zone: Any, opens: float, closes: float, days: Sequence[str],
+              closed: set) -> Iterable[Tuple[float, float]]:
+    """Yield the open spans of each local day as hours since the origin; a time that DST skips moves with the clock."""
+    import datetime
+    first = origin.astimezone(zone).date() - datetime.timedelta(days=1)
+    wanted = {DAYS.index(name) for name in days}
+    fixed_zone = isinstance(zone, datetime.timezone)
+    midnight = datetime.datetime.combine(first, datetime.time(), zone)
+    base = (midnight - origin).total_seconds() / 3600
+    for number in range(HORIZON_DAYS):
+        day = first + datetime.timedelta(days=number)
+        if day.weekday() not in wanted or day in closed:
+            continue
+        if fixed_zone:
+            start, end = base + 24 * number + opens, base + 24 * number + closes
+        else:
+            start, end = (local_hours(origin, zone, day, hour) for hour in (opens, closes))
+        if end > 0:
+            yield max(start, 0.0), end
+
+
+def local_hours(origin: Any, zone: Any, day: Any, hour: float) -> float:
+    """Return a local wall-clock time as hours since the origin."""
+    import datetime
+    moment = datetime.datetime.combine(day, datetime.time(), zone) + datetime.timedelta(hours=hour)
+    return (moment.astimezone(datetime.timezone.utc) - origin).total_seconds() / 3600
+
+
+class Item(NamedTuple):
+    """One task as the simulation needs it."""
+
+    low: float
+    width: float
+    band: Tuple[float, ...]
+    kind: str  # human | machine | fixed
+    calendar: str
+    index: int
+
+
+class Timed(NamedTuple):
+    """Where one task stands on the likely course."""
+
+    task: Task
+    start: float
+    end: float
+    slack: float
+    critical: bool
+
+
+class Forecast(NamedTuple):
+    """What the simulation found; hours of work and waiting on the path, days on the calendar, minutes of outage."""
+
+    path: Dict[str, float]
+    days: Dict[str, float]
+    phases: Dict[str, Dict[str, float]]
+    outage: Dict[str, float]
+    meets_outage: float
+    on_time: Optional[float]
+    timed: Dict[str, Timed]
+    likely_hours: float
+    likely_days: float
+    runs: int
+    seed: int
+    sensitivity: Tuple[Tuple[str, float], ...]
+
+
+BANDS: Dict[int, Tuple[float, ...]] = {}
+
+
+def pert_band(low: float, likely: float, high: float) -> Tuple[float, ...]:
+    """Return the quantiles of a PERT distribution on 0..1, from its density added up in small steps."""
+    mode = round(100 * (likely - low) / (high - low)) if high > low else 50
+    if mode not in BANDS:
+        a, b = 4 * mode / 100, 4 - 4 * mode / 100  # exponents of the density x^a (1-x)^b
+        grid = 2000
+        weights = [((cell + 0.5) / grid) ** a * (1 - (cell + 0.5) / grid) ** b for cell in range(grid)]
+        total, reached, values = sum(weights), 0.0, []
+        for cell, weight in enumerate(weights):
+            while len(values) < BAND and reached + weight >= total * (len(values) + 0.5) / BAND:
+                values.append((cell + (total * (len(values) + 0.5) / BAND - reached) / weight) / grid)
+            reached += weight
+        BANDS[mode] = tuple(values + [1.0] * (BAND - len(values)))
+    return BANDS[mode]
+
+
+def advance(calendar: Calendar, kind: str, start: float, hours: float) -> float:
+    """Return when a task of a kind of calendar ends."""
+    if hours <= 0:
+        return start
+    if kind == "business":
+        return calendar.business.finish(start, hours)
+    if kind == "offpeak":
+        return calendar.offpeak.finish(start, hours)
+    return calendar.window.fit(start, hours) if kind == "window" else start + hours
+
+
+def lanes_of(phase: Phase) -> List[List[List[Task]]]:
+    """Return the tasks of a phase as groups that follow each other, each of lanes that run side by side."""
+    groups: Dict[str, Dict[str, List[Task]]] = {}
+    for item in phase.tasks:
+        group, _, lane = item.lane.partition("/")
+        groups.setdefault(group, {}).setdefault(lane, []).append(item)
+    return [list(lanes.values()) for lanes in groups.values()]
+
+
+def likely_course(phases: Sequence[Phase], calendar: Calendar) -> Tuple[Dict[str, Timed], float]:
+    """Return each task's likely dates and slack, and the hours on the critical path."""
+    timed: Dict[str, Timed] = {}
+    moment = hours = 0.0
+    for phase in phases:
+        for group in lanes_of(phase):
+            lengths = [sum(item.hours.likely for item in lane) for lane in group]
+            longest, began = max(lengths), moment
+            ends = []
+            for lane, length in zip(group, lengths):
+                here = began
+                for item in lane:
+                    end = advance(calendar, item.calendar, here, item.hours.likely)
+                    start = end - item.hours.likely if item.calendar == "window" else here
+                    timed[item.id] = Timed(item, max(start, here), end, longest - length,
+                                           length >= longest - 1e-9 and item.hours.likely > 0)
+                    here = end
+                ends.append(here)
+            moment, hours = max(ends), hours + longest
+    return timed, hours
+
+
+def simulate(phases: Sequence[Phase], work: Work, calendar: Calendar, runs: int, seed: int,
+             deadline: Optional[float]) -> Forecast:
+    """Return the spread of path, dates and outage over `runs` seeded runs."""
+    import random
+    dice = random.Random(seed)
+    compiled = [[[simulation_items(lane) for lane in group] for group in lanes_of(phase)] for phase in phases]
+    paths, ends, spans = [], [], [[] for _ in phases]
+    human, machine = [], []
+    _, incident = outage_parts(work.facts, work.tracks, bulk_hours(work.machine, work.copy))
+    for _ in range(runs):
+        factors = {"human": dice.lognormvariate(0, HUMAN_OVERRUN[1]) * HUMAN_OVERRUN[0],
+                   "machine": dice.lognormvariate(0, MACHINE_OVERRUN[1]) * MACHINE_OVERRUN[0], "fixed": 1.0}
+        total, end = one_run(compiled, calendar, dice, factors, incident, spans)
+        paths.append(total)
+        ends.append(end)
+        human.append(factors["human"])
+        machine.append(factors["machine"])
+    outages = simulate_outage(work, dice, runs)
+    timed, likely = likely_course(phases, calendar)
+    allowed = work.facts.downtime or work.facts.value("zero_tolerance_seconds") / 60
+    return Forecast(
+        quantiles(paths, 1), quantiles(ends, 24), {phase.name: quantiles(row, 1) for phase, row in zip(phases, spans)},
+        quantiles(outages, 1), sum(1 for value in outages if value <= allowed) / runs,
+        sum(1 for value in ends if value <= deadline) / runs if deadline is not None else None, timed, likely,
+        max((row.end for row in timed.values()), default=0) / 24, runs, seed,
+        (("people take longer than planned", rank_correlation(human, ends)),
+         ("machines run slower than planned", rank_correlation(machine, ends))))
+
+
+def simulation_items(lane: Sequence[Task]) -> List[Item]:
+    """Return the tasks of a lane that take time, ready to be sampled."""
+    items = []
+    for item in lane:
+        low, likely, high = item.hours[:3]
+        if high > 0:
+            kind = "fixed" if item.calendar == "soak" else "machine" if item.calendar == "machine" else "human"
+            band = pert_band(low, likely, high) if high > low else ()
+            items.append(Item(low, high - low, band, kind, item.calendar, 0))
+    return items
+
+
+def one_run(compiled: Any, calendar: Calendar, dice: Any, factors: Dict[str, float], incident: float,
+            spans: List[List[float]]) -> Tuple[float, float]:
+    """Return hours on the path and the end on the calendar for one run; add each phase's hours to `spans`."""
+    moment = total = 0.0
+    chance = dice.random
+    for number, groups in enumerate(compiled):
+        begun = total
+        for lanes in groups:
+            longest, latest = 0.0, moment
+            for lane in lanes:
+                here, length = moment, 0.0
+                for low, width, band, kind, days, _ in lane:
+                    hours = low + (width * band[int(chance() * BAND)] if band else 0.0)
+                    hours *= factors[kind]
+                    length += hours
+                    here = advance(calendar, days, here, hours)
+                    if days == "window" and hours > 0.25 and chance() < incident:  # the cutover is broken off and done again
+                        here = calendar.window.fit(calendar.business.finish(here, 8), hours)
+                        length += hours + 8
+                longest, latest = max(longest, length), max(latest, here)
+            moment, total = latest, total + longest
+        spans[number].append(total - begun)
+    return total, moment
+
+
+def simulate_outage(work: Work, dice: Any, runs: int) -> List[float]:
+    """Return the minutes of outage of each run: the parts added up, and now and then an incident."""
+    parts, incident = outage_parts(work.facts, work.tracks, bulk_hours(work.machine, work.copy))
+    bands = [(low, high - low, pert_band(low, likely, high)) for low, likely, high in parts]
+    trouble = pert_band(*INCIDENT_MINUTES)
+    outages = []
+    for _ in range(runs):
+        minutes = sum(low + width * band[int(dice.random() * BAND)] for low, width, band in bands)
+        if dice.random() < incident and parts:
+            minutes += INCIDENT_MINUTES[0] + (INCIDENT_MINUTES[2] - INCIDENT_MINUTES[0]) * trouble[
+                int(dice.random() * BAND)]
+        outages.append(minutes)
+    return outages
+
+
+def quantiles(values: List[float], divisor: float) -> Dict[str, float]:
+    ordered = sorted(values)
+    return {name: round(ordered[min(int(share * len(ordered)), len(ordered) - 1)] / divisor, 3)
+            for name, share in (("p50", 0.5), ("p80", 0.8), ("p95", 0.95))}
+
+
+def rank_correlation(one: Sequence[float], two: Sequence[float]) -> float:
+    """Return Spearman's correlation of two samples."""
+    def ranks(values: Sequence[float]) -> List[int]:
+        places = [0] * len(values)
+        for rank, index in enumerate(sorted(range(len(values)), key=lambda index: values[index])):
+            places[index] = rank
+        return places
+
+    count = len(one)
+    apart = sum((first - second) ** 2 for first, second in zip(ranks(one), ranks(two)))
+    return round(1 - 6 * apart / (count * (count * count - 1)), 2) if count > 1 else 0.0
+
+
+# == 21. Plan =========================================================================================
+# Everything computed -> one JSON document with the keys of the contract.
+
+class Plan(NamedTuple):
+    """What the renderers draw from: the public document and the records behind it."""
+
+    document: Dict[str, Any]
+    phases: Tuple[Phase, ...]
+    forecast: Forecast
+    calendar: Calendar
+    work: Work
+
+
+def migration_id(spec: Any) -> str:
+    """Return 12 hex digits that change when the specification does."""
+    import hashlib
+    return hashlib.sha256(json.dumps(spec, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+                          .encode("utf-8")).hexdigest()[:12]
+
+
+def short(value: float) -> float:
+    """Return a figure of the plan without noise."""
+    return round(value, 3)
+
+
+def range_document(hours: Range) -> Dict[str, Any]:
+    return {"optimistic": short(hours.low), "likely": short(hours.likely), "pessimistic": short(hours.high),
+            "basis": hours.basis, "formula": hours.formula}
+
+
+def task_document(item: Task, timed: Timed, calendar: Calendar) -> Dict[str, Any]:
+    return {"id": item.id, "title": item.title, "action": clean(item.action), "done_when": clean(item.check),
+            "owner": ROLES.get(item.role, item.role), "calendar": item.calendar, "hours": range_document(item.hours),
+            "depends_on": list(item.after), "source": item.path, "start": moment(calendar, timed.start),
+            "end": moment(calendar, timed.end), "critical": timed.critical, "slack_hours": short(timed.slack)}
+
+
+def moment(calendar: Calendar, hours: float) -> Optional[str]:
+    """Return a time of the schedule in UTC, None without a start."""
+    if not calendar.dated:
+        return None
+    import datetime
+    return (calendar.start + datetime.timedelta(seconds=round(hours * 3600))).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def gate_document(gate: Gate) -> Dict[str, Any]:
+    return {"id": gate.id, "metric": gate.metric, "operator": gate.operator, "threshold": gate.threshold,
+            "unit": gate.unit, "how": gate.how}
+
+
+def trigger_document(trigger: Trigger) -> Dict[str, Any]:
+    return {"id": trigger.id, "metric": trigger.metric, "operator": trigger.operator, "threshold": trigger.threshold,
+            "unit": trigger.unit, "duration_minutes": trigger.minutes, "action": trigger.action, "source": trigger.path}
+
+
+def comparison(metric: str, operator: str, threshold: Any, unit: str) -> str:
+    limit = figure(threshold) if is_kind(threshold, "number") else str(threshold)
+    return f"{metric} {operator} {limit}" + (f" {unit}" if unit and unit != "share" else "")
+
+
+def trigger_text(trigger: Trigger) -> str:
+    text = comparison(trigger.metric, trigger.operator, trigger.threshold, trigger.unit)
+    return f"{text} for {figure(trigger.minutes)} min: {trigger.action}" if trigger.minutes else f"{text}: {trigger.action}"
+
+
+def recovery_document(phase: Phase) -> Dict[str, Any]:
+    kind, _, how = phase.undo.partition(": ")
+    low, likely, high = phase.row.undo_minutes
+    return {"kind": kind, "steps": how, "minutes": {"optimistic": low, "likely": likely, "pessimistic": high},
+            "data_at_risk": phase.no_return or "none while this phase runs"}
+
+
+def phase_document(phase: Phase, plan: "Plan", risk_level: str) -> Dict[str, Any]:
+    timed = plan.forecast.timed
+    spread = plan.forecast.phases[phase.name]
+    likely = sum(max(sum(item.hours.likely for item in lane) for lane in group) for group in lanes_of(phase))
+    starts = [timed[item.id].start for item in phase.tasks]
+    ends = [timed[item.id].end for item in phase.tasks]
+    return {
+        "name": phase.name, "description": phase.description, "track": phase.track, "entry_criteria": list(phase.entry),
+        "duration_hours": short(likely), "duration_range_hours": spread, "start": moment(plan.calendar, min(starts, default=0)),
+        "end": moment(plan.calendar, max(ends, default=0)), "dependencies": list(phase.after),
+        "tasks": [item.title for item in phase.tasks],
+        "task_details": [task_document(item, timed[item.id], plan.calendar) for item in phase.tasks],
+        "validation_criteria": [f"{gate.id} {comparison(gate.metric, gate.operator, gate.threshold, gate.unit)}"
+                                for gate in phase.gates],
+        "gates": [gate_document(gate) for gate in phase.gates],
+        "rollback_triggers": [trigger_text(trigger) for trigger in phase.triggers],
+        "triggers": [trigger_document(trigger) for trigger in phase.triggers], "risk_level": risk_level,
+        "resources_required": resources(phase), "point_of_no_return": bool(phase.no_return),
+        "point_of_no_return_reason": phase.no_return, "recovery": recovery_document(phase),
+        "scripts": [script.body for script in phase.scripts]}
+
+
+def resources(phase: Phase) -> List[str]:
+    """Return who a phase needs and for how many hours."""
+    needs: Dict[str, float] = {}
+    for item in phase.tasks:
+        if item.calendar != "soak":
+            needs[item.role] = needs.get(item.role, 0) + (item.hours.likely if item.calendar != "machine" else 0)
+    return [f"{ROLES[role]}: {span(hours)}" if hours else f"{ROLES[role]}: on call" for role, hours in needs.items()]
+
+
+# == 22. Rendering: text ==============================================================================
+# For a terminal of 80 columns.
+
+WIDTH = 80
+
+
+def wrap(text: str, indent: str = "", first: Optional[str] = None) -> List[str]:
+    import textwrap
+    return textwrap.wrap(clean(text), WIDTH, initial_indent=indent if first is None else first, subsequent_indent=indent,
+                         break_long_words=False, break_on_hyphens=False) or [(first or indent).rstrip()]
+
+
+def heading(text: str) -> List[str]:
+    return ["", text.upper(), "-" * len(text)]
+
+
+def render_text(plan: Plan) -> str:
+    document = plan.document
+    lines = text_head(document)
+    for part in (text_findings, text_phases, text_end):
+        lines += part(plan)
+    return "\n".join(lines) + "\n"
+
+
+def text_head(document: Dict[str, Any]) -> List[str]:
+    hours = document["duration"]["path_hours"]
+    days = document["duration"]["calendar_days"]
+    lines = wrap(f"Migration plan {document['migration_id']}: {document['source_system']} -> {document['target_system']}")
+    lines += ["=" * min(WIDTH, max(map(len, lines)))]
+    rows = [("Pattern", " + ".join(document["pattern_selection"]["tracks"])),
+            ("Complexity", f"{document['complexity']} ({figure(document['complexity_score'])} of 100)"),
+            ("Work on path", f"P50 {span(hours['p50'])}, P80 {span(hours['p80'])}, P95 {span(hours['p95'])}"),
+            ("Calendar", f"P50 {figure(days['p50'])} d, P80 {figure(days['p80'])} d, P95 {figure(days['p95'])} d"),
+            ("Outage", document["downtime"]["summary"])]
+    return lines + [line for name, text in rows for line in wrap(text, " " * 15, f"{name + ':':<15}")]
+
+
+def text_findings(plan: Plan) -> List[str]:
+    findings = plan.document["findings"]
+    if not findings:
+        return []
+    lines = heading(f"Findings ({len(findings)})")
+    for row in findings:
+        lines += wrap(f"{row['severity']} {row['code']} {row['path']}: found {row['found']}, expected {row['expected']}"
+                      + (f" ({row['hint']})" if row["hint"] else ""), "    ", "  ")
+    return lines
+
+
+def text_phases(plan: Plan) -> List[str]:
+    lines: List[str] = []
+    for number, phase in enumerate(plan.document["phases"], 1):
+        spread = phase["duration_range_hours"]
+        lines += heading(f"{number}. {phase['name']}: {span(phase['duration_hours'])} "
+                         f"(P80 {span(spread['p80'])}), risk {phase['risk_level']}")
+        lines += wrap(phase["description"])
+        for item in phase["task_details"]:
+            lines += text_task(item)
+        lines += [""] + [line for gate in phase["gates"] for line in text_gate(gate)]
+        lines += [line for text in phase["rollback_triggers"] for line in wrap(text, "      ", "  stop: ")]
+        recovery = phase["recovery"]
+        minutes = recovery["minutes"]
+        lines += wrap(f"{recovery['kind']}, {figure(minutes['likely'])} min (up to {figure(minutes['pessimistic'])}): "
+                      f"{recovery['steps']}", "        ", "  undo: ")
+        if phase["point_of_no_return"]:
+            lines += wrap(phase["point_of_no_return_reason"], "        ", "  POINT OF NO RETURN: ")
+    return lines
+
+
+def text_task(item: Dict[str, Any]) -> List[str]:
+    lines = wrap(f"{item['title']} -- {item['owner']}, {span(item['hours']['likely'])}", "      ", "  [ ] ")
+    lines += wrap(item["action"], "          ", "      do: ")
+    return lines + wrap(item["done_when"], "            ", "      done: ")
+
+
+def text_gate(gate: Dict[str, Any]) -> List[str]:
+    lines = wrap(f"{gate['id']} {comparison(gate['metric'], gate['operator'], gate['threshold'], gate['unit'])}",
+                 "        ", "  gate: ")
+    return lines + wrap(gate["how"], "        ", "        ")
+
+
+def text_end(plan: Plan) -> List[str]:
+    return []
+
+
+# == 27. Command line =================================================================================
+
+EPILOG = """examples:
+  %(prog)s -i assets/sample_database_migration.json -o plan.json
+  %(prog)s -i spec.json --compatibility report.json --start 2026-03-02T09:00 -o plan.json
+  %(prog)s -i spec.json --validate
+  %(prog)s -i spec.json -f json | jq .phases[].name
+
+exit codes:
+  0  the plan was written, or the specification is valid
+  1  the specification was read but is not valid; every problem is listed
+  3  input that cannot be read or parsed, output that cannot be written, wrong usage
+"""
+
+
 def build_parser() -> Parser:
-    parser = Parser(prog=TOOL, description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = Parser(prog=TOOL, description=__doc__.split("\n")[0], allow_abbrev=False, epilog=EPILOG,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"{TOOL} (migration-architect) {VERSION}")
+    parser.add_argument("-i", "--input", metavar="SPEC", help="migration specification (JSON), - for standard input")
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to write; without it, standard output")
+    parser.add_argument("-f", "--format", choices=("json", "text", "both"), default="both",
+                        help="both writes FILE and, beside it, a text report (default: both)")
+    parser.add_argument("--validate", action="store_true", help="check the specification and write no plan")
+    parser.add_argument("--strict", action="store_true", help="treat warnings as problems")
+    parser.add_argument("--compatibility", metavar="REPORT", action="append", default=[],
+                        help="report of compatibility_checker.py whose scripts the phases carry; may be repeated")
+    parser.add_argument("--start", metavar="ISO-8601", help="first working moment; without it the plan has no dates")
+    parser.add_argument("--simulations", metavar="N", type=whole_number, default=5000,
+                        help="simulated runs behind P50, P80 and P95 (default: 5000)")
+    parser.add_argument("--seed", metavar="N", type=int, help="seed of the simulation (default: from the specification)")
+    parser.add_argument("--list-patterns", action="store_true", help="print the pattern catalogue and stop")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no messages on standard error")
     return parser
 
 
+def whole_number(text: str) -> int:
+    value = int(text)
+    if not 100 <= value <= 100000:
+        raise argparse.ArgumentTypeError(f"found {text}, expected a number from 100 to 100000")
+    return value
+
+
+def read_reports(documents: Sequence[Document]) -> Tuple[Tuple[Script, ...], List[str]]:
+    """Return the scripts of all compatibility reports in their order, and the problems of reports that have none."""
+    scripts: List[Script] = []
+    problems: List[str] = []
+    for document in documents:
+        faults = Faults(document)
+        report = faults.typed(document.value, (), dict, "a report of compatibility_checker.py")
+        rows = faults.typed((report or {}).get("migration_scripts"), ("migration_scripts",), list, "a list of scripts")
+        for index, row in enumerate(rows or []):
+            path = ("migration_scripts", index)
+            if faults.typed(row, path, dict, "a migration script") is None:
+                continue
+            if row.get("phase") not in ("expand", "migrate", "contract"):
+                faults.add(path + ("phase",), describe(row.get("phase")), "expand, migrate or contract")
+            elif faults.typed(row.get("id"), path + ("id",), str, "the script's id") is not None:
+                scripts.append(Script(row["id"], row["phase"], row, document.name))
+        problems += faults.lines()
+    return tuple(scripts), problems
+
+
+def list_patterns() -> str:
+    """Return the pattern catalogue as a table."""
+    lines = [f"{'pattern':<16} {'for':<24} phases"]
+    for pattern in PATTERNS.values():
+        names = ", ".join(row.name for row in pattern.phases)
+        lines += wrap(names, " " * 42, f"{pattern.name:<16} {'/'.join(pattern.kinds)[:24]:<24} ")
+        lines += wrap(f"use when {pattern.fits}", " " * 17)
+    return "\n".join(lines) + "\n"
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    build_parser().parse_args(argv)
+    options = build_parser().parse_args(argv)
+    if options.list_patterns:
+        print_out(list_patterns())
+        return EXIT_DONE
+    if not options.input:
+        raise InputError(f"the following arguments are required: -i/--input; see {TOOL} --help")
+    refuse_inputs_as_outputs(output_paths(options.output, options.format),
+                             [options.input, *options.compatibility])
+    document = load(options.input)
+    reports = [load(path) for path in options.compatibility]
+    scripts, problems = read_reports(reports)
+    faults = Faults(document)
+    facts, findings = read_spec(document, faults)
+    if problems or faults.found or facts is None:
+        for line in faults.lines() + problems:
+            say(f"{TOOL}: {line}")
+        return EXIT_INVALID
+    plan = make_plan(document, facts, findings, scripts, [document, *reports], options)
+    render = {"json": lambda: to_json(plan.document), "text": lambda: render_text(plan)}
+    emit(options.output, options.format, render, options.quiet)
     return EXIT_DONE
+
+
+def make_plan(document: Document, facts: Facts, findings: List[Finding], scripts: Tuple[Script, ...],
+              inputs: Sequence[Document], options: argparse.Namespace) -> Plan:
+    copy = copy_estimate(facts)
+    machine = machine_times(facts, copy)
+    choice = choose(facts, copy, machine)
+    work = Work(facts, choice.tracks, scripts, facts_words(facts, copy, scripts), gate_limits(facts, choice.tracks),
+                machine, copy, plan_waves(facts))
+    phases = build_phases(work)
+    calendar = build_calendar(facts, options.start)
+    seed = options.seed if options.seed is not None else int(migration_id(document.value), 16)
+    forecast = simulate(phases, work, calendar, options.simulations, seed, None)
+    plan = Plan({}, phases, forecast, calendar, work)
+    body = {
+        "schema_version": "1.0", "migration_id": migration_id(document.value), "source_system": facts.source.text,
+        "target_system": facts.target.text, "migration_type": facts.kind, "pattern": choice.tracks[0],
+        "pattern_selection": {"requested": choice.requested, "tracks": list(choice.tracks),
+                              "reasons": list(choice.reasons), "composite": choice.composite,
+                              "rejected": [{"pattern": name, "reason": why} for name, why in choice.rejected]},
+        "complexity": "medium", "complexity_score": 0, "complexity_factors": [],
+        "estimated_duration_hours": forecast.path["p50"],
+        "duration": {"path_hours": forecast.path, "calendar_days": forecast.days, "likely_hours": short(forecast.likely_hours),
+                     "likely_days": short(forecast.likely_days)},
+        "phases": [phase_document(phase, plan, "medium") for phase in phases],
+        "risks": [], "success_criteria": [], "rollback_plan": {}, "stakeholders": [], "communication": {},
+        "schedule": {}, "downtime": {"minutes": forecast.outage, "summary": f"P50 {figure(forecast.outage['p50'])} min"},
+        "success_probability": {}, "compliance": [], "go_no_go": [], "warnings": [],
+        "findings": [finding_document(row) for row in findings], "assumptions": [],
+        "specification": document.value, "created_at": now(), "provenance": provenance(TOOL, inputs)}
+    return plan._replace(document=body)
+
+
+def finding_document(row: Finding) -> Dict[str, Any]:
+    return {"code": row.code, "severity": row.severity, "path": show_path(row.path), "found": row.found,
+            "expected": row.expected, "hint": row.hint}
 
 
 def command_line() -> int:
