@@ -2021,7 +2021,7 @@ class Choice(NamedTuple):
     composite: str
 
 
-def choose(facts: Facts, copy: Copy, machine: Dict[str, Range]) -> Choice:
+def choose(facts: Facts, copy: Copy, machine: Dict[str, Range], scripts: Sequence[Script]) -> Choice:
     """Return the tracks of the plan: the named pattern or the one the rules choose, completed where it must be."""
     ranked, rejected = rank(facts, bulk_hours(machine, copy))
     named = facts.pattern if facts.pattern != "auto" else ""
@@ -2030,11 +2030,12 @@ def choose(facts: Facts, copy: Copy, machine: Dict[str, Range]) -> Choice:
     reasons += [why for name, why in ranked if name == first]
     if named and ranked and ranked[0][0] != named:
         rejected = [(ranked[0][0], f"not asked for, but the rules would choose it: {ranked[0][1]}")] + rejected
-    tracks, composite = complete(facts, (first, *facts.partners), ranked)
+    tracks, composite = complete(facts, (first, *facts.partners), ranked, scripts)
     return Choice(tracks, facts.pattern, tuple(reasons), tuple(row for row in rejected if row[0] not in tracks), composite)
 
 
-def complete(facts: Facts, tracks: Tuple[str, ...], ranked: List[Tuple[str, str]]) -> Tuple[Tuple[str, ...], str]:
+def complete(facts: Facts, tracks: Tuple[str, ...], ranked: List[Tuple[str, str]],
+             scripts: Sequence[Script]) -> Tuple[Tuple[str, ...], str]:
     """Add the relocation track to a schema pattern, and the schema track to a relocation."""
     moving = ("cdc", "data_migration")
     schema = ("expand_contract", "parallel_schema")
@@ -2045,6 +2046,10 @@ def complete(facts: Facts, tracks: Tuple[str, ...], ranked: List[Tuple[str, str]
     if tracks[0] in moving and facts.changes and not set(tracks) & set(schema):
         return (*tracks, "expand_contract"), (f"{tracks[0]} moves the data as it is; the {len(facts.changes)} schema "
                                               "changes follow as expand_contract, at least one release later")
+    carried = {row.carries for track in tracks for row in PATTERNS[track].phases}
+    if scripts and not {script.phase for script in scripts} <= carried:
+        return (*tracks, "expand_contract"), (f"{tracks[0]} has no phases for the {len(scripts)} scripts of the compatibility "
+                                              "report: expand_contract is added for them")
     return tracks, ""
 
 
@@ -2962,16 +2967,42 @@ def statement_task(work: Work, change: Change, stage: str) -> Iterable[Task]:
     sql = {"expand": form.expand, "contract": form.contract}[stage]
     if not sql:
         return
-    what = f"{change.table}.{change.column}" if change.column else change.table
-    verb = {"expand": "Add", "contract": "Enforce"}[stage] if not is_lossy(change) or stage == "expand" else "Drop"
     rows = table_of(change, work.facts)
     hours = human("change")
     if change.kind in ("add_index", "create_index") and rows:
         hours = plus(hours, at_speed(work.facts, rows.rows * ROW_MARGIN, "index", "index_rows_per_second", (), True))
-    yield task(f"{verb} {change.kind.replace('_', ' ')} on {what}", sql,
-               f"compatibility check shows the change; lock: {form.lock}" + (f"; undo: {form.undo}"
-                                                                             if stage == "expand" else ""),
-               "dba", hours, "window" if stage == "contract" and form.lossy else "business", change.path)
+    undo = f"; undo: {form.undo}" if stage == "expand" else ""
+    yield task(change_title(change, stage), f"{sql} -- lock: {form.lock}{undo}", change_proof(change, stage), "dba", hours, "window" if stage == "contract" and form.lossy else "business", change.path)
+
+
+def change_title(change: Change, stage: str) -> str:
+    """Return a change in words: what is done to which object."""
+    what = f"{change.table}.{change.column}" if change.column else change.table
+    name = str(change.detail.get("constraint_name") or change.detail.get("index_name") or "")
+    words = {"add_column": f"Add {what}", "add_constraint": f"Add {name or 'a constraint'} to {change.table}",
+             "add_index": f"Build index {name} on {change.table}", "create_index": f"Build index {name} on {change.table}",
+             "rename_column": f"Rename {what} to {new_column(change)}", "drop_table": f"Archive and drop {change.table}",
+             "drop_column": f"Archive and drop {what}", "remove_column": f"Archive and drop {what}",
+             "drop_constraint": f"Drop {name} of {change.table}", "drop_index": f"Drop index {name}"}
+    title = words.get(change.kind, f"Change {what}: {change.detail.get('old_type', change.kind)} to "
+                      f"{change.detail.get('new_type', 'its new form')}")
+    return f"Enforce: {title[0].lower()}{title[1:]}" if stage == "contract" and not is_lossy(change) else title
+
+
+def change_proof(change: Change, stage: str) -> str:
+    """Return the query that shows that a change is there."""
+    table, column = sql_text(change.table.split(".")[-1]), sql_text(new_column(change) if fills_rows(change) else change.column)
+    name = sql_text(str(change.detail.get("constraint_name") or change.detail.get("index_name") or ""))
+    if change.kind in ("add_constraint", "drop_constraint"):
+        return f"SELECT count(*) FROM pg_constraint WHERE conname = {name} returns {int(change.kind[0] == 'a')}"
+    if "index" in change.kind:
+        return f"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass({name}) returns " + (
+            "t" if change.kind != "drop_index" else "no row")
+    if change.kind == "drop_table":
+        return f"SELECT to_regclass({table}) returns NULL"
+    gone = stage == "contract" and change.kind in ("drop_column", "remove_column")
+    return (f"SELECT data_type, is_nullable FROM information_schema.columns WHERE table_name = {table} AND column_name = "
+            f"{column} returns " + ("no row" if gone else "the new form"))
 
 
 @makes("expand")
@@ -4253,6 +4284,1454 @@ def rank_correlation(one: Sequence[float], two: Sequence[float]) -> float:
     return round(1 - 6 * apart / (count * (count * count - 1)), 2) if count > 1 else 0.0
 
 
+# == 17. Checking =====================================================================================
+# Contradictions in the specification. Errors stop the run; warnings become `findings` of the plan.
+
+CHECKS: List[Callable[[Facts, Work], Iterable[Finding]]] = []
+END_OF_LIFE = {  # postgresql.org/support/versioning, endoflife.date/mysql
+    ("postgresql", 10): "2022-11-10", ("postgresql", 11): "2023-11-09", ("postgresql", 12): "2024-11-21",
+    ("postgresql", 13): "2025-11-13", ("postgresql", 14): "2026-11-12", ("postgresql", 15): "2027-11-11",
+    ("postgresql", 16): "2028-11-09", ("postgresql", 17): "2029-11-08", ("mysql", 5.6): "2021-02-05",
+    ("mysql", 5.7): "2023-10-31", ("mysql", 8.0): "2026-04-30"}
+CHANGE_KINDS = ("add_column", "modify_column", "alter_column", "change_type", "add_constraint", "add_index",
+                "create_index", "rename_column", "drop_column", "remove_column", "drop_table", "drop_constraint",
+                "drop_index", "create_table", "split_table", "merge_tables", "rekey", "split_column")
+ONLINE = ("expand_contract", "parallel_schema", "dual_write", "cdc")
+
+
+def check(function: Callable[[Facts, Work], Iterable[Finding]]) -> Callable[[Facts, Work], Iterable[Finding]]:
+    """Register a check."""
+    CHECKS.append(function)
+    return function
+
+
+def find_all(facts: Facts, work: Work) -> List[Finding]:
+    return [finding for function in CHECKS for finding in function(facts, work)]
+
+
+def repeated(names: Sequence[str]) -> Iterable[Tuple[int, int]]:
+    """Yield the places of a name that stands twice, whatever its case, with the place of the first."""
+    first: Dict[str, int] = {}
+    for index, name in enumerate(names):
+        key = name.strip().lower()
+        if key in first:
+            yield index, first[key]
+        first.setdefault(key, index)
+
+
+@check
+def check_duplicates(facts: Facts, work: Work) -> Iterable[Finding]:
+    groups = (("table", facts.tables, "name"), ("flag", facts.flags, "name"), ("consumer", facts.dependencies, "name"),
+              ("workload", facts.workloads, "name"), ("endpoint", facts.legacy, "text"), ("endpoint", facts.new, "text"))
+    for noun, rows, key in groups:
+        names = [getattr(row, key) for row in rows]
+        for index, first in repeated(names):
+            yield Finding("V020", ERROR, rows[index].path, f"{noun} {describe(names[index])} a second time",
+                          f"each {noun} once", f"first at {show_path(rows[first].path)}")
+
+
+@check
+def check_changes(facts: Facts, work: Work) -> Iterable[Finding]:
+    known = {table.name.lower() for table in facts.tables}
+    seen = set()
+    for change in facts.changes:
+        if known and change.table.lower() not in known and change.kind != "create_table":
+            guess = did_you_mean(change.table, sorted(known))
+            yield Finding("V021", WARNING, change.path, f"a change of table {describe(change.table)}",
+                          "a table of tables_to_migrate", f"did you mean {guess!r}?" if guess else
+                          "its rows and size are unknown, so its backfill is not estimated")
+        if change.kind not in CHANGE_KINDS:
+            guess = did_you_mean(change.kind, CHANGE_KINDS)
+            yield Finding("V021", WARNING, change.path + ("type",), describe(change.kind), "a known change type",
+                          f"did you mean {guess!r}?" if guess else "it becomes a task by hand")
+        key = (change.table.lower(), change.column.lower())
+        if change.column and key in seen and change.kind not in ("add_constraint", "add_index"):
+            yield Finding("V021", WARNING, change.path, f"a second change of {change.table}.{change.column}",
+                          "one change for each column", "two changes of one column belong into two releases")
+        seen.add(key)
+        if (change.kind == "add_column" and change.detail.get("nullable") is False and "default" not in change.detail
+                and "backfill" not in change.detail):
+            yield Finding("V021", ERROR, change.path, "a NOT NULL column without default or backfill",
+                          "a default, a backfill or nullable true", "rows that exist have no value for it")
+
+
+@check
+def check_volume(facts: Facts, work: Work) -> Iterable[Finding]:
+    summed = sum(table.gb for table in facts.tables)
+    declared = facts.at("constraints.data_volume_gb")
+    if declared and summed:
+        share = summed / declared
+        text = f"{figure(declared)} GB, but tables_to_migrate sum to {figure(round(summed, 2))} GB ({100 * share:.1f} %)"
+        if share > 1.25:
+            yield Finding("V022", ERROR, ("constraints", "data_volume_gb"), text, "at least the sum of the tables",
+                          "correct one of them")
+        elif share < 0.8:
+            yield Finding("V022", WARNING, ("constraints", "data_volume_gb"), text, "80 to 125 % of the declared volume",
+                          f"the plan uses {figure(volume_of(facts))} GB; name the other tables or correct the volume")
+    for table in facts.tables:
+        size = table.gb * 1e9 / table.rows if table.rows else 0
+        if table.rows and table.gb and (size < TUPLE_HEADER or size > 1e7):
+            yield Finding("V023", WARNING, table.path, f"{figure(size)} bytes a row", "24 bytes to 10 MB",
+                          "row_count or size_mb is wrong: a PostgreSQL row header alone has 24 bytes")
+        if not table.rows and table.gb > 0.001:
+            yield Finding("V023", WARNING, table.path, f"0 rows in {figure(table.gb)} GB", "the row count", "count it")
+
+
+def window_length(window: Dict[str, Any]) -> float:
+    opens, closes = clock(window["start"]), clock(window["end"])
+    return closes - opens + (24 if closes <= opens else 0)
+
+
+@check
+def check_windows(facts: Facts, work: Work) -> Iterable[Finding]:
+    for name in ("preferred_migration_window", "critical_business_hours"):
+        window = facts.at(f"business_continuity.{name}", {})
+        path = ("business_continuity", name)
+        if not {"start", "end"} <= set(window):
+            continue
+        if window["start"] == window["end"]:
+            yield Finding("V030", ERROR, path, f"start and end both {window['start']}", "two different times")
+        elif clock(window["end"]) < clock(window["start"]):
+            length = window_length(window)
+            yield Finding("V031", WARNING if length > 12 else INFO, path,
+                          f"{window['start']} to {window['end']}: {figure(length)} h across midnight",
+                          "start before end, or a window over midnight",
+                          "probably swapped" if length > 12 else "read as a window over midnight")
+    for index, row in enumerate(facts.at("business_continuity.blackout_dates", [])):
+        if row and row.get("end", row["start"]) < row["start"]:
+            yield Finding("V031", ERROR, ("business_continuity", "blackout_dates", index),
+                          f"{row['start']} to {row['end']}", "an end that is not before the start")
+
+
+@check
+def check_window_overlap(facts: Facts, work: Work) -> Iterable[Finding]:
+    import datetime
+    window, busy = (facts.at(f"business_continuity.{name}", {})
+                    for name in ("preferred_migration_window", "critical_business_hours"))
+    if not ({"start", "end"} <= set(window) and {"start", "end"} <= set(busy)):
+        return
+    for month in (1, 7):  # winter and summer: two zones may move against each other
+        spans = [utc_span(row, datetime.date(2026, month, 14)) for row in (window, busy)]
+        shared = max((min(spans[0][1], spans[1][1] + shift) - max(spans[0][0], spans[1][0] + shift)
+                      for shift in (-24, 0, 24)), default=0)
+        if shared > 0:
+            yield Finding("V032", WARNING, ("business_continuity", "preferred_migration_window"),
+                          f"{window['start']}-{window['end']} {window.get('timezone', 'UTC')} meets the critical hours "
+                          f"{busy['start']}-{busy['end']} {busy.get('timezone', 'UTC')} for {span(shared)}",
+                          "a window outside the critical hours", "both converted to UTC, in "
+                          + ("winter" if month == 1 else "summer"))
+            return
+
+
+def utc_span(row: Dict[str, Any], day: Any) -> Tuple[float, float]:
+    """Return a daily span as UTC hours of a day."""
+    import datetime
+    zone = zone_of(str(row.get("timezone", "UTC"))) or datetime.timezone.utc
+    shift = datetime.datetime.combine(day, datetime.time(12), zone).utcoffset()
+    start = clock(row["start"]) - (shift.total_seconds() / 3600 if shift else 0)
+    return start, start + window_length(row)
+
+
+@check
+def check_dst(facts: Facts, work: Work) -> Iterable[Finding]:
+    window = facts.at("business_continuity.preferred_migration_window", {})
+    if not {"start", "end", "timezone"} <= set(window) or ZONE_OFFSET.fullmatch(window["timezone"]):
+        return
+    days = window.get("days", ["tue", "wed", "thu"])
+    if "sun" in days and clock(window["start"]) <= 3 < clock(window["start"]) + window_length(window):
+        yield Finding("V033", WARNING, ("business_continuity", "preferred_migration_window"),
+                      f"Sunday nights {window['start']}-{window['end']} {window['timezone']}", "nights without a clock change",
+                      "on two Sundays a year this night is an hour shorter or longer; give days without sun")
+
+
+def cycle_in(edges: Dict[str, Sequence[str]]) -> List[str]:
+    """Return one cycle of a graph as names, first = last; empty when there is none."""
+    done: set = set()
+    for root in sorted(edges):
+        trail: List[str] = []
+        waiting: List[Tuple[str, int]] = [(root, 0)]
+        while waiting:
+            name, depth = waiting.pop()
+            del trail[depth:]
+            if name in trail:
+                return trail[trail.index(name):] + [name]
+            if name not in done:
+                trail.append(name)
+                waiting += [(other, depth + 1) for other in edges.get(name, ())]
+        done.update(trail)
+    return []
+
+
+@check
+def check_cycles(facts: Facts, work: Work) -> Iterable[Finding]:
+    consumers = [row if isinstance(row, dict) else {"name": row} for row in facts.at("constraints.dependencies", []) if row]
+    graphs = (("workloads", {load.name: load.after for load in facts.workloads}),
+              ("feature_flags", {flag.name: flag.after for flag in facts.flags}),
+              ("constraints.dependencies", {row["name"]: row.get("depends_on", []) for row in consumers if "name" in row}))
+    for place, edges in graphs:
+        path = tuple(place.split("."))
+        for number, (name, after) in enumerate(edges.items()):
+            for other in after:
+                if other not in edges:
+                    guess = did_you_mean(other, sorted(edges))
+                    yield Finding("V040", ERROR, path + (number, "depends_on"), f"{describe(name)} needs {describe(other)}",
+                                  f"a name of {place}", f"did you mean {guess!r}?" if guess else "")
+        cycle = cycle_in({name: [other for other in after if other in edges] for name, after in edges.items()})
+        if cycle:
+            yield Finding("V040", ERROR, path, "a cycle: " + " -> ".join(cycle), "an order in which each can come first",
+                          "remove one of these depends_on")
+
+
+@check
+def check_rollout(facts: Facts, work: Work) -> Iterable[Finding]:
+    for flag in facts.flags:
+        shares = [step.percentage for step in flag.steps]
+        if any(later <= earlier for earlier, later in zip(shares, shares[1:])):
+            yield Finding("V050", ERROR, flag.path, "steps " + ", ".join(figure(share) for share in shares) + " %",
+                          "percentages that rise with each step")
+        elif shares and shares[-1] != 100:
+            yield Finding("V050", ERROR, flag.path, f"a last step of {figure(shares[-1])} %", "100 % as the last step")
+        if shares and shares[0] > 25:
+            yield Finding("V050", WARNING, flag.path, f"a first step of {figure(shares[0])} %", "25 % or less",
+                          "a fault meets that share of the users at once")
+        if shares and flag.initial > shares[0]:
+            yield Finding("V050", WARNING, flag.path + ("initial_percentage",), f"{figure(flag.initial)} %",
+                          f"at most the first step, {figure(shares[0])} %")
+        for earlier, later in zip(flag.steps, flag.steps[1:]):
+            if earlier.percentage > 0 and later.percentage > 5 * earlier.percentage and later.percentage > 25:
+                yield Finding("V050", WARNING, later.path, f"{figure(earlier.percentage)} % to {figure(later.percentage)} %",
+                              "at most five times the step before")
+        yield from short_steps(facts, flag)
+
+
+def short_steps(facts: Facts, flag: Flag) -> Iterable[Finding]:
+    for step in flag.steps:
+        need = step_minutes(facts, step.percentage)
+        if step.percentage < 100 and step.hours == 0:
+            yield Finding("V050", WARNING, step.path, "0 h", "time to see something before the next step")
+        elif need is not None and step.percentage < 100 and need > step.hours * 60:
+            yield Finding("V051", WARNING, step.path, f"{figure(step.hours)} h at {figure(step.percentage)} %",
+                          f"{figure(need / 60)} h", f"{figure(canary_sample(facts))} requests a side show a doubled error "
+                          f"rate; {figure(requests_per_second(facts) * step.percentage / 100)} rps arrive")
+
+
+@check
+def check_phase_hours(facts: Facts, work: Work) -> Iterable[Finding]:
+    total = sum(step.hours for flag in facts.flags for step in flag.steps)
+    for index, row in enumerate(facts.at("migration_phases", [])):
+        own = row and row.get("estimated_duration_hours")
+        if own and re.search(r"gradual|redirect|rollout|canary|traffic", row["phase"].lower()) and total > own:
+            parts = " + ".join(figure(sum(step.hours for step in flag.steps)) for flag in facts.flags)
+            yield Finding("V052", WARNING, ("migration_phases", index, "estimated_duration_hours"), f"{figure(own)} h",
+                          f"at least {figure(total)} h", f"the flags' own schedules take {parts} h one after the other")
+
+
+@check
+def check_thresholds(facts: Facts, work: Work) -> Iterable[Finding]:
+    given = facts.at("monitoring.alert_thresholds", {})
+    places = {metric_name(name): ("monitoring", "alert_thresholds", name) for name in given}
+    current = {"response_time_p95": facts.value("baseline_p95_ms"), "error_rate": facts.value("baseline_error_rate"),
+               "cpu_utilization": facts.value("baseline_cpu")}
+    goals = {"response_time_p95": float(facts.at("service_details.new_service.target_performance.p95_response_time_ms", -1))}
+    for metric, limit in facts.alerts.items():
+        now_at = current.get(metric, -1)
+        if metric in RATIO_METRICS and limit > 1:
+            yield Finding("V061", ERROR, places[metric], figure(limit), "a share from 0 to 1",
+                          f"{figure(limit)} % is {figure(limit / 100)}")
+        elif now_at > 0 and limit <= now_at and facts.given({"response_time_p95": "baseline_p95_ms",
+                                                           "error_rate": "baseline_error_rate",
+                                                           "cpu_utilization": "baseline_cpu"}[metric]):
+            yield Finding("V060", WARNING, places[metric], f"{figure(limit)} while {metric} is {figure(now_at)} today",
+                          f"more than {figure(now_at)}", "the alert fires before anything has moved")
+        elif 0 < goals.get(metric, -1) and limit < goals[metric]:
+            yield Finding("V060", WARNING, places[metric], f"{figure(limit)}", f"at least the goal {figure(goals[metric])}",
+                          "the new side fires it when it performs as planned")
+    for alarm in facts.alarms:
+        yield from check_alarm(facts, alarm)
+
+
+def check_alarm(facts: Facts, alarm: Alarm) -> Iterable[Finding]:
+    limit = facts.alerts.get(alarm.metric)
+    if alarm.metric in RATIO_METRICS and alarm.threshold > 1:
+        yield Finding("V061", ERROR, alarm.path + ("threshold",), figure(alarm.threshold), "a share from 0 to 1",
+                      f"{figure(alarm.threshold)} % is {figure(alarm.threshold / 100)}")
+        return
+    if limit is not None and limit >= alarm.threshold:
+        yield Finding("V060", WARNING, alarm.path + ("threshold",),
+                      f"{alarm.metric} {figure(alarm.threshold)} with an alert at {figure(limit)}",
+                      "an alert below the rollback threshold", "the rollback comes before its warning")
+    budget = 1 - facts.value("availability")
+    if alarm.metric == "error_rate" and alarm.threshold > 5 * 14.4 * budget:
+        exposed = 50.0
+        yield Finding("V060", WARNING, alarm.path + ("threshold",),
+                      f"{100 * alarm.threshold:.3g} % errors", f"at most {100 * 14.4 * budget:.3g} % (14.4 x the budget of "
+                      f"a {100 * facts.value('availability'):.6g} % SLO)",
+                      f"at {figure(exposed)} % of the traffic this burns the budget "
+                      f"{figure(exposed / 100 * alarm.threshold / budget)} times too fast")
+    if not 1 <= alarm.minutes <= 1440:
+        yield Finding("V060", WARNING, alarm.path + ("duration_minutes",), f"{figure(alarm.minutes)} min", "1 to 1440 min")
+    if facts.metrics and alarm.metric not in facts.metrics:
+        yield Finding("V060", INFO, alarm.path + ("metric",), alarm.metric, "a metric of monitoring.critical_metrics",
+                      "nobody is told to watch it")
+    if alarm.action not in ACTIONS:
+        guess = did_you_mean(alarm.action, ACTIONS)
+        yield Finding("V060", INFO, alarm.path + ("action",), describe(alarm.action), "one of " + ", ".join(ACTIONS),
+                      f"did you mean {guess!r}?" if guess else "the runbook treats it as a page to a person")
+
+
+@check
+def check_endpoints(facts: Facts, work: Work) -> Iterable[Finding]:
+    for side in ("legacy_service", "new_service"):
+        for index, text in enumerate(facts.at(f"service_details.{side}.endpoints", [])):
+            if text and not REQUEST.fullmatch(text.strip()):
+                yield Finding("V080", WARNING, ("service_details", side, "endpoints", index), describe(text),
+                              "METHOD /path", "it is left out of the plan")
+    if not facts.new:
+        return
+    pairs = match_endpoints(facts)
+    for old, twin, how in pairs:
+        if how == "none":
+            yield Finding("V080", WARNING, old.path, f"{old.text} without counterpart", "an endpoint of new_service",
+                          "its callers get 404 after the redirect")
+        elif how == "moved" and twin:
+            clients = listed([row.name for row in facts.dependencies if row.direction in ("both", "write", "")], "its callers")
+            yield Finding("V080", WARNING, old.path, f"{old.text} -> {twin.text}", "the same route in another version",
+                          f"the facade needs a rewrite rule, or {clients} break")
+
+
+@check
+def check_capacity(facts: Facts, work: Work) -> Iterable[Finding]:
+    room = capacity_of(facts)
+    if not room:
+        return
+    path = ("service_details", "new_service", "infrastructure")
+    if room.fails_from < 100:
+        yield Finding("V076", WARNING, path + ("initial_replicas",),
+                      f"{figure(room.cores_start)} cores for {figure(room.peak)} rps at peak",
+                      f"{figure(room.peak / room.rps_per_core)} cores ({figure(room.rps_per_core)} rps a core, as today)",
+                      f"short from {room.fails_from:.0f} % of the traffic on; the plan scales before each step")
+    if room.needed_per_core > room.rps_per_core:
+        yield Finding("V076", WARNING, path + ("max_replicas",), f"{figure(room.cores_max)} cores at most",
+                      f"{figure(room.peak / room.rps_per_core)} cores", f"enough only if a new core serves at least "
+                      f"{figure(room.needed_per_core)} rps; today's serve {figure(room.rps_per_core)}")
+
+
+@check
+def check_data_strategy(facts: Facts, work: Work) -> Iterable[Finding]:
+    writers = [endpoint for endpoint in facts.legacy if endpoint.writes]
+    declared = facts.at("constraints.data_volume_gb")
+    if facts.kind == "service" and writers and declared and not facts.partners and not facts.changes:
+        yield Finding("V083", WARNING, ("constraints", "data_volume_gb"),
+                      f"{figure(declared)} GB, {len(writers)} writing endpoints and {figure(facts.downtime)} min of outage, "
+                      "but no way for the data", "one database for both sides, dual_write or cdc",
+                      'say it: "pattern": {"primary": "strangler_fig", "with": ["dual_write"]}')
+    if facts.partners == () and len(work.tracks) > 1:
+        yield Finding("V083", WARNING, ("pattern",) if "pattern" in facts.spec else ("target",),
+                      f"{facts.pattern}: {facts.source.text} -> {facts.target.text}",
+                      "a pattern that does all of it", f"the plan combines {' + '.join(work.tracks)}")
+
+
+@check
+def check_versions(facts: Facts, work: Work) -> Iterable[Finding]:
+    for system in (facts.source, facts.target):
+        ends = END_OF_LIFE.get((system.engine, system.major))
+        if ends and ends < now()[:10]:
+            yield Finding("V084", WARNING, system.path, f"{system.engine} {system.version}", "a supported version",
+                          f"past its end of life since {ends}")
+    same = facts.source.engine and facts.source.engine == facts.target.engine
+    if same and facts.source.version and facts.target.version and facts.source.major > facts.target.major:
+        yield Finding("V084", ERROR, facts.target.path, f"{facts.target.engine} {facts.target.version}",
+                      f"at least {facts.source.version}", "a lower major version cannot read the newer one's features")
+
+
+@check
+def check_feasible(facts: Facts, work: Work) -> Iterable[Finding]:
+    writes, apply = facts.value("write_rows_per_second"), speeds(facts, "apply", "apply_rows_per_second")[1]
+    online_copy = facts.at("method") in ("gh_ost", "pt_osc")
+    limit = RATES["gh_ost"].high if online_copy and facts.value("apply_rows_per_second") == 0 else apply
+    if (("cdc" in work.tracks or online_copy) and writes >= limit):
+        yield Finding("V072", ERROR, ("workload", "write_rows_per_second"), f"{figure(writes)} rows/s are written",
+                      f"fewer than the {figure(limit)} rows/s that can be applied",
+                      "replication never catches up: split by table, apply in parallel, or freeze the writes")
+    elif "cdc" in work.tracks and writes * 1.5 > apply:
+        yield Finding("V072", WARNING, ("workload", "write_rows_per_second"), f"{figure(writes)} rows/s are written",
+                      f"at most {figure(apply / 1.5)} rows/s", f"{figure(apply)} rows/s are applied: the backlog falls slowly")
+    churn = volume_of(facts) * facts.value("churn_percent_per_day") / 100 / 24
+    if "lift_and_shift" in work.tracks and churn >= work.copy.network[1]:
+        yield Finding("V073", ERROR, ("network",), f"{figure(churn)} GB/h change", f"less than {figure(work.copy.network[1])} "
+                      "GB/h of the link", "the replication lag grows without end")
+    free = facts.value("target_disk_free_gb")
+    if free >= 0 and (relocates(facts) or facts.kind == "infrastructure") and free < 1.3 * volume_of(facts):
+        yield Finding("V074", ERROR, ("target", "disk_free_gb"), f"{figure(free)} GB", f"{figure(1.3 * volume_of(facts))} GB",
+                      f"1.3 x {figure(volume_of(facts))} GB: data, indexes being built, WAL")
+    if moves_data(work) and not facts.given("bandwidth_gbps"):
+        yield Finding("V075", WARNING, ("network",) if "network" in facts.spec else (), "no network.bandwidth_gbps",
+                      "the bandwidth to the target", f"{figure(facts.value('bandwidth_gbps'))} Gbit/s assumed: the copy of "
+                      f"{work.words['volume']} takes {span(work.copy.hours.likely)}; with 0.1 Gbit/s the link alone would "
+                      f"take {span(volume_of(facts) / (NET_GB_PER_HOUR * 0.1 * facts.value('utilization')))}")
+
+
+def moves_data(work: Work) -> bool:
+    return bool(set(work.tracks) & {"cdc", "data_migration", "lift_and_shift", "multi_cloud"})
+
+
+@check
+def check_zero_outage(facts: Facts, work: Work) -> Iterable[Finding]:
+    volume = volume_of(facts)
+    image = facts.at("method") in ("dump_restore", "physical", "parallel_copy") or facts.at("workload.replication") is False
+    speed = work.copy.network[1]
+    hours = volume / speed if speed else 0
+    sum_text = f"{figure(volume)} GB / {figure(speed)} GB/h = {hours:.1f} h"
+    limit = facts.downtime or facts.value("zero_tolerance_seconds") / 60
+    if "lift_and_shift" in work.tracks and (facts.downtime == 0 or (image and hours * 60 > limit)):
+        why = (f"{sum_text} > {figure(facts.downtime)} min" if image or facts.downtime == 0 else "")
+        yield Finding("V070", ERROR, ("constraints", "max_downtime_minutes"), f"{figure(facts.downtime)} min with "
+                      "lift_and_shift", "time for the final sync and the boot of each server",
+                      why + "; with block replication about 45 min a wave remain")
+    if "data_migration" in work.tracks:
+        offline = bulk_hours(work.machine, work.copy)
+        if offline.likely * 60 > limit:
+            yield Finding("V070", ERROR, ("constraints", "max_downtime_minutes"), f"{figure(facts.downtime)} min with an "
+                          "offline copy", f"at least {figure(offline.likely * 60)} min",
+                          f"copy {span(work.copy.hours.likely)} + index {span(work.machine['index'].likely)} + check "
+                          f"{span(work.machine['hash'].likely)} > {figure(facts.downtime)} min; cdc fits")
+
+
+@check
+def check_promises(facts: Facts, work: Work) -> Iterable[Finding]:
+    names = facts.at("constraints.special_requirements", [])
+    if "zero_data_loss" in facts.requirements:
+        index = [name.strip().lower().replace(" ", "_").replace("-", "_") for name in names].index("zero_data_loss")
+        rpo = facts.at("business_continuity.rpo_minutes", facts.at("rpo_minutes", 0))
+        if facts.at("cutover.reverse_replication") is False or rpo > 0:
+            what = f"a recovery point of {figure(rpo)} min" if rpo > 0 else "no reverse replication"
+            yield Finding("V081", WARNING, ("constraints", "special_requirements", index), f"zero_data_loss with {what}",
+                          "a recovery point of 0 and reverse replication", "a rollback after the cutover would lose writes")
+    for index, name in enumerate(names):
+        plain = name.strip().lower().replace(" ", "_").replace("-", "_")
+        if plain not in REQUIREMENTS:
+            guess = did_you_mean(plain, REQUIREMENTS)
+            yield Finding("V090", INFO, ("constraints", "special_requirements", index), describe(name),
+                          "a requirement with its own tasks and gates", f"did you mean {guess!r}?" if guess else
+                          "it becomes one task: define how it is proven")
+    sensitive = [name for name in facts.frameworks if name in ("GDPR", "HIPAA", "PCI DSS")]
+    if sensitive and not facts.at("data") and not personal_columns(facts):
+        yield Finding("V082", WARNING, ("constraints", "compliance_requirements"), f"{', '.join(sensitive)} without a named "
+                      "column", "data.personal_columns or tables with columns", "which data is personal cannot be seen")
+    for index, name in enumerate(facts.at("constraints.compliance_requirements", [])):
+        if name and FRAMEWORKS.get(re.sub(r"[^a-z0-9]", "", name.lower())) is None:
+            yield Finding("V082", WARNING, ("constraints", "compliance_requirements", index), describe(name),
+                          "one of " + ", ".join(sorted(set(FRAMEWORKS.values()))), "no control is known for it")
+
+
+def find_outage(facts: Facts, work: Work, forecast: Forecast, calendar: Calendar) -> Iterable[Finding]:
+    """Yield what only the computed figures show."""
+    allowed = facts.downtime or facts.value("zero_tolerance_seconds") / 60
+    path = ("constraints", "max_downtime_minutes") if facts.at("constraints.max_downtime_minutes") is not None else ()
+    late = forecast.outage["p80"]
+    if late > allowed:
+        yield Finding("V071", ERROR, path, f"{figure(facts.downtime)} min", f"at least {figure(late)} min (P80 of the outage)",
+                      f"{' + '.join(work.tracks)} keeps within it in {100 * forecast.meets_outage:.0f} % of the runs")
+    elif late > 0.7 * allowed:
+        yield Finding("V071", WARNING, path, f"{figure(facts.downtime)} min", f"{figure(late / 0.7)} min",
+                      f"the P80 of {figure(late)} min fills {late / allowed:.2f} of the budget: ask for more or switch faster")
+    window = facts.at("business_continuity.preferred_migration_window")
+    needed = cutover_need(facts, work, forecast)
+    if window and needed > calendar.window_hours:
+        yield Finding("V032", ERROR, ("business_continuity", "preferred_migration_window"),
+                      f"{span(calendar.window_hours)}", f"{span(needed)}: P80 of the cutover and of its undo",
+                      f"{figure((needed - calendar.window_hours) * 60)} min are missing")
+
+
+def cutover_need(facts: Facts, work: Work, forecast: Forecast) -> float:
+    """Return the hours that a cutover and its undo may need together."""
+    if not set(work.tracks) & {"cdc", "data_migration", "lift_and_shift"}:
+        return 0.0
+    undo = max(row.undo_minutes[2] for track in work.tracks for row in PATTERNS[track].phases
+               if row.name in ("cutover", "wave"))
+    return (forecast.outage["p80"] + min(undo, 60)) / 60
+
+
+# == 18. Judging ======================================================================================
+# Complexity, probability of success, and how much of it is known.
+
+class Factor(NamedTuple):
+    name: str
+    fact: str
+    points: float
+    most: float
+
+
+def bracket(value: float, steps: Sequence[Tuple[float, float]], beyond: float) -> float:
+    """Return the points of the first limit that a value stays below."""
+    return next((points for limit, points in steps if value < limit), beyond)
+
+
+def complexity(facts: Facts, work: Work, forecast: Forecast) -> List[Factor]:
+    """Return what makes this migration hard, in points; at most 100 together."""
+    volume = volume_of(facts) if moves_data(work) or is_data(facts) else 0
+    writes = facts.value("write_rows_per_second") if is_data(facts) else 0
+    allowed = facts.downtime or facts.value("zero_tolerance_seconds") / 60
+    ratio = forecast.outage["p80"] / allowed
+    outage = 3.0 if facts.downtime == 0 and ratio <= 1 else bracket(ratio, ((0.3, 3), (0.7, 6), (1.0001, 10)), 15)
+    personal = 2 if personal_columns(facts) and facts.frameworks else 0
+    changes = min(12, sum(safe_form(change, facts).points for change in facts.changes))
+    if facts.kind in ("service", "api"):
+        changes = min(12, sum({"none": 3, "moved": 2}.get(how, 0.5) for _, _, how in match_endpoints(facts)))
+    estate = vm_count(facts) / 20 * 4 + len(facts.legacy) / 5
+    return [
+        Factor("volume", f"{figure(volume)} GB", bracket(volume, ((10, 0), (100, 4), (1000, 8), (10000, 12)), 16), 16),
+        Factor("consumers", f"{len(facts.dependencies)} named", min(12, 1.5 * len(facts.dependencies)), 12),
+        Factor("outage", f"P80 {figure(forecast.outage['p80'])} of {figure(allowed)} min", outage, 15),
+        Factor("write load", f"{figure(writes)} rows/s", bracket(writes, ((100, 0), (1000, 3), (10000, 6)), 10), 10),
+        Factor("engine", engine_text(facts), engine_points(facts, work), 10),
+        Factor("place", f"{facts.source.location or '?'} to {facts.target.location or '?'}", 6 if facts.source.location
+               and facts.target.location and facts.source.location != facts.target.location else 0, 6),
+        Factor("changes", f"{len(facts.changes) or len(facts.legacy)} schema or API changes", changes, 12),
+        Factor("compliance", listed(facts.frameworks, "none"), min(6, 2 * len(facts.frameworks) + personal), 6),
+        Factor("promises", listed(facts.requirements, "none"), min(5, 1.5 * len(facts.requirements)), 5),
+        Factor("estate", f"{vm_count(facts)} servers, {len(facts.legacy)} endpoints", min(8, estate), 8)]
+
+
+def engine_text(facts: Facts) -> str:
+    return f"{facts.source.engine or '?'} {facts.source.version} to {facts.target.engine or '?'} {facts.target.version}".replace(
+        " to ? ", " to ?")
+
+
+def engine_points(facts: Facts, work: Work) -> float:
+    if facts.kind in ("service", "api"):
+        return 8 if set(work.tracks) & {"strangler_fig", "parallel_run"} else 4
+    if "event_sourcing" in work.tracks:
+        return 10
+    if facts.source.engine and facts.target.engine and facts.source.engine != facts.target.engine:
+        return 10
+    return min(4, 2 * abs(facts.target.major - facts.source.major)) if facts.source.version and facts.target.version else 0
+
+
+def complexity_level(points: float) -> str:
+    return LEVELS[int(bracket(points, ((20, 0), (40, 1), (60, 2)), 3))]
+
+
+class Belief(NamedTuple):
+    """One piece of evidence about success in log-odds; None where the specification says nothing."""
+
+    name: str
+    fact: str
+    weight: Optional[float]
+    path: str
+
+
+BASE_RATE = 0.80  # DORA 2024: change-fail rates 5/20/10/40 % weighted by cluster share give 18.7 % failing
+EVIDENCE_WEIGHT = 10  # pseudo-counts of the prior when every factor is known
+
+
+def beliefs(facts: Facts, work: Work) -> List[Belief]:
+    """Return the evidence for and against success; the weights are assumed."""
+    ready, deps = facts.at("readiness", {}), facts.dependencies
+    first = PATTERNS[work.tracks[0]]
+    lossy = sum(1 for change in facts.changes if is_lossy(change))
+    unowned = sum(1 for row in deps if not row.owner)
+    done = facts.value("experience")
+    other_engine = facts.source.engine and facts.target.engine and facts.source.engine != facts.target.engine
+    back = facts.at("cutover.reverse_replication", True) and "data_migration" not in work.tracks
+    rewrite = facts.kind == "service" and bool(set(work.tracks) & {"strangler_fig", "parallel_run"})
+    volume = volume_of(facts) if is_data(facts) or facts.kind == "infrastructure" else 0
+    import math
+    return [
+        Belief("rehearsal", str(ready.get("rehearsal", "unknown")),
+               {"full": 0.6, "partial": 0.2, "planned": 0.3, "none": -0.6}.get(ready.get("rehearsal", "")),
+               "readiness.rehearsal"),
+        Belief("rollback tested", str(ready.get("rollback_tested", "unknown")).lower(),
+               {True: 0.4, False: -0.5}.get(ready.get("rollback_tested")), "readiness.rollback_tested"),
+        Belief("automated gates", str(ready.get("automated_gates", "unknown")).lower(),
+               {True: 0.3, False: -0.2}.get(ready.get("automated_gates")), "readiness.automated_gates"),
+        Belief("exposure", first.exposure, {"progressive": 0.4, "bang": -0.5}.get(first.exposure, 0.0), "pattern"),
+        Belief("way back after the cutover", "kept" if back else "none", 0.3 if back else -0.4,
+               "cutover.reverse_replication"),
+        Belief("engine", engine_text(facts), -0.7 if other_engine else -0.2 if facts.source.version
+               and facts.target.version and facts.source.major != facts.target.major else 0.0, "target"),
+        Belief("rewrite", "service is rebuilt" if rewrite else "no", -0.4 if rewrite else 0.0, "type"),
+        Belief("place", f"{facts.source.location or '?'} to {facts.target.location or '?'}",
+               -0.2 if relocates(facts) else 0.0, "target"),
+        Belief("consumers", f"{len(deps)} named", -0.12 * math.log2(1 + len(deps)), "constraints.dependencies"),
+        Belief("volume", f"{figure(volume)} GB", -0.15 * max(0.0, math.log10(max(volume, 1) / 100)),
+               "constraints.data_volume_gb"),
+        Belief("consumers without owner", f"{unowned}", -min(0.6, 0.2 * unowned), "constraints.dependencies"),
+        Belief("lossy changes", f"{lossy}", -min(0.6, 0.2 * lossy), "schema_changes"),
+        Belief("experience", f"{figure(done)} similar migrations" if done >= 0 else "unknown",
+               None if done < 0 else 0.4 if done >= 3 else 0.1 if done >= 1 else -0.4,
+               "team.experience_similar_migrations")]
+
+
+def logistic(value: float) -> float:
+    import math
+    return 1 / (1 + math.exp(-max(min(value, 40.0), -40.0)))
+
+
+def logit(share: float) -> float:
+    import math
+    return math.log(share / (1 - share))
+
+
+def prior_of(rows: Sequence[Belief]) -> Tuple[float, float]:
+    """Return the prior probability and how many observations it counts as."""
+    unknown = sum(1 for row in rows if row.weight is None)
+    return logistic(logit(BASE_RATE) + sum(row.weight or 0 for row in rows)), max(4.0, EVIDENCE_WEIGHT - unknown)
+
+
+def beta_quantile(a: float, b: float, share: float) -> float:
+    """Return a quantile of the beta distribution by bisection."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if beta_cdf(a, b, middle) < share else (low, middle)
+    return (low + high) / 2
+
+
+def beta_cdf(a: float, b: float, x: float) -> float:
+    """Return the regularised incomplete beta function (continued fraction, Lentz; Numerical Recipes 6.4)."""
+    import math
+    if x <= 0 or x >= 1:
+        return 0.0 if x <= 0 else 1.0
+    if x > (a + 1) / (a + b + 2):
+        return 1 - beta_cdf(b, a, 1 - x)
+    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log(1 - x)) / a
+    c, d = 1.0, 1 / max(1 - (a + b) * x / (a + 1), 1e-30)
+    value = d
+    for m in range(1, 200):
+        for term in (m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
+                     -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))):
+            d = 1 / (1 + term * d if abs(1 + term * d) > 1e-30 else 1e-30)
+            c = 1 + term / c if abs(1 + term / c) > 1e-30 else 1e-30
+            value *= c * d
+        if abs(c * d - 1) < 1e-12:
+            break
+    return front * value
+
+
+# -- history -------------------------------------------------------------------------------------------
+
+FEATURES = (  # name, prior weight (log-odds for one unit); the raw values are those of a history record
+    ("rehearsal", 0.6), ("rollback_tested", 0.45), ("automated_gates", 0.25), ("exposure", 0.45), ("engine", -0.7),
+    ("dependencies", -0.12), ("volume_gb", -0.15), ("experience", 0.4))
+OUTCOMES = ("success", "rolled_back", "failed", "repaired")
+FEW = 20  # fewer records than this and no regression is tried
+LEAST_CLASS = 5
+WEIGHT_VARIANCE, INTERCEPT_VARIANCE = 0.5, 2.25  # 95 % of odds ratios within a factor of four of the prior
+
+
+class Record(NamedTuple):
+    id: str
+    kind: str
+    pattern: str
+    success: int
+    features: Tuple[float, ...]
+    overrun: float
+
+
+def feature(name: str, value: Any) -> float:
+    """Return a factor of a record as the number that its weight multiplies; 0 when unknown."""
+    import math
+    words = {"none": -1.0, "planned": 0.5, "partial": 0.33, "full": 1.0, "progressive": 1.0, "switch": 0.0, "bang": -1.0,
+             "same": 0.0, "major": 0.3, "other": 1.0}
+    if value is None:
+        return 0.0
+    if isinstance(value, bool):
+        return 1.0 if value else -1.0
+    if isinstance(value, str):
+        return words.get(value, 0.0)
+    if name == "dependencies":
+        return math.log2(1 + max(float(value), 0))
+    if name == "volume_gb":
+        return max(0.0, math.log10(max(float(value), 1) / 100))
+    return 1.0 if value >= 3 else 0.25 if value >= 1 else -1.0
+
+
+def read_history(document: Document, faults: Faults) -> Tuple[List[Record], List[str]]:
+    """Return the usable records of a history file, and a line for each that is skipped."""
+    rows = document.value.get("records") if isinstance(document.value, dict) else document.value
+    rows = faults.typed(rows, ("records",) if isinstance(document.value, dict) else (), list, "a list of history records")
+    records, skipped = [], []
+    for index, row in enumerate(rows or []):
+        if not isinstance(row, dict) or row.get("outcome") not in OUTCOMES:
+            skipped.append(f"history record {index + 1}: no outcome of {', '.join(OUTCOMES)}; skipped")
+            continue
+        factors = row.get("factors") if isinstance(row.get("factors"), dict) else {}
+        planned, actual = row.get("planned_hours"), row.get("actual_hours")
+        both = is_kind(planned, "number") and is_kind(actual, "number") and planned > 0 and actual > 0
+        records.append(Record(str(row.get("id", index + 1)), str(row.get("type", "")),
+                              ALIASES.get(str(row.get("pattern")), str(row.get("pattern"))), int(row["outcome"] == "success"),
+                              tuple(feature(name, factors.get(name)) for name, _ in FEATURES),
+                              actual / planned if both else 0.0))
+    return records, skipped
+
+
+def own_factors(facts: Facts, work: Work) -> Dict[str, Any]:
+    """Return this plan's factors in the form of a history record."""
+    ready = facts.at("readiness", {})
+    other = facts.source.engine and facts.target.engine and facts.source.engine != facts.target.engine
+    major = facts.source.version and facts.target.version and facts.source.major != facts.target.major
+    done = facts.value("experience")
+    return {"rehearsal": ready.get("rehearsal"), "rollback_tested": ready.get("rollback_tested"),
+            "automated_gates": ready.get("automated_gates"), "exposure": PATTERNS[work.tracks[0]].exposure,
+            "engine": "other" if other else "major" if major else "same", "dependencies": len(facts.dependencies),
+            "volume_gb": short(volume_of(facts)), "experience": done if done >= 0 else None}
+
+
+def solve(matrix: List[List[float]], right: List[float]) -> List[float]:
+    """Return the solution of a small linear system by Gaussian elimination with pivoting."""
+    size = len(right)
+    rows = [row[:] + [right[index]] for index, row in enumerate(matrix)]
+    for column in range(size):
+        pivot = max(range(column, size), key=lambda index: abs(rows[index][column]))
+        rows[column], rows[pivot] = rows[pivot], rows[column]
+        for index in range(column + 1, size):
+            share = rows[index][column] / rows[column][column]
+            for place in range(column, size + 1):
+                rows[index][place] -= share * rows[column][place]
+    values = [0.0] * size
+    for index in range(size - 1, -1, -1):
+        known = sum(rows[index][place] * values[place] for place in range(index + 1, size))
+        values[index] = (rows[index][size] - known) / rows[index][index]
+    return values
+
+
+def fit_logistic(samples: Sequence[Tuple[Tuple[float, ...], int]]) -> Tuple[List[float], List[List[float]]]:
+    """Return weights and Hessian of a logistic regression whose penalty is centred on the prior weights."""
+    means = [logit(BASE_RATE)] + [weight for _, weight in FEATURES]
+    precision = [1 / INTERCEPT_VARIANCE] + [1 / WEIGHT_VARIANCE] * len(FEATURES)
+    weights, size = means[:], len(means)
+    hessian: List[List[float]] = []
+    for _ in range(50):
+        gradient = [-precision[i] * (weights[i] - means[i]) for i in range(size)]
+        hessian = [[precision[i] if i == j else 0.0 for j in range(size)] for i in range(size)]
+        for features, outcome in samples:
+            row = (1.0, *features)
+            chance = logistic(sum(weight * value for weight, value in zip(weights, row)))
+            for i in range(size):
+                gradient[i] += (outcome - chance) * row[i]
+                for j in range(size):
+                    hessian[i][j] += chance * (1 - chance) * row[i] * row[j]
+        step = solve(hessian, gradient)
+        cut = min(1.0, 2 / max(max(abs(value) for value in step), 1e-12))
+        weights = [weight + cut * value for weight, value in zip(weights, step)]
+        if max(abs(value) for value in step) < 1e-9:
+            break
+    return weights, hessian
+
+
+def predict(weights: Sequence[float], features: Sequence[float]) -> float:
+    return logistic(sum(weight * value for weight, value in zip(weights, (1.0, *features))))
+
+
+def cross_validate(samples: Sequence[Tuple[Tuple[float, ...], int]]) -> Dict[str, float]:
+    """Return Brier scores of held-out records: the model, the base rate, the prior alone."""
+    import math
+    count = len(samples)
+    folds = count if count <= 200 else 10
+    model = base = log_loss = 0.0
+    prior_weights = [logit(BASE_RATE)] + [weight for _, weight in FEATURES]
+    for fold in range(folds):
+        kept = [sample for index, sample in enumerate(samples) if index % folds != fold]
+        weights, _ = fit_logistic(kept)
+        rate = sum(outcome for _, outcome in kept) / len(kept)
+        for features, outcome in samples[fold::folds]:
+            chance = predict(weights, features)
+            model += (chance - outcome) ** 2
+            base += (rate - outcome) ** 2
+            log_loss -= math.log(max(chance if outcome else 1 - chance, 1e-9))
+    prior = sum((predict(prior_weights, features) - outcome) ** 2 for features, outcome in samples)
+    return {"brier": round(model / count, 4), "brier_base_rate": round(base / count, 4),
+            "brier_prior": round(prior / count, 4), "log_loss": round(log_loss / count, 4),
+            "skill": round(1 - model / base, 4) if base else 0.0}
+
+
+def reference_class(records: Sequence[Record], facts: Facts, pattern: str) -> Tuple[str, List[Record]]:
+    """Return the narrowest class of comparable records that holds at least three."""
+    for name, rows in ((f"pattern {pattern}", [row for row in records if row.pattern == pattern]),
+                       (f"type {facts.kind}", [row for row in records if row.kind == facts.kind])):
+        if len(rows) >= 3:
+            return name, rows
+    return "all records", list(records)
+
+
+def success_document(facts: Facts, work: Work, forecast: Forecast, records: Sequence[Record],
+                     skipped: Sequence[str]) -> Dict[str, Any]:
+    """Return the probability of success, what it rests on, and how well that has predicted before."""
+    rows = beliefs(facts, work)
+    prior, strength = prior_of(rows)
+    name, comparable = reference_class(records, facts, work.tracks[0])
+    wins = sum(row.success for row in comparable)
+    losses = len(comparable) - wins
+    a, b = strength * prior + wins, strength * (1 - prior) + losses
+    method = "expert prior, not learned" if not comparable else f"Beta-binomial over {len(comparable)} records ({name})"
+    value, low, high = a / (a + b), beta_quantile(a, b, 0.1), beta_quantile(a, b, 0.9)
+    learned: Dict[str, Any] = {}
+    if len(records) >= FEW and min(sum(row.success for row in records),
+                                   sum(1 - row.success for row in records)) >= LEAST_CLASS:
+        samples = [(row.features, row.success) for row in records]
+        learned = cross_validate(samples)
+        if learned["skill"] > 0:
+            value, low, high = regression(samples, facts, work)
+            method = f"logistic regression over {len(records)} records, penalty centred on the prior"
+        else:
+            method += "; the regression predicted held-out records no better than their average and is not used"
+    total = value * forecast.meets_outage
+    known = sorted((row for row in rows if row.weight), key=lambda row: -abs(row.weight or 0))
+    return {
+        "definition": "finished without unplanned rollback and without data repair, outage within max_downtime_minutes",
+        "probability": short(total), "without_outage_limit": short(value), "meets_outage": short(forecast.meets_outage),
+        "interval_80": [short(low * forecast.meets_outage), short(high * forecast.meets_outage)], "method": method,
+        "prior": short(prior), "pseudo_count": strength, "base_rate": BASE_RATE,
+        "contributions": [{"name": row.name, "fact": row.fact, "log_odds": short(row.weight or 0), "path": row.path}
+                          for row in known],
+        "unknown": [row.path for row in rows if row.weight is None], "raises_most": raises_most(facts, rows, prior),
+        "cross_validation": learned, "records": len(records), "skipped_records": list(skipped),
+        "history_template": {"id": "{{ticket}}", "date": "{{end_date}}", "type": facts.kind, "pattern": work.tracks[0],
+                             "factors": own_factors(facts, work), "outcome": "{{success|rolled_back|failed|repaired}}",
+                             "planned_hours": forecast.path["p50"], "actual_hours": "{{hours}}",
+                             "planned_downtime_minutes": forecast.outage["p50"], "actual_downtime_minutes": "{{minutes}}"}}
+
+
+def regression(samples: Sequence[Tuple[Tuple[float, ...], int]], facts: Facts, work: Work) -> Tuple[float, float, float]:
+    """Return probability and 80 % interval of this plan from the fitted model (delta method on the logit)."""
+    import math
+    weights, hessian = fit_logistic(samples)
+    own = own_factors(facts, work)
+    row = [1.0] + [feature(name, own[name]) for name, _ in FEATURES]
+    spread = math.sqrt(max(sum(value * other for value, other in zip(row, solve(hessian, row))), 0))
+    centre = sum(weight * value for weight, value in zip(weights, row))
+    return logistic(centre), logistic(centre - 1.2816 * spread), logistic(centre + 1.2816 * spread)
+
+
+def raises_most(facts: Facts, rows: Sequence[Belief], prior: float) -> List[Dict[str, Any]]:
+    """Return what the team can still do that raises the probability most."""
+    best = {"rehearsal": (0.6, "rehearse fully on a full-size copy"), "rollback tested": (0.4, "test the rollback once"),
+            "automated gates": (0.3, "let a pipeline check the gates"),
+            "consumers without owner": (0.0, "find an owner for each consumer")}
+    found = []
+    for row in rows:
+        if row.name in best and (row.weight or 0) < best[row.name][0] - 0.05:
+            gain = best[row.name][0] - (row.weight or 0)
+            found.append({"action": best[row.name][1], "probability": short(logistic(logit(prior) + gain)),
+                          "now": short(prior)})
+    return sorted(found, key=lambda item: -item["probability"])[:3]
+
+
+# -- confidence ----------------------------------------------------------------------------------------
+
+def used_inputs(work: Work, phases: Sequence[Phase]) -> Dict[str, float]:
+    """Return the inputs that the estimates rest on, with the hours of spread of the tasks that use each."""
+    spread: Dict[str, float] = {}
+    for phase in phases:
+        for item in phase.tasks:
+            for name in item.hours.uses:
+                spread[name] = spread.get(name, 0.0) + (item.hours.high - item.hours.low)
+    return spread
+
+
+def confidence(facts: Facts, work: Work, phases: Sequence[Phase]) -> Dict[str, Any]:
+    """Return one to five stars for the share of the inputs that were given, and the five most worth measuring."""
+    spread = {name: hours for name, hours in used_inputs(work, phases).items() if not is_optional(facts, name)}
+    weight = {name: 1 + hours for name, hours in spread.items()}
+    total = sum(weight.values()) or 1.0
+    known = sum(value for name, value in weight.items() if facts.given(name))
+    share = known / total
+    unknown = sorted((name for name in spread if not facts.given(name)), key=lambda name: (-weight[name], name))
+    rates = [name for name in used_inputs(work, phases) if is_optional(facts, name) and facts.value(name) == 0]
+    rates.sort(key=lambda name: (-used_inputs(work, phases)[name], name))
+    wanted = sorted(set(unknown) | set(rates), key=lambda name: (-used_inputs(work, phases)[name], name))[:5]
+    return {"stars": min(5, 1 + int(share * 5)), "share_given": short(share),
+            "measure_first": [{"input": facts.inputs[name].path, "now": figure(facts.value(name)) if facts.value(name) else
+                               "published rates", "spread_hours": short(used_inputs(work, phases)[name]),
+                               "how": facts.inputs[name].how} for name in wanted]}
+
+
+def is_optional(facts: Facts, name: str) -> bool:
+    """Return whether an input only replaces a rate of RATES."""
+    return facts.inputs[name].path.startswith("measured.")
+
+
+def assumptions(facts: Facts, work: Work, phases: Sequence[Phase]) -> List[Dict[str, Any]]:
+    """Return what had to be assumed: missing inputs, published rates, hours of people."""
+    used = used_inputs(work, phases)
+    rows = [{"what": facts.inputs[name].path, "value": facts.value(name), "unit": facts.inputs[name].unit,
+             "why": facts.inputs[name].why, "how_to_measure": facts.inputs[name].how}
+            for name in sorted(used) if facts.inputs[name].basis == "assumed" and not is_optional(facts, name)]
+    if "days" not in facts.at("business_continuity.preferred_migration_window", {}) and any(
+            item.calendar == "window" for phase in phases for item in phase.tasks):
+        rows.append({"what": "business_continuity.preferred_migration_window.days", "value": "tue, wed, thu", "unit": "",
+                     "why": "no cutover before a weekend", "how_to_measure": "name the days"})
+    names = {"initial_copy": work.copy.method, "index_target": "index", "compare_sides": "hash", "backfill": "backfill",
+             "catch_up": "apply", "genesis": "genesis", "projection": "projection"}
+    makers = {name for phase in phases for name in phase.row.make.split()}
+    for maker, rate in names.items():
+        row = RATES[rate]
+        if maker in makers and row.low < 1e6:
+            rows.append({"what": f"rate {rate}", "value": row.likely, "unit": row.unit,
+                         "why": f"{row.kind}: {row.source} (from {figure(row.low)} to {figure(row.high)})",
+                         "how_to_measure": "set it in `measured` after the rehearsal"})
+    rows.append({"what": "hours of people", "value": HUMAN_OVERRUN[0], "unit": "x plan (median overrun)",
+                 "why": "assumed hours of each task, spread by the overruns of Bloor's survey of 2007",
+                 "how_to_measure": "give `estimates` {task id: {o, m, p}}"})
+    return rows
+
+
+# == 19. Risks ========================================================================================
+# A risk stands in the register because of a fact; without the fact it is not there.
+
+class RiskRow(NamedTuple):
+    category: str
+    description: str
+    mitigation: str
+    owner: str
+    gates: str
+    lowers: int  # how many of the five probability steps the mitigation takes away
+    residual: str
+
+
+RISKS = {name: RiskRow(*row) for name, row in {
+    "R01": ("availability", "The outage lasts longer than {downtime} min", "rehearse the cutover, switch by a pooler or load "
+            "balancer, abort at {abort} min", "sre", "G04 G27", 2, "an incident during the switch remains"),
+    "R02": ("schedule", "Cutover and way back do not fit into the window", "ask for a longer window or split the cutover",
+            "lead", "G04", 2, "a late start still costs the window"),
+    "R03": ("technical", "Replication never catches up with the writes", "apply in parallel, one slot for each big table",
+            "dba", "G11", 2, "a write peak can bring the lag back"),
+    "R04": ("technical", "Retained WAL ({wal_reserve}) fills the source's disk", "set max_slot_wal_keep_size, alert at 80 %, "
+            "drop the slot at 90 %", "dba", "G05", 2, "a dropped slot means copying again"),
+    "R05": ("schedule", "One table decides how long the copy takes", "split it by key range over several streams", "dba", "G04",
+            2, "an uneven key leaves one long range"),
+    "R06": ("technical", "The link to {target_name} is slower than planned", "measure it before provisioning; throttle or ship "
+            "an appliance", "platform", "G37", 2, "other traffic shares the link"),
+    "R07": ("planning", "The volume in the specification is wrong", "measure it on the source and plan again", "dba", "G02", 3,
+            "growth until the cutover"),
+    "R08": ("technical", "DDL waits behind a long transaction and blocks the table", "lock_timeout 5 s with three tries, "
+            "off-peak, no transaction older than 60 s", "dba", "G08", 2, "a forgotten session can still delay it"),
+    "R09": ("technical", "A type change rewrites the table", "new column, trigger, backfill in batches, swap", "dba", "G10", 2,
+            "the backfill loads the disk"),
+    "R10": ("data", "What is dropped or narrowed cannot be brought back", "archive first, rename for 24 h, drop one release "
+            "later", "owner", "G26", 1, "values written after the drop are lost"),
+    "R11": ("technical", "A table without a key cannot be replicated", "add a key or set the replica identity", "dba", "G06", 3,
+            "none once the key stands"),
+    "R12": ("data", "Both sides differ without anybody noticing", "hash every critical table in canonical text form", "data",
+            "G14 G15 G16", 2, "sampled tables keep a 1 % chance per 0.01 % defect"),
+    "R13": ("data", "New rows on the target reuse keys", "set each sequence 1 000 above the source", "dba", "G17", 3,
+            "application-made keys"),
+    "R14": ("organisation", "A consumer nobody knows breaks", "read the access log for 7 days; give each name an owner", "lead",
+            "G01", 2, "jobs that run once a month"),
+    "R15": ("technical", "Callers of moved or missing endpoints break", "rewrite rules and contract tests for {unmatched}",
+            "dev", "G41 G18", 2, "clients that parse error texts"),
+    "R16": ("capacity", "The new side is too small for the step", "scale before the step, load test at {load_test_rps}", "sre",
+            "G21 G24", 2, "traffic above the tested peak"),
+    "R17": ("monitoring", "Thresholds fire too early or too late", "derive them from the SLO and the baseline", "sre", "G19", 2,
+            "seasonal load"),
+    "R18": ("monitoring", "A step is too short to show an error", "hold it until the sample size is reached", "sre", "G19", 2,
+            "faults of rare requests"),
+    "R19": ("data", "A rollback loses the writes made since the cutover", "reverse replication or a mirror until the point of "
+            "no return", "dba", "G11", 2, "lag at the moment of the rollback"),
+    "R20": ("recovery", "The way back or the restore does not work when it is needed", "rehearse both once on a full-size copy "
+            "and time them", "sre", "G03 G04", 3, "data grown since the test"),
+    "R21": ("planning", "A schema change and a move at once hide which one broke", "separate them by a release", "lead", "G07", 2,
+            "shared deadlines"),
+    "R22": ("technical", "The new version behaves differently", "run the top 20 queries and each driver on the target", "dba",
+            "G24", 2, "rare queries"),
+    "R23": ("users", "Users are signed out or limited differently", "shared session store, tokens of both sides accepted", "dev",
+            "G23", 2, "very old tokens"),
+    "R24": ("compliance", "Personal data is exposed or leaves its jurisdiction", "encrypt, mask the rehearsal, sign the transfer "
+            "assessment first", "compliance", "G29 G39", 1, "copies in logs and backups"),
+    "R25": ("compliance", "The audit finds no evidence", "collect the {evidence_count} files of the bundle while working",
+            "compliance", "G30", 2, "evidence with wrong dates"),
+    "R26": ("schedule", "The deadline is missed", "more people, less scope, or another date", "lead", "", 1,
+            "the tail of the forecast"),
+    "R27": ("organisation", "The team does this for the first time", "pilot on the smallest part; someone who has done it beside "
+            "them", "lead", "G04", 1, "routine comes with the second wave"),
+    "R28": ("cost", "Both sides run longer than budgeted", "billing alert at 120 % of the model", "owner", "G36", 2,
+            "egress during a repeat"),
+    "R29": ("performance", "Calls across the two sites slow every request", "keep talkative parts on one side", "platform",
+            "G37", 2, "new features add calls"),
+    "R30": ("technical", "An event design that cannot be undone", "versions and upcasters from the first event, back-projection "
+            "until the end", "dev", "G34", 1, "events are kept for ever"),
+    "R31": ("data", "The two stores drift apart", "outbox and repair queue, reconcile daily", "dev", "G09", 2,
+            "writes outside the shared path"),
+    "R32": ("schedule", "A freeze, holiday or clock change falls on the cutover", "use the reserve slot one week later", "lead",
+            "G40", 2, "a second freeze"),
+}.items()}
+
+
+class Raised(NamedTuple):
+    """A risk and the fact that raised it."""
+
+    id: str
+    path: Path
+    text: str
+    probability: int
+    impact: int
+
+
+class View(NamedTuple):
+    """What the risk rules look at."""
+
+    facts: Facts
+    work: Work
+    forecast: Forecast
+    codes: Dict[str, Finding]
+
+
+def likelihood(share: float) -> int:
+    """Return the step 1..5 of a probability."""
+    return int(bracket(share, ((0.02, 1), (0.1, 2), (0.3, 3), (0.6, 4)), 5))
+
+
+def risks_of_time(view: View) -> Iterable[Raised]:
+    facts, forecast, codes = view.facts, view.forecast, view.codes
+    miss = 1 - forecast.meets_outage
+    down = ("constraints", "max_downtime_minutes")
+    if forecast.outage["p95"] > 0:
+        yield Raised("R01", down, f"{figure(facts.downtime)} min allowed; P95 {figure(forecast.outage['p95'])} min, missed in "
+                     f"{100 * miss:.0f} % of the runs", likelihood(miss), 4)
+    if "V032" in codes:
+        yield Raised("R02", codes["V032"].path, codes["V032"].found, 4, 4)
+    if forecast.on_time is not None and facts.at("constraints.deadline"):
+        yield Raised("R26", ("constraints", "deadline"), f"{facts.at('constraints.deadline')} is met in "
+                     f"{100 * forecast.on_time:.0f} % of the runs", likelihood(1 - forecast.on_time), 3)
+    for name in ("blackout_dates", "holidays"):
+        if facts.at(f"business_continuity.{name}"):
+            yield Raised("R32", ("business_continuity", name), f"{len(facts.at(f'business_continuity.{name}'))} closed dates",
+                         2, 3)
+            return
+
+
+def risks_of_copying(view: View) -> Iterable[Raised]:
+    facts, work, codes = view.facts, view.work, view.codes
+    volume = ("constraints", "data_volume_gb")
+    if "V022" in codes:
+        yield Raised("R07", codes["V022"].path, codes["V022"].found, 4, 3)
+    if not moves_data(work):
+        return
+    writes, apply = facts.value("write_rows_per_second"), speeds(facts, "apply", "apply_rows_per_second")[1]
+    if "cdc" in work.tracks:
+        ratio = apply / max(writes, 1e-9)
+        if ratio < 5:
+            yield Raised("R03", ("workload", "write_rows_per_second"), f"{figure(writes)} rows/s against {figure(apply)} applied",
+                         4 if ratio < 1.5 else 2, 4)
+        yield Raised("R04", ("source", "disk_free_gb"), f"{view.work.words['wal_reserve']} WAL at most while copying "
+                     f"{span(work.copy.hours.likely)}", 2 if facts.given("source_disk_free_gb") else 3, 5)
+        yield Raised("R13", ("tables_to_migrate",), f"{len(facts.tables) or 'all'} tables get new rows on the target", 3, 4)
+    if work.copy.bound_by.startswith("largest"):
+        yield Raised("R05", ("workload", "largest_table_gb"), f"{figure(facts.value('largest_table_gb'))} GB on one stream: "
+                     f"{span(work.copy.hours.likely)}", 4, 3)
+    if not facts.given("bandwidth_gbps") or work.copy.bound_by == "network":
+        yield Raised("R06", ("network", "bandwidth_gbps"), f"{figure(facts.value('bandwidth_gbps'))} Gbit/s "
+                     + ("given; the link binds the copy" if facts.given("bandwidth_gbps") else "assumed"), 4, 3)
+    for table in facts.tables:
+        if table.has_key is False:
+            yield Raised("R11", table.path + ("primary_key",), f"{table.name} has no key", 5, 4)
+    odd = [name for table in facts.tables for name, kind in table.columns if re.search(r"float|double|real|blob|text", kind)]
+    other = facts.source.engine != facts.target.engine
+    yield Raised("R12", volume, f"{figure(volume_of(facts))} GB copied" + (f"; {len(odd)} text or float columns" if odd else "")
+                 + ("; other engine" if other else ""), 4 if other else 2, 5)
+    if len(work.tracks) > 1 and facts.changes:
+        yield Raised("R21", ("schema_changes",), f"{len(facts.changes)} changes beside {work.tracks[0]}", 3, 4)
+    if facts.source.version and facts.target.version and facts.source.major != facts.target.major:
+        yield Raised("R22", ("target",), engine_text(facts), 3, 3)
+
+
+def risks_of_schema(view: View) -> Iterable[Raised]:
+    facts = view.facts
+    for change in facts.changes:
+        table = table_of(change, facts)
+        rate = next((float(row.get("write_rows_per_second", 0)) for row in facts.at("tables_to_migrate", [])
+                     if row and row.get("name", "").lower() == change.table.lower()), 0)
+        if table and (rate > 100 or table.gb > 10):
+            yield Raised("R08", change.path, f"{change.kind} on {change.table}: {figure(table.gb)} GB, {figure(rate)} rows/s", 3, 4)
+            break
+    for change in facts.changes:
+        if change.kind in ("modify_column", "alter_column", "change_type") and not catalog_only(change):
+            yield Raised("R09", change.path, f"{change.table}.{change.column} {change.detail.get('old_type', '?')} to "
+                         f"{change.detail.get('new_type', '?')}", 4, 4)
+            break
+    lossy = [change for change in facts.changes if is_lossy(change)]
+    if lossy:
+        yield Raised("R10", lossy[0].path, listed([f"{change.kind} {change.table}.{change.column}" for change in lossy]), 2, 5)
+    for index, script in enumerate(view.work.scripts):
+        if script.body.get("reversibility") == "lossy" and not lossy:
+            yield Raised("R10", ("type",), f"script {script.id}: {script.body.get('data_loss') or 'lossy'}", 2, 5)
+            break
+    if "dual_write" in view.work.tracks or any(fills_rows(change) for change in facts.changes):
+        filled = next((change for change in facts.changes if fills_rows(change)), None)
+        yield Raised("R31", filled.path if filled else ("pattern",), "two places are written until the old one is gone", 3, 4)
+
+
+def risks_of_service(view: View) -> Iterable[Raised]:
+    facts, codes = view.facts, view.codes
+    for name, code, chance, impact in (("R15", "V080", 4, 4), ("R16", "V076", 4, 4), ("R17", "V060", 4, 3),
+                                       ("R18", "V051", 3, 3)):
+        if code in codes and codes[code].severity != INFO:
+            yield Raised(name, codes[code].path, codes[code].found, chance, impact)
+    for name in ("session_continuity", "rate_limit_preservation"):
+        if name in facts.requirements:
+            index = facts.requirements.index(name)
+            yield Raised("R23", ("constraints", "special_requirements", index), name, 3, 4)
+            break
+    rtt, calls = facts.value("rtt_ms"), facts.at("workload.calls_per_request", 5)
+    limit = facts.value("slo_p95_ms") if facts.value("slo_p95_ms") > 0 else facts.alerts.get("response_time_p95", 0)
+    if "hybrid_cloud" in view.work.tracks and limit and calls * rtt > 0.2 * limit:
+        yield Raised("R29", ("network", "rtt_ms"), f"{figure(calls)} calls x {figure(rtt)} ms = {figure(calls * rtt)} ms of "
+                     f"{figure(limit)} ms", 3, 4)
+    if "event_sourcing" in view.work.tracks:
+        yield Raised("R30", ("pattern",), "events are kept for ever", 3, 4)
+
+
+def risks_of_people(view: View) -> Iterable[Raised]:
+    facts, work = view.facts, view.work
+    unowned = [row for row in facts.dependencies if not row.owner]
+    if unowned or len(facts.dependencies) > 5:
+        row = (unowned or list(facts.dependencies))[0]
+        yield Raised("R14", row.path, f"{len(unowned)} of {len(facts.dependencies)} consumers without owner"
+                     + (f": {listed([item.name for item in unowned])}" if unowned else ""), 4 if unowned else 3, 4)
+    back = facts.at("cutover.reverse_replication")
+    if set(work.tracks) & {"cdc", "data_migration", "lift_and_shift"} and (back is False or "cdc" not in work.tracks):
+        yield Raised("R19", ("cutover", "reverse_replication"), f"{work.tracks[0]} "
+                     + ("with reverse_replication false" if back is False else "keeps no way back for new writes"), 3, 5)
+    ready = facts.at("readiness", {})
+    if ready.get("rollback_tested") is not True or ready.get("backup_restore_tested_days_ago", 99) > 7:
+        missing = [name for name in ("rollback_tested", "backup_restore_tested_days_ago") if name not in ready]
+        yield Raised("R20", ("readiness",), f"unverified: {listed(missing)} not given" if missing else
+                     "rollback not tested or restore test older than 7 days", 3, 5)
+    if facts.value("experience") == 0:
+        yield Raised("R27", ("team", "experience_similar_migrations"), "0 similar migrations", 3, 3)
+    personal = personal_columns(facts)
+    if personal and (transfers(facts) or relocates(facts) or facts.frameworks):
+        move = f"; {transfers(facts)}" if transfers(facts) else ""
+        yield Raised("R24", personal[0].path, f"{len(personal)} personal columns ({personal[0].table}.{personal[0].column}: "
+                     f"{personal[0].why}){move}", 3 if transfers(facts) else 2, 5)
+    if set(facts.frameworks) & {"SOX", "PCI DSS", "HIPAA"}:
+        yield Raised("R25", ("constraints", "compliance_requirements"), listed(facts.frameworks), 3, 4)
+    if facts.target.location in ("aws", "azure", "gcp") and moves_data(work):
+        yield Raised("R28", ("target",), f"both sides run for {span(facts.value('soak_hours'))} of soak", 3, 2)
+
+
+RISK_RULES = (risks_of_time, risks_of_copying, risks_of_schema, risks_of_service, risks_of_people)
+
+
+def because(facts: Facts, path: Path, text: str) -> Dict[str, Any]:
+    """Return the fact behind a risk: its path in the specification, what stands there, and what it means."""
+    here: Any = facts.spec
+    reached: Path = ()
+    for key in path:
+        try:
+            here = here[key]
+        except (KeyError, IndexError, TypeError):
+            break
+        reached += (key,)
+    shown = here if isinstance(here, (str, int, float, bool)) else describe(here)
+    missing = "" if reached == path else f"{show_path(path)} is not given; "
+    return {"path": show_path(reached), "value": shown, "text": missing + text}
+
+
+def raise_risks(view: View, phases: Sequence[Phase]) -> List[Dict[str, Any]]:
+    """Return the risk register, highest score first."""
+    words = {**view.work.words, "abort": str(view.work.limits["abort_minutes"])}
+    found = [risk_document(view.facts, raised, phases, words) for rule in RISK_RULES for raised in rule(view)]
+    return sorted(found, key=lambda row: (-row["score"], row["id"]))
+
+
+def score_level(score: int) -> str:
+    return LEVELS[int(bracket(score, ((5, 0), (10, 1), (16, 2)), 3))]
+
+
+NIST = {5: (1, 2, 3, 4, 5), 4: (1, 2, 3, 4, 5), 3: (1, 2, 3, 3, 4), 2: (1, 2, 2, 2, 3), 1: (1, 1, 1, 2, 2)}  # 800-30 table I-2
+NIST_WORDS = ("", "very low", "low", "moderate", "high", "very high")
+
+
+def risk_document(facts: Facts, raised: Raised, phases: Sequence[Phase], words: Dict[str, str]) -> Dict[str, Any]:
+    row = RISKS[raised.id]
+    score = raised.probability * raised.impact
+    left = max(1, raised.probability - row.lowers)
+    phase = next((phase.name for phase in phases if set(row.gates.split()) & {gate.id for gate in phase.gates}),
+                 phases[0].name)
+    known = {gate.id for phase in phases for gate in phase.gates}
+    return {"id": raised.id, "category": row.category, "description": fill(row.description, words),
+            "probability": NIST_WORDS[raised.probability], "impact": NIST_WORDS[raised.impact],
+            "severity": score_level(score), "score": score, "mitigation": fill(row.mitigation, words),
+            "owner": ROLES[row.owner], "because": because(facts, raised.path, raised.text), "phase": phase,
+            "probability_step": raised.probability, "impact_step": raised.impact,
+            "nist_level": NIST_WORDS[NIST[raised.probability][raised.impact - 1]],
+            "gate_ids": [name for name in row.gates.split() if name in known],
+            "residual": {"probability_step": left, "impact_step": raised.impact, "score": left * raised.impact,
+                         "severity": score_level(left * raised.impact), "why": fill(row.residual, words)}}
+
+
+def phase_risk(phase: Phase, risks: Sequence[Dict[str, Any]]) -> str:
+    """Return the level of a phase: its worst open risk after mitigation, at least high where nothing comes back."""
+    scores = [row["residual"]["score"] for row in risks if row["phase"] == phase.name
+              or set(row["gate_ids"]) & {gate.id for gate in phase.gates}]
+    level = score_level(max(scores, default=1))
+    return level if not phase.no_return or LEVELS.index(level) >= 2 else "high"
+
+
+# == 20. Communicating ================================================================================
+# Who is told what and when, who decides, and what must be true before they do.
+
+EVENTS = (  # event, when, audiences, text
+    ("announcement", "T-14 d", ("executives", "technical", "consumers", "support"),
+     "{source} is to become {target}. Planned for {window}. Expected outage: {outage}. Please name a person on call."),
+    ("reminder", "T-2 d", ("technical", "consumers", "support"),
+     "{source} -> {target}: {window}. Expected outage: {outage}. Freeze: no release of {consumers} from T-1 d until the "
+     "all-clear. Decision deadline: {deadline}."),
+    ("go/no-go", "before {main_phase}", ("executives", "technical"),
+     "Go/no-go for {main_phase}: {gate_count} measurable lines, decided by {decider}. No decision by the deadline means "
+     "no-go."),
+    ("start", "at the start of {main_phase}", ("technical", "consumers", "support"),
+     "{main_phase} started. Users see: {users_see}. Next message in {half} min or at the end."),
+    ("half time", "after {half} min of {main_phase}", ("technical", "executives"),
+     "{main_phase} has used half of its {budget} min. Steps left: {{steps_left}}. It is rolled back at {abort} min."),
+    ("done", "at the end of {main_phase}", ("executives", "technical", "consumers", "support"),
+     "{target} serves. Measured outage: {{measured_minutes}} min (allowed {budget}). {source} stays ready to take over until "
+     "{last_phase}."),
+    ("rollback started", "when a trigger fires", ("technical", "consumers", "support", "executives"),
+     "{main_phase} is being rolled back because {{trigger}} fired. Expected back on {source} in {undo} min. Next message in "
+     "15 min."),
+    ("rollback done", "when {source} serves again", ("executives", "technical", "consumers", "support"),
+     "{source} serves again since {{time}}. Writes lost: {{rows}} (expected: {at_risk}). Next attempt: {{date}}."),
+    ("close", "at the end of {last_phase}", ("executives", "consumers"),
+     "The migration to {target} is closed. Measured: {{hours}} h (planned P50 {p50}), outage {{measured_minutes}} min."))
+CHANNELS = {"executives": "e-mail from the {owner}", "technical": "#{{migration_channel}}", "consumers": "e-mail to each owner",
+            "support": "ticket to the support desk and status page draft"}
+
+
+def person(facts: Facts, role: str) -> str:
+    """Return a role, with the name that the specification gives it."""
+    name = facts.at("team.roles", {}).get(role)
+    return f"{ROLES[role]} ({clean(name)})" if name else ROLES[role]
+
+
+def main_phase(phases: Sequence[Phase]) -> Phase:
+    """Return the phase that users notice most: the switch, else the one with the point of no return."""
+    for name in ("cutover", "cut_writes", "switch", "switch_writes", "wave_1", "redirect", "steps", "route", "contract",
+                 "distribute", "move_compute"):
+        for phase in phases:
+            if phase.name == name:
+                return phase
+    return phases[-1]
+
+
+def message_words(work: Work, phases: Sequence[Phase], forecast: Forecast, calendar: Calendar, gates: int) -> Dict[str, str]:
+    facts, main = work.facts, main_phase(phases)
+    window = facts.at("business_continuity.preferred_migration_window", {})
+    first = next((item for item in main.tasks if item.calendar == "window"), main.tasks[0] if main.tasks else None)
+    when = f"{window.get('start', '02:00')}-{window.get('end', '06:00')} {window.get('timezone', 'UTC')}"
+    if calendar.dated and first:
+        when = f"{local_text(calendar, forecast.timed[first.id].start, facts)}"
+    allowed = facts.downtime or round(facts.value("zero_tolerance_seconds") / 60, 2)
+    outage = forecast.outage
+    seen = ("nothing, requests are retried" if outage["p80"] <= 0.1 else
+            f"an outage of about {figure(outage['p50'])} min")
+    return {"source": clean(facts.source.text), "target": clean(facts.target.text), "window": when,
+            "outage": "none expected" if outage["p80"] == 0 else f"P50 {span(outage['p50'] / 60)}, P80 "
+            f"{span(outage['p80'] / 60)}, at most {figure(allowed)} min allowed", "consumers": work.words["dependency_names"],
+            "deadline": deadline_text(work, main), "main_phase": main.name, "gate_count": figure(gates),
+            "decider": person(facts, "owner"), "users_see": seen, "half": figure(round(max(allowed / 2, 0.5), 1)),
+            "budget": figure(allowed), "abort": str(work.limits["abort_minutes"]), "last_phase": phases[-1].name,
+            "undo": figure(main.row.undo_minutes[1]), "at_risk": main.no_return or "none", "owner": person(facts, "owner"),
+            "p50": span(forecast.path["p50"])}
+
+
+def deadline_text(work: Work, main: Phase) -> str:
+    """Return until when the main phase can still be turned back inside its window."""
+    window = work.facts.at("business_continuity.preferred_migration_window", {})
+    end = clock(window.get("end", "06:00"))
+    minutes = main.row.undo_minutes[1] + (main.row.undo_minutes[2] - main.row.undo_minutes[1]) / 2
+    moment_of_day = (end - minutes / 60) % 24
+    return (f"{int(moment_of_day):02d}:{int(moment_of_day * 60 % 60):02d} {window.get('timezone', 'UTC')} (end of the window "
+            f"less {figure(round(minutes))} min for the way back)")
+
+
+def local_text(calendar: Calendar, hours: float, facts: Facts) -> str:
+    """Return a moment in the window's own zone and in UTC."""
+    import datetime
+    moment_utc = calendar.start + datetime.timedelta(seconds=round(hours * 3600))
+    name = facts.at("business_continuity.preferred_migration_window.timezone", facts.at("team.timezone", "UTC"))
+    local = moment_utc.astimezone(zone_of(str(name)) or datetime.timezone.utc)
+    return f"{local.strftime('%a %Y-%m-%d %H:%M')} {name} ({moment_utc.strftime('%H:%M')} UTC)"
+
+
+def communication_document(work: Work, phases: Sequence[Phase], forecast: Forecast, calendar: Calendar,
+                           gates: int) -> Dict[str, Any]:
+    """Return every message, filled, for each audience, and one for each consumer with its action."""
+    words = message_words(work, phases, forecast, calendar, gates)
+    messages = [{"event": name, "when": fill(when, words), "audience": audience,
+                 "channel": fill(CHANNELS[audience], words), "subject": f"[{name}] {words['source']} -> {words['target']}",
+                 "text": fill(text, words)}
+                for name, when, audiences, text in EVENTS for audience in audiences]
+    consumers = [{"consumer": row.name, "to": row.contact or row.owner or "{{contact_of_" + re.sub(r"\W", "_", row.name) + "}}",
+                  "action": consumer_action(work, row), "text":
+                  f"{words['source']} -> {words['target']}, {words['window']}. For {row.name}: {consumer_action(work, row)}. "
+                  f"Expected outage: {words['outage']}."} for row in work.facts.dependencies]
+    return {"messages": messages, "consumers": consumers, "dates": message_dates(phases, forecast, calendar),
+            "raci": raci_document(work, phases)}
+
+
+def consumer_action(work: Work, row: Dependency) -> str:
+    if row.can_pause:
+        return f"pause it at the start of {'the window' if moves_data(work) else 'the switch'} and start it after the all-clear"
+    if moves_data(work):
+        return "refresh the connection to the new address when the message 'start' arrives; retry for the outage"
+    if row.direction == "read":
+        return "nothing on the day; test reads against the new form until T-2 d"
+    return "test reads and writes against the new form until T-2 d; somebody on call during the switch"
+
+
+def message_dates(phases: Sequence[Phase], forecast: Forecast, calendar: Calendar) -> Dict[str, Optional[str]]:
+    main = main_phase(phases)
+    at = min((forecast.timed[item.id].start for item in main.tasks), default=0.0)
+    return {"T": moment(calendar, at), "T-14 d": moment(calendar, at - 336), "T-2 d": moment(calendar, at - 48)}
+
+
+def raci_document(work: Work, phases: Sequence[Phase]) -> List[Dict[str, Any]]:
+    """Return one row for each phase: one accountable role, at least one responsible, who is asked, who is told."""
+    rows = []
+    for phase in phases:
+        names = phase.row.roles.split()
+        accountable = names[0]
+        doing = list(dict.fromkeys([*names[1:], *(item.role for item in phase.tasks)]))
+        responsible = [role for role in doing if role != accountable] or [accountable]
+        asked = [role for role in (("compliance",) if work.facts.frameworks else ()) + ("security",)
+                 if role not in (accountable, *responsible)]
+        told = [role for role in ("owner", "support") if role not in (accountable, *responsible, *asked)]
+        rows.append({"phase": phase.name, "accountable": person(work.facts, accountable),
+                     "responsible": [person(work.facts, role) for role in responsible],
+                     "consulted": [person(work.facts, role) for role in asked],
+                     "informed": [person(work.facts, role) for role in told]})
+    return rows
+
+
+def go_no_go(work: Work, phases: Sequence[Phase]) -> List[Dict[str, Any]]:
+    """Return the measurable lines of the decision before the main phase."""
+    facts, main = work.facts, main_phase(phases)
+    lines = []
+    for phase in phases[:[row.name for row in phases].index(main.name)]:
+        for gate in phase.gates:
+            if gate.id not in {line["gate_id"] for line in lines}:
+                lines.append({"id": f"N{len(lines) + 1:02d}", "gate_id": gate.id, "required":
+                              comparison(gate.metric, gate.operator, gate.threshold, gate.unit), "how": gate.how,
+                              "owner": person(facts, phase.row.roles.split()[0])})
+    own = [("age of the rehearsal <= 30 d", "date in the rehearsal log", "lead"),
+           (f"error budget left >= 25 % of {figure(facts.value('slo_window_days'))} d at "
+            f"{100 * facts.value('availability'):.6g} %", f"1 - sum(increase(http_requests_total{{service=\""
+            f"{work.words['service']}\",code=~\"5..\"}}[{figure(facts.value('slo_window_days'))}d])) / budget", "sre"),
+           ("open P1 and P2 incidents == 0", "incident list", "sre"),
+           ("people on call for each consumer: " + work.words["dependency_names"], "on-call plan of the night", "lead"),
+           ("traffic forecast < 50 % of peak", "same hour of the last four weeks", "sre"),
+           (f"decision deadline agreed: {deadline_text(work, main)}", "minutes of the go/no-go meeting", "owner"),
+           (f"rollback owner named for {main.name}", "name in the runbook", "owner")]
+    return lines + [{"id": f"N{len(lines) + index:02d}", "gate_id": "", "required": text, "how": how,
+                     "owner": person(facts, role)} for index, (text, how, role) in enumerate(own, 1)]
+
+
+def stakeholder_document(facts: Facts, phases: Sequence[Phase]) -> List[Dict[str, Any]]:
+    """Return the roles that the plan uses and the owners of the consumers."""
+    used = list(dict.fromkeys([role for phase in phases for role in phase.row.roles.split()]
+                              + [item.role for phase in phases for item in phase.tasks]))
+    rows = [{"role": ROLES[role], "name": facts.at("team.roles", {}).get(role) or "{{name_of_" + role + "}}", "contact": "",
+             "why": "works on " + listed([phase.name for phase in phases if role in phase.row.roles.split() or any(
+                 item.role == role for item in phase.tasks)], most=3)} for role in used]
+    return rows + [{"role": f"Owner of {row.name}", "name": row.owner or "{{owner_of_" + re.sub(r"\W", "_", row.name) + "}}",
+                    "contact": row.contact, "why": f"{row.name} uses {clean(facts.source.text)}"}
+                   for row in facts.dependencies]
+
+
+def rollback_document(work: Work, phases: Sequence[Phase]) -> Dict[str, Any]:
+    """Return how far the plan can be undone, and how, last phase first."""
+    final = next((phase for phase in phases if phase.no_return), None)
+    main = main_phase(phases)
+    return {
+        "strategy": f"undo phase by phase, last first; lossless until {final.name}" if final else
+        "undo phase by phase, last first; nothing in this plan is final",
+        "point_of_no_return": {"phase": final.name, "reason": final.no_return} if final else None,
+        "decision_deadline": deadline_text(work, main), "decided_by": person(work.facts, "owner"),
+        "phases": [{"phase": phase.name, **recovery_document(phase)} for phase in reversed(phases)],
+        "restore_hours": range_document(work.machine["restore"]) if is_data(work.facts) else None,
+        "keeps_new_writes": "cdc" in work.tracks and work.facts.at("cutover.reverse_replication", True)}
+
+
+def compliance_document(work: Work, phases: Sequence[Phase]) -> Dict[str, Any]:
+    """Return the controls with their phase and evidence, the personal columns, and the bundle."""
+    stages = stage_phases(phases)
+    rows = []
+    for control, path, value in controls_for(work.facts):
+        phase = stages[control.stage]
+        made = next((item.id for item in phase.tasks if control.evidence in item.check), "")
+        rows.append({"framework": control.framework, "reference": control.reference, "requirement": control.requirement,
+                     "applies_because": {"path": show_path(path), "value": value if isinstance(value, (str, int)) else
+                                         describe(value)}, "phase": phase.name, "task_id": made,
+                     "owner": ROLES[control.owner], "status": "open",
+                     "evidence": [{"file": control.evidence, "producer": fill(control.how, work.words)}]})
+    personal = [{"table": row.table, "column": row.column, "kind": row.kind, "certainty": row.certainty, "why": row.why,
+                 "path": show_path(row.path)} for row in personal_columns(work.facts)]
+    return {"controls": rows, "personal_data": personal,
+            "evidence_bundle": {"files": sorted({row["evidence"][0]["file"] for row in rows}) + ["plan.json", "spec.json"],
+                                "manifest": "sha256sum * > manifest.sha256 after each phase; sign the manifest"},
+            "note": "Section numbers name the controls; this is no legal advice."}
+
+
+def stage_phases(phases: Sequence[Phase]) -> Dict[str, Phase]:
+    """Return the phase of each stage of the compliance work: the one whose tasks collect its evidence."""
+    first, last = phases[0], phases[-1]
+    found = {"assess": first, "prepare": first, "rehearse": first, "validate": last, "close": last}
+    for phase in phases:
+        makers = phase.row.make.split()
+        for stage in ("assess", "prepare", "rehearse"):
+            if stage in makers:
+                found[stage] = phase
+        if set(makers) & {"verify", "compare_sides", "rollout", "dual_run", "compare_answers"}:
+            found["validate"] = phase
+    return found
+
+
+def schedule_document(plan_phases: Sequence[Phase], forecast: Forecast, calendar: Calendar, facts: Facts) -> Dict[str, Any]:
+    """Return dates when a start was given, else days from any Monday."""
+    ends = {name: round(days, 2) for name, days in forecast.days.items()}
+    window = facts.at("business_continuity.preferred_migration_window", {})
+    main = main_phase(plan_phases)
+    begins = min((forecast.timed[item.id].start for item in main.tasks if item.calendar == "window"), default=None)
+    return {"start": moment(calendar, 0), "end": {name: moment(calendar, 24 * days) for name, days in forecast.days.items()}
+            if calendar.dated else None, "calendar_days": ends, "likely_days": short(forecast.likely_days),
+            "based_on": "the given start" if calendar.dated else "a start on a Monday at the beginning of the working day",
+            "window": {"start": window.get("start", "02:00"), "end": window.get("end", "06:00"),
+                       "timezone": window.get("timezone", facts.at("team.timezone", "UTC")),
+                       "days": window.get("days", ["tue", "wed", "thu"])},
+            "cutover": moment(calendar, begins) if begins is not None else None,
+            "reserve": moment(calendar, begins + 168) if begins is not None else None,
+            "critical_path": [row.task.id for row in forecast.timed.values() if row.critical],
+            "simulations": forecast.runs, "seed": forecast.seed,
+            "sensitivity": [{"what": name, "rank_correlation": value} for name, value in forecast.sensitivity],
+            "your_estimates": own_phase_hours(facts, plan_phases)}
+
+
+def own_phase_hours(facts: Facts, phases: Sequence[Phase]) -> List[Dict[str, Any]]:
+    """Return the specification's own hours beside the computed ones."""
+    rows = []
+    for row in facts.at("migration_phases", []):
+        if not row or "estimated_duration_hours" not in row:
+            continue
+        twin = next((phase for phase in phases if phase.name == row["phase"].lower()), None)
+        ours = sum(max(sum(item.hours.likely for item in lane) for lane in group) for group in lanes_of(twin)) if twin else None
+        rows.append({"phase": row["phase"], "yours": row["estimated_duration_hours"], "ours": short(ours) if ours else None})
+    return rows
+
+
+def success_criteria(work: Work, phases: Sequence[Phase]) -> List[str]:
+    """Return what must be true at the end, from the gates of the last phases and the specification's promises."""
+    allowed = figure(work.limits["outage_minutes"])
+    rows = [f"measured outage at most {allowed} min" + (" (0 by tolerance)" if work.facts.downtime == 0 else "")]
+    for phase in phases[-3:]:
+        rows += [f"{gate.id} {comparison(gate.metric, gate.operator, gate.threshold, gate.unit)}" for gate in phase.gates]
+    rows += [f"{row.name} works on {clean(work.facts.target.text)}, confirmed by {row.owner or 'its owner'}"
+             for row in work.facts.dependencies]
+    return list(dict.fromkeys(rows))
+
+
 # == 21. Plan =========================================================================================
 # Everything computed -> one JSON document with the keys of the contract.
 
@@ -4375,7 +5854,8 @@ def heading(text: str) -> List[str]:
 def render_text(plan: Plan) -> str:
     document = plan.document
     lines = text_head(document)
-    for part in (text_findings, text_phases, text_end):
+    for part in (text_findings, text_choice, text_phases, text_risks, text_success, text_assumptions, text_compliance,
+                 text_people, text_end):
         lines += part(plan)
     return "\n".join(lines) + "\n"
 
@@ -4436,8 +5916,106 @@ def text_gate(gate: Dict[str, Any]) -> List[str]:
     return lines + wrap(gate["how"], "        ", "        ")
 
 
+def text_choice(plan: Plan) -> List[str]:
+    choice = plan.document["pattern_selection"]
+    lines = heading("Why this way")
+    for text in choice["reasons"] + ([choice["composite"]] if choice["composite"] else []):
+        lines += wrap(text, "    ", "  + ")
+    for row in choice["rejected"]:
+        lines += wrap(f"not {row['pattern']}: {row['reason']}", "    ", "  - ")
+    estimates = plan.document["estimates"]
+    if estimates.get("bound_by"):
+        hours = estimates["machine_hours"]
+        lines += wrap(f"copying {figure(estimates['volume_gb'])} GB by {estimates['method']} takes "
+                      f"{span(hours['copy']['likely'])} ({span(hours['copy']['optimistic'])} to "
+                      f"{span(hours['copy']['pessimistic'])}); limit: {estimates['bound_by']}", "    ", "  + ")
+    return lines
+
+
+def text_risks(plan: Plan) -> List[str]:
+    lines = heading(f"Risks ({len(plan.document['risks'])})")
+    for row in plan.document["risks"]:
+        fact = row["because"]
+        lines += wrap(f"{row['id']} {row['severity']} ({row['score']}): {row['description']} -- {row['owner']}", "      ", "  ")
+        lines += wrap(f"{fact['path']}: {fact['text']}", "               ", "      because: ")
+        left = row["residual"]
+        lines += wrap(f"{row['mitigation']} -> {left['score']}; left: {left['why']}", "          ", "      do: ")
+    return lines
+
+
+def text_success(plan: Plan) -> List[str]:
+    row = plan.document["success_probability"]
+    low, high = row["interval_80"]
+    lines = heading("Chance of success")
+    lines += wrap(f"{100 * row['probability']:.0f} % (80 % interval {100 * low:.0f} to {100 * high:.0f} %): "
+                  f"{row['definition']}.", "  ", "  ")
+    lines += wrap(f"How: {row['method']}; {100 * row['without_outage_limit']:.0f} % x {100 * row['meets_outage']:.0f} % to "
+                  "keep the outage.", "  ", "  ")
+    for item in row["contributions"][:6]:
+        lines += wrap(f"{item['log_odds']:+.2f} {item['name']}: {item['fact']}", "          ", "    ")
+    for item in row["raises_most"]:
+        lines += wrap(f"{item['action']}: {100 * item['now']:.0f} -> {100 * item['probability']:.0f} %", "      ",
+                      "    raise it: ")
+    if row["unknown"]:
+        lines += wrap(f"unknown, so the interval is wide: {listed(row['unknown'])}", "    ", "    ")
+    return lines
+
+
+def text_assumptions(plan: Plan) -> List[str]:
+    rows, trust = plan.document["assumptions"], plan.document["confidence"]
+    lines = heading(f"Assumptions ({len(rows)}), confidence {'*' * trust['stars']} of *****")
+    for row in rows:
+        value = figure(row["value"]) if is_kind(row["value"], "number") else row["value"]
+        lines += wrap(f"{row['what']} = {value} {row['unit']}: {row['why']}", "      ", "  - ")
+    if trust["measure_first"]:
+        lines += ["  Measure these first:"]
+    for number, row in enumerate(trust["measure_first"], 1):
+        lines += wrap(f"{row['input']} (now {row['now']}): {row['how']}", "       ", f"    {number}. ")
+    return lines
+
+
+def text_compliance(plan: Plan) -> List[str]:
+    document = plan.document["compliance"]
+    if not document["controls"] and not document["personal_data"]:
+        return []
+    lines = heading(f"Compliance ({len(document['controls'])} controls)")
+    for row in document["controls"]:
+        lines += wrap(f"{row['framework']} {row['reference']}: {row['requirement']} -> {row['evidence'][0]['file']} "
+                      f"({row['phase']}, {row['owner']})", "        ", "  [ ] ")
+    names = [f"{row['table']}.{row['column']} ({row['kind']}, {row['why']})".lstrip(".") for row in document["personal_data"]]
+    return lines + (wrap("personal data: " + listed(names, most=12), "    ", "  ") if names else []) + [
+        "  " + document["note"]]
+
+
+def text_people(plan: Plan) -> List[str]:
+    lines = heading("Who")
+    for row in plan.document["communication"]["raci"]:
+        lines += wrap(f"{row['phase']}: {row['accountable']} answers; {listed(row['responsible'], most=9)} do; asked: "
+                      f"{listed(row['consulted'], 'nobody')}", "      ", "  ")
+    lines += heading(f"Go or no-go ({len(plan.document['go_no_go'])} lines)")
+    for line in plan.document["go_no_go"]:
+        lines += wrap(f"{line['id']} {line['required']} -- {line['owner']}", "          ", "  [ ] ")
+    lines += heading("Messages")
+    seen = set()
+    for row in plan.document["communication"]["messages"]:
+        if row["event"] not in seen:
+            seen.add(row["event"])
+            lines += wrap(f"{row['event']} ({row['when']}): {row['text']}", "      ", "  ")
+    for row in plan.document["communication"]["consumers"]:
+        lines += wrap(f"to {row['to']}: {row['text']}", "      ", "  ")
+    return lines
+
+
 def text_end(plan: Plan) -> List[str]:
-    return []
+    document = plan.document
+    names = [row["name"] for row in document["placeholders"]]
+    lines = heading("Last")
+    final = document["rollback_plan"]["point_of_no_return"]
+    lines += wrap(f"Point of no return: {final['phase']} ({final['reason']})" if final else "No point of no return.", "  ", "  ")
+    lines += wrap(f"{len(names)} placeholders to fill: {listed(names, 'none', 40)}", "  ", "  ")
+    if not document["schedule"]["start"]:
+        lines += wrap("No dates: give --start 2026-03-02T09:00 to place the plan on the calendar.", "  ", "  ")
+    return lines
 
 
 # == 27. Command line =================================================================================
@@ -4467,6 +6045,7 @@ def build_parser() -> Parser:
     parser.add_argument("--strict", action="store_true", help="treat warnings as problems")
     parser.add_argument("--compatibility", metavar="REPORT", action="append", default=[],
                         help="report of compatibility_checker.py whose scripts the phases carry; may be repeated")
+    parser.add_argument("--history", metavar="FILE", help="records of past migrations, to learn the chance of success from")
     parser.add_argument("--start", metavar="ISO-8601", help="first working moment; without it the plan has no dates")
     parser.add_argument("--simulations", metavar="N", type=whole_number, default=5000,
                         help="simulated runs behind P50, P80 and P95 (default: 5000)")
@@ -4520,52 +6099,255 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return EXIT_DONE
     if not options.input:
         raise InputError(f"the following arguments are required: -i/--input; see {TOOL} --help")
-    refuse_inputs_as_outputs(output_paths(options.output, options.format),
-                             [options.input, *options.compatibility])
+    inputs = [options.input, *options.compatibility, *([options.history] if options.history else [])]
+    refuse_inputs_as_outputs(output_paths(options.output, options.format), inputs)
+    if options.start is not None:
+        check_start(options.start)
     document = load(options.input)
     reports = [load(path) for path in options.compatibility]
-    scripts, problems = read_reports(reports)
+    history = load(options.history) if options.history else None
+    given, problems = read_inputs_of(document, reports, history, options)
+    if given is None:
+        return report_problems(problems)
     faults = Faults(document)
-    facts, findings = read_spec(document, faults)
-    if problems or faults.found or facts is None:
-        for line in faults.lines() + problems:
-            say(f"{TOOL}: {line}")
-        return EXIT_INVALID
-    plan = make_plan(document, facts, findings, scripts, [document, *reports], options)
-    render = {"json": lambda: to_json(plan.document), "text": lambda: render_text(plan)}
-    emit(options.output, options.format, render, options.quiet)
+    try:
+        computed = compute(given)
+        findings = computed[-1]
+    except Unplannable as error:
+        findings = error.args[0]
+    for finding in findings:
+        if finding.severity == ERROR or (options.strict and finding.severity == WARNING):
+            faults.add(finding.path, finding.found, finding.expected, f"{finding.code}: {finding.hint}".rstrip(": "))
+    problems += faults.lines()
+    if not options.quiet:
+        for finding in findings:
+            if finding.severity == WARNING and not options.strict:
+                say(f"{TOOL}: warning: {finding_text(finding)}")
+    if problems:
+        return report_problems(problems)
+    if options.validate:
+        if not options.quiet:
+            say(f"{TOOL}: {document.name}: valid, {sum(row.severity == WARNING for row in findings)} warning(s)")
+        return EXIT_DONE
+    plan = make_plan(given, computed)
+    emit(options.output, options.format, {"json": lambda: to_json(plan.document), "text": lambda: render_text(plan)},
+         options.quiet)
     return EXIT_DONE
 
 
-def make_plan(document: Document, facts: Facts, findings: List[Finding], scripts: Tuple[Script, ...],
-              inputs: Sequence[Document], options: argparse.Namespace) -> Plan:
+def report_problems(problems: Sequence[str]) -> int:
+    for line in problems:
+        say(f"{TOOL}: {line}")
+    return EXIT_INVALID
+
+
+def check_start(text: str) -> None:
+    import datetime
+    try:
+        datetime.datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"argument --start: found {text!r}, expected a date or time such as 2026-03-02T09:00")
+
+
+def read_inputs_of(document: Document, reports: Sequence[Document], history: Optional[Document],
+                   options: argparse.Namespace) -> Tuple[Optional[Inputs], List[str]]:
+    """Return everything a plan is made from; None with the problems when something is not valid."""
+    scripts, problems = read_reports(reports)
+    records: List[Record] = []
+    skipped: List[str] = []
+    if history:
+        faults = Faults(history)
+        records, skipped = read_history(history, faults)
+        problems += faults.lines()
+    faults = Faults(document)
+    facts, notes = read_spec(document, faults)
+    if facts is not None and faults.found:
+        copy = copy_estimate(facts)
+        choice = choose(facts, copy, machine_times(facts, copy), scripts)
+        work = Work(facts, choice.tracks, scripts, facts_words(facts, copy, scripts), gate_limits(facts, choice.tracks),
+                    machine_times(facts, copy), copy, ())
+        for finding in find_all(facts, work):
+            if finding.severity == ERROR:
+                faults.add(finding.path, finding.found, finding.expected, f"{finding.code}: {finding.hint}".rstrip(": "))
+    problems = faults.lines() + problems
+    if problems or facts is None:
+        return None, problems
+    documents = (document, *reports, *((history,) if history else ()))
+    return Inputs(document, facts, tuple(notes), scripts, tuple(records), tuple(skipped), documents, options.start,
+                  options.simulations, options.seed), []
+
+
+class Inputs(NamedTuple):
+    """Everything a plan is made from."""
+
+    document: Document
+    facts: Facts
+    notes: Tuple[Finding, ...]
+    scripts: Tuple[Script, ...]
+    records: Tuple[Record, ...]
+    skipped: Tuple[str, ...]
+    documents: Tuple[Document, ...]
+    start: Optional[str]
+    runs: int
+    seed: Optional[int]
+
+
+def compute(given: Inputs) -> Tuple[Work, Tuple[Phase, ...], Forecast, Calendar, Choice, List[Finding]]:
+    """Return the records behind a plan and all findings."""
+    facts = given.facts
     copy = copy_estimate(facts)
     machine = machine_times(facts, copy)
-    choice = choose(facts, copy, machine)
-    work = Work(facts, choice.tracks, scripts, facts_words(facts, copy, scripts), gate_limits(facts, choice.tracks),
-                machine, copy, plan_waves(facts))
+    choice = choose(facts, copy, machine, given.scripts)
+    work = Work(facts, choice.tracks, given.scripts, facts_words(facts, copy, given.scripts),
+                gate_limits(facts, choice.tracks), machine, copy, plan_waves(facts))
+    findings = [*given.notes, *find_all(facts, work)]
+    if any(finding.code == "V040" for finding in findings):
+        raise Unplannable(findings)
     phases = build_phases(work)
-    calendar = build_calendar(facts, options.start)
-    seed = options.seed if options.seed is not None else int(migration_id(document.value), 16)
-    forecast = simulate(phases, work, calendar, options.simulations, seed, None)
+    calendar = build_calendar(facts, given.start)
+    seed = given.seed if given.seed is not None else int(migration_id(given.document.value), 16)
+    forecast = simulate(phases, work, calendar, given.runs, seed, deadline_hours(facts, calendar))
+    findings += find_outage(facts, work, forecast, calendar)
+    return work, phases, forecast, calendar, choice, findings
+
+
+class Unplannable(Exception):
+    """The findings leave no order in which the work could be done."""
+
+
+def deadline_hours(facts: Facts, calendar: Calendar) -> Optional[float]:
+    """Return the specification's deadline in hours since the start, None without dates."""
+    import datetime
+    given = facts.at("constraints.deadline")
+    if not given or not calendar.dated:
+        return None
+    day = datetime.datetime.fromisoformat(given[:10]).replace(tzinfo=calendar.zone) + datetime.timedelta(days=1)
+    return (day.astimezone(datetime.timezone.utc) - calendar.start).total_seconds() / 3600
+
+
+def make_plan(given: Inputs, computed: Any) -> Plan:
+    """Return the plan document and the records that renderers need."""
+    work, phases, forecast, calendar, choice, findings = computed
+    view = View(work.facts, work, forecast, {finding.code: finding for finding in reversed(findings)})
+    risks = raise_risks(view, phases)
     plan = Plan({}, phases, forecast, calendar, work)
-    body = {
-        "schema_version": "1.0", "migration_id": migration_id(document.value), "source_system": facts.source.text,
+    document = {**head_document(given, plan, choice), "phases": [
+        phase_document(phase, plan, phase_risk(phase, risks)) for phase in phases], "risks": risks,
+        **tail_document(given, plan, findings)}
+    document["placeholders"] = placeholder_document(document)
+    document.update({"specification": given.document.value, "created_at": now(),
+                     "provenance": provenance(TOOL, given.documents)})
+    return plan._replace(document=document)
+
+
+def head_document(given: Inputs, plan: Plan, choice: Choice) -> Dict[str, Any]:
+    facts, forecast = given.facts, plan.forecast
+    factors = complexity(facts, plan.work, forecast)
+    points = round(sum(factor.points for factor in factors), 1)
+    parsed = {side: {"text": system.text, "engine": system.engine, "version": system.version, "location": system.location,
+                     "region": system.region} for side, system in (("source", facts.source), ("target", facts.target))}
+    return {
+        "schema_version": "1.0", "migration_id": migration_id(given.document.value), "source_system": facts.source.text,
         "target_system": facts.target.text, "migration_type": facts.kind, "pattern": choice.tracks[0],
-        "pattern_selection": {"requested": choice.requested, "tracks": list(choice.tracks),
-                              "reasons": list(choice.reasons), "composite": choice.composite,
+        "pattern_selection": {"requested": choice.requested, "tracks": list(choice.tracks), "reasons": list(choice.reasons),
+                              "composite": choice.composite,
                               "rejected": [{"pattern": name, "reason": why} for name, why in choice.rejected]},
-        "complexity": "medium", "complexity_score": 0, "complexity_factors": [],
+        "parsed": parsed, "complexity": complexity_level(points), "complexity_score": points,
+        "complexity_factors": [{"name": factor.name, "fact": factor.fact, "points": round(factor.points, 1),
+                                "most": factor.most} for factor in factors],
         "estimated_duration_hours": forecast.path["p50"],
-        "duration": {"path_hours": forecast.path, "calendar_days": forecast.days, "likely_hours": short(forecast.likely_hours),
-                     "likely_days": short(forecast.likely_days)},
-        "phases": [phase_document(phase, plan, "medium") for phase in phases],
-        "risks": [], "success_criteria": [], "rollback_plan": {}, "stakeholders": [], "communication": {},
-        "schedule": {}, "downtime": {"minutes": forecast.outage, "summary": f"P50 {figure(forecast.outage['p50'])} min"},
-        "success_probability": {}, "compliance": [], "go_no_go": [], "warnings": [],
-        "findings": [finding_document(row) for row in findings], "assumptions": [],
-        "specification": document.value, "created_at": now(), "provenance": provenance(TOOL, inputs)}
-    return plan._replace(document=body)
+        "duration": {"path_hours": forecast.path, "calendar_days": forecast.days,
+                     "likely_hours": short(forecast.likely_hours), "likely_days": short(forecast.likely_days)}}
+
+
+def tail_document(given: Inputs, plan: Plan, findings: Sequence[Finding]) -> Dict[str, Any]:
+    facts, work, phases, forecast = given.facts, plan.work, plan.phases, plan.forecast
+    lines = go_no_go(work, phases)
+    return {
+        "success_criteria": success_criteria(work, phases), "rollback_plan": rollback_document(work, phases),
+        "stakeholders": stakeholder_document(facts, phases),
+        "communication": communication_document(work, phases, forecast, plan.calendar, len(lines)),
+        "schedule": schedule_document(phases, forecast, plan.calendar, facts), "downtime": outage_document(work, forecast),
+        "success_probability": success_document(facts, work, forecast, given.records, given.skipped),
+        "confidence": confidence(facts, work, phases), "estimates": estimate_document(work),
+        "compliance": compliance_document(work, phases), "go_no_go": lines,
+        "warnings": [finding_text(row) for row in findings if row.severity == WARNING],
+        "findings": [finding_document(row) for row in findings], "assumptions": assumptions(facts, work, phases),
+        "waves": [{"wave": number, "servers": sum(load.vms for load in wave), "gb": short(sum(load.gb for load in wave)),
+                   "workloads": [load.name for load in wave]} for number, wave in enumerate(work.waves, 1)],
+        "endpoint_map": [{"legacy": old.text, "new": new.text if new else None, "match": how}
+                         for old, new, how in match_endpoints(facts)] if facts.new else [],
+        "capacity": capacity_document(facts)}
+
+
+def outage_document(work: Work, forecast: Forecast) -> Dict[str, Any]:
+    facts = work.facts
+    names, incident = OUTAGES[work.tracks[0]]
+    allowed = facts.downtime or facts.value("zero_tolerance_seconds") / 60
+    outage = forecast.outage
+    text = (f"P50 {span(outage['p50'] / 60)}, P80 {span(outage['p80'] / 60)}, P95 {span(outage['p95'] / 60)}; within "
+            f"{span(allowed / 60)} in {100 * forecast.meets_outage:.0f} % of the runs")
+    offline = bulk_hours(work.machine, work.copy)
+    return {"minutes": outage, "allowed_minutes": facts.downtime, "tolerance_seconds": facts.value("zero_tolerance_seconds")
+            if facts.downtime == 0 else None, "probability_within": short(forecast.meets_outage), "parts": list(names),
+            "incident_probability": incident, "summary": text, "per": "wave" if work.waves else "cutover",
+            "probability_all_waves": short(forecast.meets_outage ** len(work.waves)) if work.waves else None,
+            "offline_copy_hours": range_document(offline) if moves_data(work) else None}
+
+
+def estimate_document(work: Work) -> Dict[str, Any]:
+    """Return the machine times behind the plan, with the limit that binds."""
+    if not (moves_data(work) or is_data(work.facts)):
+        return {}
+    low, high = wal_gb(work.facts, work.copy)
+    moving = moves_data(work)
+    rows = {"copy": range_document(work.copy.hours)} if moving else {}
+    rows.update({name: range_document(hours) for name, hours in sorted(work.machine.items())
+                 if moving or name in ("hash", "restore")})
+    return {"volume_gb": short(volume_of(work.facts)), "method": work.copy.method if moving else None,
+            "bound_by": work.copy.bound_by if moving else None, "network_gb_per_hour": short(work.copy.network[1]),
+            "retained_wal_gb": [round(low, 1), round(high, 1)] if moving else None, "machine_hours": rows}
+
+
+def capacity_document(facts: Facts) -> Optional[Dict[str, Any]]:
+    room = capacity_of(facts)
+    if not room:
+        return None
+    steps = sorted({step.percentage for flag in facts.flags for step in flag.steps})
+    return {"rps_per_core_today": short(room.rps_per_core), "cores_at_start": room.cores_start, "cores_at_most":
+            room.cores_max, "short_from_percent": round(room.fails_from, 1), "rps_per_core_needed":
+            short(room.needed_per_core), "steps": [{"percentage": percent, "rps": short(room.peak * percent / 100),
+                                                    "cores": short(room.peak * percent / 100 / room.rps_per_core)}
+                                                   for percent in steps]}
+
+
+def placeholder_document(document: Dict[str, Any]) -> List[Dict[str, Any]]:
+    """Return every {{placeholder}} of the plan once, with where it stands and how to get it."""
+    places: Dict[str, List[str]] = {}
+    waiting: List[Tuple[Path, Any]] = [((), document)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, str):
+            for name in PLACEHOLDER.findall(value):
+                places.setdefault(name, []).append(show_path(path))
+        inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        waiting += [(path + (key,), item) for key, item in inner if key not in ("scripts",)]
+    return [{"name": name, "where": sorted(places[name])[:3], "count": len(places[name]),
+             "how_to_obtain": how_to_obtain(name)} for name in sorted(places)]
+
+
+def how_to_obtain(name: str) -> str:
+    words = name.replace("_", " ")
+    if name.startswith(("owner_of", "contact_of", "name_of")):
+        return f"ask who is the {words}; add it to the specification"
+    if name.startswith(("measured", "hours", "minutes", "rows", "time", "date", "steps", "trigger", "end_date")):
+        return "known when it happens"
+    return f"from your inventory: {words}"
+
+
+def finding_text(row: Finding) -> str:
+    return f"{row.code} {show_path(row.path)}: found {row.found}, expected {row.expected}" + (f" ({row.hint})" if row.hint
+                                                                                           else "")
 
 
 def finding_document(row: Finding) -> Dict[str, Any]:
