@@ -968,7 +968,7 @@ GATES = {name: GateRow(*row) for name, row in {
     "G03": ("age of the last restore test", "<=", 7, "days",
             "restore the newest backup of {source_name} into a scratch server; note the minutes, compare row counts"),
     "G04": ("rehearsal time / planned time", "<=", 1.25, "ratio",
-            "timed log of the rehearsal on a full-size copy; outage at most {downtime_limit_70} min; undo run once"),
+            "timed log of the rehearsal on a full-size copy; outage at most {downtime_limit_70}; undo run once"),
     "G05": ("free disk on the target", ">=", "@target_disk_gb", "GB",
             "df -BG {{target_data_volume}} on {target_name}; on the source keep {wal_reserve} for retained WAL"),
     "G06": ("tables without a key that replication can use", "==", 0, "tables",
@@ -1001,6 +1001,7 @@ GATES = {name: GateRow(*row) for name, row in {
     "G14": ("key ranges whose hash differs", "==", 0, "ranges", "{hash_sql} -- on both sides, same TimeZone, DateStyle "
             "and extra_float_digits; critical tables in full, others at least 46 050 rows (99 % to see 0.01 %)",
             "{hash_sql} -- on both sides; critical tables in full, others at least 46 050 rows (99 % to see 0.01 %)"),
+    "G42": ("rows whose old and new form differ", "==", 0, "rows", "{differing_sql}"),
     "G15": ("orphaned foreign keys", "==", 0, "rows", "{orphan_sql}"),
     "G16": ("business totals that differ", "==", 0, "totals", "{total_sql} -- on both sides, per period and status"),
     "G17": ("target sequences below the source's maximum", "==", 0, "sequences",
@@ -1142,7 +1143,7 @@ DATABASE_PATTERNS = (  # their subject is data
                  "work.", "expand scripts_expand", "G08 G07", "T8", "rollback: drop the new objects; nothing uses "
                  "them yet", (1, 2, 5), "lead dba", carries="expand"),
         PhaseRow("migrate", "Write both forms, fill {row_total} existing rows, prove them equal, switch the readers.",
-                 "dual_writers scripts_migrate backfill verify switch_readers", "G09 G10 G13 G14 G15 G20",
+                 "dual_writers scripts_migrate backfill verify switch_readers", "G09 G10 G42 G15 G20",
                  "T10 T1 T2 T4 T6 T7",
                  "rollback: readers and writers back to the old form by flag; the backfill can stop and resume",
                  (1, 5, 15), "lead dev dba", carries="migrate"),
@@ -1257,7 +1258,7 @@ SERVICE_PATTERNS = (  # their subject is a running service
         PREPARATION._replace(gates="G01 G02 G03 G05"),
         PhaseRow("intercept", "Put a facade before {source_name}, passing everything through.", "facade", "G22 G19",
                  "T1 T2", "rollback: point the load balancer back at {source_name}", (1, 2, 5), "lead platform"),
-        PhaseRow("implement", "Build {endpoint_count} endpoints on {target_name}, each with its contract test.",
+        PhaseRow("implement", "Build {new_count} endpoints on {target_name}, each with its contract test.",
                  "implement scripts_expand", "G41 G24", "", "rollback: nothing is live yet", (0, 1, 5), "lead dev",
                  carries="expand"),
         PhaseRow("shadow", "Mirror reads to {target_name}, compare, discard the answers.", "mirror scripts_migrate",
@@ -2302,8 +2303,10 @@ def personal_kind(column: str, type_text: str) -> Optional[Tuple[str, str, str]]
     if plain in NOT_PERSONAL:
         return None
     joined = {"".join(pair) for pair in zip(words, words[1:])} | {"".join(words)}
-    known = [(kind, certainty, word) for kind, certainty, tokens in PERSONAL for word in sorted(tokens)
-             if word in words or word in joined]
+    known = sorted(((kind, certainty, word) for kind, certainty, tokens in PERSONAL for word in tokens
+                    if word in words or word in joined), key=lambda row: (-len(row[2]), row[2], row[0]))
+    if known and known[0][0] == "contact" and re.match(r"(timestamp|date|time|bool)", type_text.lower()):
+        return None  # email_verified_at says when, not who
     pairs = {f"{one}_{two}" for one, two in zip(words, words[1:])} & PAIRS
     if not known and pairs:
         known = [("identity", "high", sorted(pairs)[0])]
@@ -2444,9 +2447,22 @@ def table_queries(facts: Facts) -> Dict[str, str]:
                                 f"sum({{{{amount_column}}}}) FROM {quote(table.name, facts)} GROUP BY 2, 3"
                                 for table in critical[:2])
     none = "SELECT count(*) FROM {{table}}"
+    differing = [f"SELECT count(*) FROM {quote(change.table, facts)} WHERE {quote(new_column(change), facts)} IS DISTINCT "
+                 f"FROM {old_form(change, facts)}" for change in facts.changes if change.column and fills_rows(change)]
     return {"count_sql": everything or none, "hash_sql": hashes or none, "total_sql": totals or none,
-            "orphan_sql": orphan_query(facts), "unfilled_sql": unfilled_query(facts),
+            "differing_sql": " UNION ALL ".join(differing) or none, "orphan_sql": orphan_query(facts), "unfilled_sql": unfilled_query(facts),
             "hash_tables": listed([table.name for table in critical], "every table")}
+
+
+def old_form(change: Change, facts: Facts) -> str:
+    """Return what a filled column must equal, as SQL over the old column."""
+    if change.kind == "add_column":
+        given = str(change.detail.get("backfill", ""))
+        return given if given and is_plain_sql(given) else "{{value_for_" + re.sub(r"\W", "_", change.column) + "}}"
+    if change.kind == "rename_column":
+        return quote(change.column, facts)
+    kind = type_sql(str(change.detail.get("new_type", "")), f"{change.table}_{change.column}_new_type")
+    return f"CAST({quote(change.column, facts)} AS {kind})"
 
 
 def sql_text(value: str) -> str:
@@ -2482,6 +2498,11 @@ def unfilled_query(facts: Facts) -> str:
                               for change in added[:8]) or "SELECT count(*) FROM {{table}} WHERE {{new_column}} IS NULL"
 
 
+def allowed_hours(facts: Facts) -> float:
+    """Return the outage that is allowed: for 0, the pause that clients retry without an error."""
+    return facts.downtime / 60 or facts.value("zero_tolerance_seconds") / 3600
+
+
 def facts_words(facts: Facts, copy: Copy, scripts: Sequence[Script]) -> Dict[str, str]:
     """Return the words of this specification for every template."""
     wal = wal_gb(facts, copy)
@@ -2497,9 +2518,11 @@ def facts_words(facts: Facts, copy: Copy, scripts: Sequence[Script]) -> Dict[str
         **table_queries(facts), "source_name": clean(facts.source.text), "target_name": clean(facts.target.text),
         "service": str(facts.at("service_details.legacy_service.name", facts.at("name", "{{service}}"))),
         "dependency_names": listed([row.name for row in facts.dependencies], "no consumer is named in the specification"),
-        "downtime": figure(facts.downtime), "downtime_limit_70": figure(round(0.7 * facts.downtime, 1)),
+        "downtime": figure(facts.downtime), "downtime_limit": span(allowed_hours(facts)),
+        "downtime_limit_70": span(0.7 * allowed_hours(facts)),
         "wal_reserve": f"{figure(round(2 * wal[1], 1))} GB", "backlog": plural(round(writes * copy.hours.likely * 3600), "row"),
-        "endpoint_count": figure(len(facts.legacy) or len(facts.new)), "sample_size": figure(canary_sample(facts)),
+        "endpoint_count": figure(len(facts.legacy) or len(facts.new)),
+        "new_count": figure(len(facts.new) or len(facts.legacy)), "sample_size": figure(canary_sample(facts)),
         "write_count": figure(sum(1 for endpoint in facts.legacy if endpoint.writes)),
         "memory_limit": figure(facts.alerts.get("memory_utilization", 0.85)),
         "load_test_rps": f"{figure(load)} rps" if load else f"{figure(1.5 * rate)} tx/s" if rate > 0 else "1.5 x peak",
@@ -2786,9 +2809,11 @@ def make_assess(work: Work, phase: str) -> Iterable[Task]:
     facts = work.facts
     base = HUMAN["assess"]
     extra = 0.25 * len(facts.tables) + 0.5 * len(facts.dependencies)
-    yield task(f"Measure {work.words['source_name']}: load, sizes, growth, slow queries",
+    subject = {"service": "traffic, errors, latency, callers", "api": "traffic, errors, latency, callers",
+               "infrastructure": "flows, changes a day, link"}.get(facts.kind, "load, sizes, growth, slow queries")
+    yield task(f"Measure {work.words['source_name']}: {subject}",
                measure_action(facts), "every input of section Assumptions has a measured value or a named reason why not",
-               "dba" if facts.kind != "service" else "sre",
+               "dba" if is_data(facts) else "sre",
                Range(*(value + extra * (1 if index < 2 else 2) for index, value in enumerate(base)), "assumed", (),
                      f"8 h + 0.25 h x {len(facts.tables)} tables + 0.5 h x {len(facts.dependencies)} consumers"))
     for dependency in facts.dependencies:
@@ -2800,7 +2825,9 @@ def make_assess(work: Work, phase: str) -> Iterable[Task]:
 
 def measure_action(facts: Facts) -> str:
     """Return the commands for the inputs that had to be assumed, most used first."""
-    wanted = ("write_rows_per_second", "volume_gb", "largest_table_gb", "bandwidth_gbps", "baseline_error_rate")
+    wanted = ("write_rows_per_second", "volume_gb", "largest_table_gb", "baseline_error_rate")
+    if relocates(facts):
+        wanted = ("bandwidth_gbps", *wanted)
     if facts.kind in ("service", "api"):
         wanted = ("baseline_error_rate", "baseline_p95_ms", "baseline_cpu")
     if facts.kind == "infrastructure":
@@ -2887,15 +2914,11 @@ def framework_tasks(work: Work, stage: str) -> Iterable[Task]:
 @makes("prepare")
 def make_prepare(work: Work, phase: str) -> Iterable[Task]:
     facts, words = work.facts, work.words
-    yield task(f"Back up {words['source_name']} and restore it once",
-               "pg_basebackup -X stream -c fast -D {{backup_dir}}; pg_verifybackup {{backup_dir}}; restore into a scratch "
-               "server" if facts.source.engine in ("postgresql", "") else
-               "take a full backup with the engine's own tool; restore into a scratch server",
-               f"restored counts equal; minutes noted (planned: {span(work.machine['restore'].likely)})", "dba",
-               plus(human("backup"), work.machine["restore"] if is_data(facts) else fixed(0)))
+    yield backup_task(work)
     if needs_target(work):
-        yield task(f"Provision {words['target_name']}", f"size it for {words['volume']} x 1.5 disk and "
-                   f"{words['load_test_rps']}; apply the infrastructure code", "health check green; G29 shows no "
+        disk = f"{figure(work.limits['target_disk_gb'])} GB of disk and " if work.limits["target_disk_gb"] else ""
+        yield task(f"Provision {words['target_name']}", f"size it for {disk}{words['load_test_rps']}; apply the "
+                   "infrastructure code", "health check green; G29 shows no "
                    "difference of grants", "platform", human("provision"), after=BESIDE)
     if relocates(facts) or facts.kind == "infrastructure":
         yield task(f"Open the network from {words['source_name']} to {words['target_name']}",
@@ -2904,6 +2927,23 @@ def make_prepare(work: Work, phase: str) -> Iterable[Task]:
                    after=BESIDE)
     yield from monitoring_tasks(work)
     yield from framework_tasks(work, "prepare")
+
+
+def backup_task(work: Work) -> Task:
+    """Return how the way back is made sure of: a tested restore, an archived image, or server snapshots."""
+    facts, name = work.facts, work.words["source_name"]
+    if is_data(facts):
+        tool = {"mysql": "mysqlsh -- util dump-instance {{backup_dir}}; restore into a scratch server",
+                "mariadb": "mariadb-backup --backup --target-dir={{backup_dir}}; restore into a scratch server"}.get(
+            facts.source.engine, "pg_basebackup -X stream -c fast -D {{backup_dir}}; pg_verifybackup {{backup_dir}}; restore "
+            "into a scratch server")
+        return task(f"Back up {name} and restore it once", tool, "restored counts equal; minutes noted (planned: "
+                    f"{span(work.machine['restore'].likely)})", "dba", plus(human("backup"), work.machine["restore"]))
+    if facts.kind == "infrastructure":
+        return task(f"Restore one server of {name} from backup", "restore the largest server into an isolated network",
+                    "it boots and answers; minutes noted", "platform", human("backup"))
+    return task(f"Archive image and configuration of {name}", "push the running image by digest, export the configuration; "
+                "start both in a scratch environment", "health check green from the archived digest", "sre", human("backup"))
 
 
 def is_data(facts: Facts) -> bool:
@@ -2956,7 +2996,7 @@ def make_rehearse(work: Work, phase: str) -> Iterable[Task]:
                    f"{words['streams']} streams", f"copy at most 1.25 x {span(work.copy.hours.likely)}; limit seen: "
                    f"{work.copy.bound_by}", "dba", machine, "machine")
         yield task("Rehearse cutover and way back", f"switch test clients to {words['target_name']} and back; write the "
-                   "measured figures into `measured` and plan again", f"outage at most {words['downtime_limit_70']} min; "
+                   "measured figures into `measured` and plan again", f"outage at most {words['downtime_limit_70']}; "
                    "way back lost no row", "sre", human("rehearse"))
     yield from framework_tasks(work, "rehearse")
 
@@ -3076,8 +3116,9 @@ def make_backfill(work: Work, phase: str) -> Iterable[Task]:
 @makes("verify")
 def make_verify(work: Work, phase: str) -> Iterable[Task]:
     names = listed([table.name for table in work.facts.tables if table.critical], "every changed table")
-    yield task(f"Prove old and new form equal for {names}", fill("{unfilled_sql}; {hash_sql}", work.words),
-               "each count is 0, each hash equal", "data",
+    subject = names if any(table.critical for table in work.facts.tables) else work.words["mapped_tables"]
+    yield task(f"Prove old and new form equal for {subject}", fill("{unfilled_sql}; {differing_sql}", work.words),
+               "G10 and G42: each count is 0", "data",
                plus(human("verify"), at_speed(work.facts, max((table.gb for table in work.facts.tables), default=0), "scan")))
     yield from framework_tasks(work, "validate")
 
@@ -3496,7 +3537,7 @@ def make_implement(work: Work, phase: str) -> Iterable[Task]:
 
 def load_test(work: Work) -> Task:
     return task(f"Load test {work.words['target_name']} at {work.words['load_test_rps']}", "k6 run --duration 30m "
-                "{{load_script}}", f"G24: p95 at most {work.limits['p95_limit']} {work.limits['p95_unit']}".strip(), "sre",
+                "{{load_script}}", comparison("G24: p95", "<=", work.limits["p95_limit"], work.limits["p95_unit"]), "sre",
                 human("verify"))
 
 
@@ -3532,6 +3573,7 @@ def make_rollout(work: Work, phase: str) -> Iterable[Task]:
     facts = work.facts
     room = capacity_of(facts)
     flags = facts.flags or (Flag("the routing weight", default_steps(), 0, (), ()),)
+    reached = 0.0
     for flag in flags:
         before = flag.initial
         for index, step in enumerate(flag.steps):
@@ -3540,21 +3582,22 @@ def make_rollout(work: Work, phase: str) -> Iterable[Task]:
             enough = f"; {figure(round(need, 1))} min show a doubled error rate" if need else ""
             parallel = facts.at("feature_flags", [])
             side = bool(flag.path) and bool(parallel[flag.path[1]].get("parallel")) and index == 0
-            yield task(f"Set {flag.name} to {figure(step.percentage)} %", f"{replicas_before(room, step.percentage)}set "
+            yield task(f"Set {flag.name} to {figure(step.percentage)} %", f"{replicas_before(room, step.percentage, reached)}set "
                        f"{flag.name}={figure(step.percentage)}; hold {span(hours)} ({rule}){enough}; back: "
                        f"{flag.name}={figure(before)}", "G19 to G22 hold for the whole step", "sre",
                        plus(human("flip"), fixed(hours)), "soak", step.path, BESIDE if side else ())
-            before = step.percentage
+            before, reached = step.percentage, max(reached, step.percentage)
     yield from framework_tasks(work, "validate")
 
 
-def replicas_before(room: Optional[Capacity], percentage: float) -> str:
-    """Return the command that must run before a step so that the replicas carry its peak share."""
+def replicas_before(room: Optional[Capacity], percentage: float, reached: float) -> str:
+    """Return the command that must run before a step so that the replicas carry its peak share; they never shrink."""
     if not room or room.core_limit <= 0:
         return ""
-    need = room.peak * percentage / 100 / room.rps_per_core / 0.7
-    count = max(-(-need // room.core_limit), room.cores_start / room.core_limit)
-    return f"kubectl scale deployment {{{{deployment}}}} --replicas={figure(count)}; "
+    start = room.cores_start / room.core_limit
+    counts = [max(-(-room.peak * share / 100 / room.rps_per_core / 0.7 // room.core_limit), start)
+              for share in (percentage, reached)]
+    return f"kubectl scale deployment {{{{deployment}}}} --replicas={figure(counts[0])}; " if counts[0] > counts[1] else ""
 
 
 @makes("soak_service")
@@ -3590,7 +3633,7 @@ def make_comparison_setup(work: Work, phase: str) -> Iterable[Task]:
 @makes("deploy_dark")
 def make_deploy_dark(work: Work, phase: str) -> Iterable[Task]:
     room = capacity_of(work.facts)
-    yield task(f"Deploy {work.words['target_name']} without traffic", replicas_before(room, 100) + "deploy; health check",
+    yield task(f"Deploy {work.words['target_name']} without traffic", replicas_before(room, 100, 0) + "deploy; health check",
                "healthy replicas; 0 requests", "sre", Range(4, 8, 16, "assumed", (), "deploy hours"))
     yield load_test(work)
 
@@ -3863,12 +3906,16 @@ def build_phase(work: Work, track: str, row: PhaseRow, before: str, reported: bo
 
 
 def is_returnable(work: Work, row: PhaseRow, reported: bool) -> bool:
-    """Return whether a contract phase takes nothing away, so that it is no point of no return."""
-    if row.name != "contract":
-        return False
-    if reported:
-        return all(script.body.get("reversibility") == "lossless" for script in work.scripts)
-    return not any(is_lossy(change) for change in work.facts.changes)
+    """Return whether the reason that makes this phase final does not hold for this specification."""
+    facts = work.facts
+    lossy = any(is_lossy(change) for change in facts.changes)
+    if row.name in ("contract", "cleanup"):
+        return (all(script.body.get("reversibility") == "lossless" for script in work.scripts) and not lossy if reported
+                else not lossy)
+    if row.name in ("redirect", "switch"):  # both sides use one database, or writes are kept on both
+        writes = any(endpoint.writes for endpoint in facts.legacy) or not facts.legacy
+        return not (writes and facts.at("constraints.data_volume_gb") and not facts.partners)
+    return False
 
 
 def wave_words(work: Work, row: PhaseRow) -> Dict[str, str]:
@@ -3915,14 +3962,28 @@ def make_gate(work: Work, name: str) -> Optional[Gate]:
     if not gate_applies(work, name):
         return None
     how = row.mysql if row.mysql and facts.target.engine in ("mysql", "mariadb") else row.how
+    how = SERVICE_HOW.get(name, how) if not is_data(facts) else how
     return Gate(name, fill(row.metric, work.words), row.operator, limit_of(row.threshold, work.limits),
                 limit_of(row.unit, work.limits), fill(how, work.words))
+
+
+SERVICE_HOW = {  # how the same gate is measured where there is no database to ask
+    "G01": "callers in the gateway's or firewall's log of 7 days; every one must be one of: {dependency_names}",
+    "G03": "start the archived image or restored server of {source_name} in a scratch network; note the minutes",
+    "G05": "df -BG on each volume of {target_name}; quota of the account at least 1.5 x {volume}",
+    "G07": "compatibility_checker.py --type api --before expected.json --after live.json exits 0",
+    "G29": "openssl s_client -connect {{target_host}}:443 -verify_return_error; port scan from outside; roles of both sides "
+           "compared",
+    "G31": "restore the first backup of {target_name}; fire one test alert",
+}
 
 
 def gate_applies(work: Work, name: str) -> bool:
     """Return whether a gate has something to measure in this specification."""
     facts = work.facts
-    needs = {"G10": any(fills_rows(change) for change in facts.changes) or bool(work.scripts) or not facts.changes,
+    filled = any(change.column and fills_rows(change) for change in facts.changes)
+    twice = bool(set(work.tracks) & {"dual_write", "event_sourcing", "parallel_schema"})
+    needs = {"G42": filled, "G10": filled or not facts.changes, "G09": filled or twice or bool(work.scripts),
              "G15": is_data(facts) and ("REFERENCES" in str(facts.spec.get("schema_changes", "")).upper()
                                         or "referential_integrity" in facts.requirements or relocates(facts)),
              "G05": relocates(facts) or facts.kind == "infrastructure",
@@ -3939,7 +4000,7 @@ def phase_triggers(work: Work, row: PhaseRow) -> Tuple[Trigger, ...]:
     triggers = []
     for name in row.triggers.split():
         item = TRIGGERS[name]
-        alarm = own.pop(item.metric, None)
+        alarm = own.pop(item.metric, None) or own.pop(item.metric.replace("_above_baseline", ""), None)
         if alarm:
             triggers.append(alarm_trigger(alarm, name))
         else:
@@ -5191,8 +5252,7 @@ class RiskRow(NamedTuple):
 
 
 RISKS = {name: RiskRow(*row) for name, row in {
-    "R01": ("availability", "The outage lasts longer than {downtime} min", "rehearse the cutover, switch by a pooler or load "
-            "balancer, abort at {abort} min", "sre", "G04 G27", 2, "an incident during the switch remains"),
+    "R01": ("availability", "The outage lasts longer than {downtime_limit}", "rehearse the switch; abort after {abort}", "sre", "G04 G27", 2, "an incident during the switch remains"),
     "R02": ("schedule", "Cutover and way back do not fit into the window", "ask for a longer window or split the cutover",
             "lead", "G04", 2, "a late start still costs the window"),
     "R03": ("technical", "Replication never catches up with the writes", "apply in parallel, one slot for each big table",
@@ -5431,7 +5491,7 @@ def because(facts: Facts, path: Path, text: str) -> Dict[str, Any]:
 
 def raise_risks(view: View, phases: Sequence[Phase]) -> List[Dict[str, Any]]:
     """Return the risk register, highest score first."""
-    words = {**view.work.words, "abort": str(view.work.limits["abort_minutes"])}
+    words = {**view.work.words, "abort": span(view.work.limits["abort_minutes"] / 60)}
     found = [risk_document(view.facts, raised, phases, words) for rule in RISK_RULES for raised in rule(view)]
     return sorted(found, key=lambda row: (-row["score"], row["id"]))
 
@@ -5485,7 +5545,7 @@ EVENTS = (  # event, when, audiences, text
     ("start", "at the start of {main_phase}", ("technical", "consumers", "support"),
      "{main_phase} started. Users see: {users_see}. Next message in {half} min or at the end."),
     ("half time", "after {half} min of {main_phase}", ("technical", "executives"),
-     "{main_phase} has used half of its {budget} min. Steps left: {{steps_left}}. It is rolled back at {abort} min."),
+     "{main_phase} has used half of its {budget}. Steps left: {{steps_left}}. It is rolled back after {abort}."),
     ("done", "at the end of {main_phase}", ("executives", "technical", "consumers", "support"),
      "{target} serves. Measured outage: {{measured_minutes}} min (allowed {budget}). {source} stays ready to take over until "
      "{last_phase}."),
@@ -5523,16 +5583,16 @@ def message_words(work: Work, phases: Sequence[Phase], forecast: Forecast, calen
     when = f"{window.get('start', '02:00')}-{window.get('end', '06:00')} {window.get('timezone', 'UTC')}"
     if calendar.dated and first:
         when = f"{local_text(calendar, forecast.timed[first.id].start, facts)}"
-    allowed = facts.downtime or round(facts.value("zero_tolerance_seconds") / 60, 2)
+    allowed = facts.downtime or facts.value("zero_tolerance_seconds") / 60
     outage = forecast.outage
     seen = ("nothing, requests are retried" if outage["p80"] <= 0.1 else
             f"an outage of about {figure(outage['p50'])} min")
     return {"source": clean(facts.source.text), "target": clean(facts.target.text), "window": when,
             "outage": "none expected" if outage["p80"] == 0 else f"P50 {span(outage['p50'] / 60)}, P80 "
-            f"{span(outage['p80'] / 60)}, at most {figure(allowed)} min allowed", "consumers": work.words["dependency_names"],
+            f"{span(outage['p80'] / 60)}, at most {span(allowed / 60)}", "consumers": work.words["dependency_names"],
             "deadline": deadline_text(work, main), "main_phase": main.name, "gate_count": figure(gates),
             "decider": person(facts, "owner"), "users_see": seen, "half": figure(round(max(allowed / 2, 0.5), 1)),
-            "budget": figure(allowed), "abort": str(work.limits["abort_minutes"]), "last_phase": phases[-1].name,
+            "budget": span(allowed / 60), "abort": span(work.limits["abort_minutes"] / 60), "last_phase": phases[-1].name,
             "undo": figure(main.row.undo_minutes[1]), "at_risk": main.no_return or "none", "owner": person(facts, "owner"),
             "p50": span(forecast.path["p50"])}
 
@@ -5563,7 +5623,8 @@ def communication_document(work: Work, phases: Sequence[Phase], forecast: Foreca
     messages = [{"event": name, "when": fill(when, words), "audience": audience,
                  "channel": fill(CHANNELS[audience], words), "subject": f"[{name}] {words['source']} -> {words['target']}",
                  "text": fill(text, words)}
-                for name, when, audiences, text in EVENTS for audience in audiences]
+                for name, when, audiences, text in EVENTS if name != "half time" or work.facts.downtime >= 5
+                for audience in audiences]
     consumers = [{"consumer": row.name, "to": row.contact or row.owner or "{{contact_of_" + re.sub(r"\W", "_", row.name) + "}}",
                   "action": consumer_action(work, row), "text":
                   f"{words['source']} -> {words['target']}, {words['window']}. For {row.name}: {consumer_action(work, row)}. "
@@ -5848,7 +5909,7 @@ def wrap(text: str, indent: str = "", first: Optional[str] = None) -> List[str]:
 
 
 def heading(text: str) -> List[str]:
-    return ["", text.upper(), "-" * len(text)]
+    return ["", clean(text), "-" * min(len(text), WIDTH)]
 
 
 def render_text(plan: Plan) -> str:
@@ -5888,7 +5949,7 @@ def text_phases(plan: Plan) -> List[str]:
     lines: List[str] = []
     for number, phase in enumerate(plan.document["phases"], 1):
         spread = phase["duration_range_hours"]
-        lines += heading(f"{number}. {phase['name']}: {span(phase['duration_hours'])} "
+        lines += heading(f"{number}. {phase['name'].upper()}: {span(phase['duration_hours'])} "
                          f"(P80 {span(spread['p80'])}), risk {phase['risk_level']}")
         lines += wrap(phase["description"])
         for item in phase["task_details"]:
