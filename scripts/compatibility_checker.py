@@ -5196,52 +5196,82 @@ def column_nullable_recipe(context: Context, change: Change) -> Iterator[Draft]:
             ),
         )
         return
-    primary = [
-        c
-        for c in context.changes
-        if c.kind == "primary_key.added" and c.table == change.table and column.name in c.new.columns
-    ]
-    if primary:
+    if any(c.kind == "primary_key.added" and c.table == change.table and column.name in c.new.columns
+           for c in context.changes):
         return  # adding the primary key does it
-    fill = ""
-    if column.backfill:
-        fill = backfill(
-            table_sql(table),
-            f"{quote(column.name)} = {column.backfill}",
-            f"{quote(column.name)} IS NULL",
-            is_silent(context, table.key),
-        )
+    yield from fill_nulls_drafts(context, change, key)
     name = own_name(table.name, column.name, "not_null")
+    done = has_column(table, column.name, "a.attnotnull")[7:].rstrip(";\n")
     yield Draft(
         key,
         MIGRATE,
         RANKS["check"],
         f"Prove that column {column.name} of table {table.key} holds no NULL",
-        SETTINGS + fill + check,
+        SETTINGS + check,
         SETTINGS + locked(drop_constraint(table, name)),
-        proof="SELECT "
-        + has_column(table, column.name, "a.attnotnull")[7:].rstrip(";\n")
-        + " OR "
-        + has_constraint(table, name, "c.convalidated")[7:],
+        proof=f"SELECT {done} OR {has_constraint(table, name, 'c.convalidated')[7:]}",
         transactional=False,
         lock="ACCESS EXCLUSIVE (catalogue only), then SHARE UPDATE EXCLUSIVE",
         issues=(change.path,),
+        after=(key + " fill",),
     )
+    waiting_check = Constraint("check", name, (), f"CHECK ({quote(column.name)} IS NOT NULL) NOT VALID")
     yield Draft(
         key + " tighten",
         CONTRACT,
         RANKS["trait"],
         f"Set column {column.name} of table {table.key} NOT NULL",
         SETTINGS + tighten,
-        SETTINGS
-        + locked(
-            add_constraint(table, Constraint("check", name, (), f"CHECK ({quote(column.name)} IS NOT NULL) NOT VALID"))
-        )
-        + drop,
+        SETTINGS + locked(add_constraint(table, waiting_check)) + drop,
         proof=has_column(table, column.name, "a.attnotnull"),
         lock="ACCESS EXCLUSIVE (catalogue only)",
         issues=(change.path,),
         after=(key,),
+    )
+
+
+def fill_nulls_drafts(context: Context, change: Change, key: str) -> Iterator[Draft]:
+    """Yield the steps that fill NULLs with the author's backfill; which rows held NULL is kept for the way back."""
+    table, column = live_table(context, change), change.new
+    if not column.backfill:
+        return
+    text, name = table_sql(table), quote(column.name)
+    silent = is_silent(context, table.key)
+    rows = row_key(context, table, context.old_table(table.key) or table, [column.name])
+    copy = f"{ARCHIVE}.{quote(own_name(table.name, column.name, 'nulls'))}"
+    undo = ""
+    if rows:
+        names = SQL.names_sql(rows)
+        statements = [f"CREATE TABLE {copy} AS SELECT {names} FROM {text} WHERE {name} IS NULL"]
+        statements.append(f"ALTER TABLE {copy} ADD PRIMARY KEY ({names})")
+        yield Draft(
+            key + " remember",
+            MIGRATE,
+            RANKS["schema"],
+            f"Remember which rows of table {table.key} hold NULL in {column.name}",
+            transaction(make_archive(), *statements),
+            SETTINGS + f"DROP TABLE IF EXISTS {copy};\n" + drop_empty_archive(),
+            proof=has_relation(copy),
+            issues=(change.path,),
+        )
+        match = " AND ".join(f"_a.{quote(n)} = {text}.{quote(n)}" for n in rows)
+        same = f"{name} IS NOT DISTINCT FROM ({column.backfill})"
+        undo = SETTINGS + backfill(
+            text, f"{name} = NULL", f"{same} AND {name} IS NOT NULL AND EXISTS (SELECT FROM {copy} AS _a WHERE {match})", silent
+        )
+    yield Draft(
+        key + " fill",
+        MIGRATE,
+        RANKS["column"],
+        f"Fill NULLs in column {column.name} of table {table.key} in batches",
+        SETTINGS + backfill(text, f"{name} = {column.backfill}", f"{name} IS NULL AND ({column.backfill}) IS NOT NULL", silent),
+        undo,
+        proof=f"SELECT NOT EXISTS (SELECT FROM {text} WHERE {name} IS NULL);\n",
+        transactional=False,
+        lock="ROW EXCLUSIVE, in batches",
+        lossy=None if rows else f"which rows of {table.key} held NULL in {column.name}: the table has no key to remember them by",
+        issues=(change.path,),
+        after=(key + " remember",),
     )
 
 
