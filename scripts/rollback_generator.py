@@ -2,7 +2,27 @@
 # /// script
 # requires-python = ">=3.9"
 # ///
-"""Turn a migration plan into a rollback runbook that a tired person can execute."""
+"""Turn a migration plan into a rollback runbook that a tired person can execute.
+
+    plan JSON -> Plan -> phases, last first -> steps (the plan's own undo) -> runbook -> json | text
+
+Sections, in the order of the data flow:
+  1 Vocabulary
+  2 Records
+  3 Reading
+  4 Inverting
+  5 Triggers
+  6 Recovering and telling
+  7 Reporting
+  8 Rendering
+  9 Command line
+
+Names used throughout: `plan` is what was read, `phase` one of its forward phases, `step` one action of the undo,
+`facts` what inventory and --fill say. An inverse is derived from the plan, never invented: what nobody stated is a
+{{placeholder}} that the runbook lists.
+
+Exit codes: 0 written, 1 the plan is not valid (or --strict and not executable), 3 unusable input, output or usage.
+"""
 from __future__ import annotations
 
 import argparse
@@ -10,7 +30,7 @@ import json
 import os
 import re
 import sys
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, NoReturn, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, NoReturn, Optional, Sequence, Tuple, Union
 
 TOOL = "rollback_generator"
 
@@ -398,16 +418,949 @@ def run(tool: str, main: Callable[[Optional[Sequence[str]]], int], argv: Optiona
     return EXIT_UNUSABLE
 # == End of the skeleton ==============================================================================
 
+# == 1. Vocabulary ====================================================================================
+
+EXIT_INVALID = 1
+REVERSIBLE, CONDITIONAL, IRREVERSIBLE = "full", "with_conditions", "no"
+PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
+DECIDE_MINUTES = 15  # assumption: 5 minutes until the page is taken, 10 to decide
+SCRIPT_MINUTES = 2  # assumption for a script that only changes the catalogue
+BACKFILL_MINUTES = 30  # assumption for a script that writes rows, until a drill has measured it
+FLAG_MINUTES = 1  # assumption: a flag service spreads a change within a minute
+OPERATORS = (">=", "<=", "==", "!=", ">", "<")
+CLIENTS = {
+    "postgresql": 'psql -X -q -v ON_ERROR_STOP=1 -d "$DB" -f -',
+    "mysql": 'mariadb "$DB"',
+    "sqlite": 'sqlite3 -bail "$DB"',
+}
+
+# == 2. Records =======================================================================================
+
+
+class Phase(NamedTuple):
+    """One phase of the plan, as far as its undo needs it; `scripts` are whole migration scripts."""
+
+    name: str
+    description: str
+    dependencies: Tuple[str, ...]
+    risk_level: str
+    point_of_no_return: bool
+    reason: str
+    tasks: Tuple[str, ...]
+    gates: Tuple[Dict[str, Any], ...]
+    triggers: Tuple[Any, ...]
+    scripts: Tuple[Dict[str, Any], ...]
+    recovery: Any
+    hours: float
+
+
+class Plan(NamedTuple):
+    document: Document
+    migration_id: str
+    source: str
+    target: str
+    kind: str
+    pattern: str
+    phases: Tuple[Phase, ...]
+    specification: Dict[str, Any]
+    root: Dict[str, Any]
+
+
+class Step(NamedTuple):
+    """One action of the runbook: what to run, how to know it worked, when to stop."""
+
+    name: str
+    description: str
+    script_type: str
+    content: str
+    minutes: float
+    owner: str
+    precheck: Optional[Dict[str, str]] = None
+    expected: str = "exit code 0"
+    verify: Tuple[Dict[str, str], ...] = ()
+    idempotent: bool = True
+    data_loss: Optional[str] = None
+    source_script_id: Optional[str] = None
+    approval: Tuple[str, ...] = ()
+
+
+# == 3. Reading =======================================================================================
+# In: a plan of the planner, or an old one that only names its phases. Out: a Plan; every fault is reported.
+
+PHASE_KEYS = (
+    "name",
+    "description",
+    "dependencies",
+    "risk_level",
+    "point_of_no_return",
+    "tasks",
+    "gates",
+    "rollback_triggers",
+    "scripts",
+    "duration_hours",
+    "validation_criteria",
+)
+
+
+def read_plan(document: Document) -> Plan:
+    faults = Faults(document)
+    root = faults.typed(document.value, (), dict, 'a migration plan (an object with "phases")') or {}
+    bodies = faults.typed(root.get("phases"), ("phases",), list, "a list of phases") or []
+    phases = [read_phase(body, ("phases", index), faults) for index, body in enumerate(bodies)]
+    specification = root.get("specification") or {}
+    faults.typed(specification, ("specification",), dict, "the specification as an object")
+    known = {phase.name for phase in phases if phase}
+    for index, phase in enumerate(phases):
+        for name in phase.dependencies if phase else ():
+            if name not in known:
+                guess = did_you_mean(name, known)
+                faults.add(
+                    ("phases", index, "dependencies"),
+                    describe(name),
+                    "the name of a phase",
+                    f"did you mean {guess!r}?" if guess else "",
+                )
+    faults.finish()
+    return Plan(
+        document,
+        text_of(root, "migration_id") or document.sha256[:12],
+        text_of(root, "source_system"),
+        text_of(root, "target_system"),
+        text_of(root, "migration_type") or "unknown",
+        text_of(root, "pattern"),
+        tuple(phase for phase in phases if phase),
+        specification,
+        root,
+    )
+
+
+def text_of(mapping: Dict[str, Any], key: str) -> str:
+    value = mapping.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def read_phase(body: Any, path: Path, faults: Faults) -> Optional[Phase]:
+    if faults.typed(body, path, dict, "a phase as an object") is None:
+        return None
+    name = faults.typed(body.get("name"), path + ("name",), str, "the name of the phase") or "unnamed"
+    listed = {key: body.get(key) or [] for key in ("dependencies", "tasks", "gates", "rollback_triggers", "scripts")}
+    for key, value in listed.items():
+        if faults.typed(value, path + (key,), list, "a list") is None:
+            listed[key] = []
+    for index, script in enumerate(listed["scripts"]):
+        faults.typed(script, path + ("scripts", index), dict, "a migration script as an object")
+    hours = body.get("duration_hours") or 0
+    if faults.typed(hours, path + ("duration_hours",), (int, float), "a number of hours") is None:
+        hours = 0
+    return Phase(
+        name,
+        text_of(body, "description"),
+        tuple(d for d in listed["dependencies"] if isinstance(d, str)),
+        text_of(body, "risk_level") or "medium",
+        body.get("point_of_no_return") is True,
+        text_of(body, "point_of_no_return_reason"),
+        tuple(t for t in listed["tasks"] if isinstance(t, str)),
+        tuple(g for g in listed["gates"] if isinstance(g, dict)),
+        tuple(listed["rollback_triggers"]),
+        tuple(s for s in listed["scripts"] if isinstance(s, dict)),
+        body.get("recovery"),
+        float(hours),
+    )
+
+
+def ordered(plan: Plan) -> List[Phase]:
+    """Return the phases that must be undone first, first: the reverse of the order of execution."""
+    import graphlib
+
+    position = {phase.name: index for index, phase in enumerate(plan.phases)}
+    sorter = graphlib.TopologicalSorter({phase.name: phase.dependencies for phase in plan.phases})
+    try:
+        sorter.prepare()
+    except graphlib.CycleError as error:
+        raise InputError(
+            f"{plan.document.name}: phases: found the cycle {' -> '.join(error.args[1])}, expected phases that end"
+        )
+    names: List[str] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready(), key=lambda name: position[name])
+        names += ready
+        sorter.done(*ready)
+    by_name = {phase.name: phase for phase in plan.phases}
+    return [by_name[name] for name in reversed(names)]
+
+
+# == 4. Inverting =====================================================================================
+# In: phases. Out: steps that undo them, each derived from what the plan holds; nothing is invented.
+
+
+def dialect_of(plan: Plan) -> str:
+    """Return the database dialect that the plan or its specification names, PostgreSQL when none does."""
+    parsed = (plan.root.get("parsed") or {}).get("source") if isinstance(plan.root.get("parsed"), dict) else {}
+    words = (
+        f"{(parsed or {}).get('engine', '')} {plan.source} {json.dumps(plan.specification.get('source', ''))}".lower()
+    )
+    return "mysql" if re.search(r"mysql|mariadb", words) else "sqlite" if "sqlite" in words else "postgresql"
+
+
+def script_step(script: Dict[str, Any], dialect: str) -> Step:
+    """Return the undo of one migration script; its own query says whether there is anything to undo."""
+    name = text_of(script, "id") or "script"
+    undo = text_of(script, "rollback_script")
+    query = text_of(script, "validation_query")
+    loss = text_of(script, "data_loss") or None
+    writes = "UPDATE " in undo or "INSERT " in undo
+    precheck = (
+        {"command": query, "expect": "t or 1", "meaning_if_not": "skip: the forward change is not there"}
+        if query
+        else None
+    )
+    verify = ({"command": query, "expect": "f or 0"},) if query and undo.strip() else ()
+    if script.get("script_type", "sql") != "sql":
+        return Step(
+            f"Undo by hand: {text_of(script, 'description')}",
+            "The forward step was made by hand, so is its undo.",
+            "manual",
+            undo or text_of(script, "description"),
+            BACKFILL_MINUTES,
+            "DBA",
+            idempotent=False,
+            source_script_id=name,
+        )
+    return Step(
+        f"Undo {name}",
+        f"Undo: {text_of(script, 'description')}",
+        "sql",
+        undo,
+        BACKFILL_MINUTES if writes else SCRIPT_MINUTES,
+        "DBA",
+        precheck,
+        "exit code 0, no ERROR line",
+        verify,
+        True,
+        loss,
+        name,
+        ("Business owner",) if loss else (),
+    )
+
+
+def flag_steps(plan: Plan) -> Iterator[Step]:
+    """Yield one step for each feature flag, the last one first: straight to where it stood before."""
+    flags = plan.specification.get("feature_flags")
+    for flag in reversed([f for f in flags if isinstance(f, dict)] if isinstance(flags, list) else []):
+        name, first = text_of(flag, "name"), flag.get("initial_percentage", 0)
+        stages = ", ".join(
+            f"{stage.get('percentage')} %" for stage in flag.get("rollout_schedule") or () if isinstance(stage, dict)
+        )
+        yield Step(
+            f"Set flag {name} to {first} %",
+            f"{text_of(flag, 'description') or name}; it may stand at {stages or 'any stage'}.",
+            "manual",
+            f"Set the feature flag {name} to {first} % in {{{{flag_service}}}}.",
+            FLAG_MINUTES,
+            "Developer",
+            expected=f"{name} reads {first} % in {{{{flag_service}}}}",
+            verify=({"command": f"read the flag {name} in {{{{flag_service}}}}", "expect": f"{first} %"},),
+        )
+
+
+def plan_steps(plan: Plan, phase: Phase) -> Iterator[Step]:
+    """Yield what the plan itself says of undoing a phase."""
+    undo = (
+        next(
+            (
+                entry
+                for entry in (plan.root.get("rollback_plan") or {}).get("phases", ())
+                if isinstance(entry, dict) and entry.get("phase") == phase.name
+            ),
+            None,
+        )
+        if isinstance(plan.root.get("rollback_plan"), dict)
+        else None
+    )
+    if undo and text_of(undo, "steps"):
+        minutes = (undo.get("minutes") or {}).get("likely") if isinstance(undo.get("minutes"), dict) else None
+        loss = text_of(undo, "data_at_risk")
+        yield Step(
+            f"Undo phase {phase.name}",
+            text_of(undo, "steps"),
+            "manual",
+            text_of(undo, "steps"),
+            float(minutes or SCRIPT_MINUTES),
+            "Tech lead",
+            expected="; ".join(gate_text(gate) for gate in phase.gates[:2]) or "the state before the phase",
+            data_loss=loss if loss and not loss.startswith("none") else None,
+            idempotent=False,
+        )
+    else:
+        for task in reversed(phase.tasks):
+            yield Step(
+                f"Reverse: {task}",
+                f"Reverse what phase {phase.name} did: {task}",
+                "manual",
+                f"Reverse by hand: {task}",
+                SCRIPT_MINUTES,
+                "Tech lead",
+                expected="the state before the task",
+                idempotent=False,
+            )
+
+
+def gate_text(gate: Dict[str, Any]) -> str:
+    return f"{gate.get('metric')} {gate.get('operator')} {gate.get('threshold')} {gate.get('unit') or ''}".strip()
+
+
+def traffic_phase(plan: Plan) -> Optional[str]:
+    """Return the phase whose undo puts the flags back: the latest one before anything is dropped."""
+    for phase in ordered(plan):
+        if not phase.point_of_no_return and phase.name not in ("preparation", "cleanup"):
+            return phase.name
+    return None
+
+
+def invert(plan: Plan, phase: Phase, flagged: Optional[str]) -> List[Step]:
+    dialect = dialect_of(plan)
+    steps = list(flag_steps(plan)) if phase.name == flagged else []
+    steps += [
+        script_step(script, dialect)
+        for script in reversed(phase.scripts)
+        if text_of(script, "rollback_script").strip() or script.get("script_type", "sql") != "sql"
+    ]
+    if not phase.scripts:
+        steps += plan_steps(plan, phase)
+    if not steps:
+        steps.append(
+            Step(
+                f"No automatic undo of {phase.name}",
+                "The plan says nothing of how this phase is undone.",
+                "manual",
+                f"Restore what phase {phase.name} changed from {{{{backup_location}}}}.",
+                BACKFILL_MINUTES,
+                "Tech lead",
+                expected="the state before the phase",
+                idempotent=False,
+            )
+        )
+    return steps
+
+
+def point_of_no_return(plan: Plan) -> Dict[str, Any]:
+    """Return the first step after which going back loses data, computed from the scripts and the plan's own marks."""
+    for phase in reversed(ordered(plan)):
+        lossy = [s for s in phase.scripts if s.get("reversibility") == "lossy"]
+        if lossy:
+            return {
+                "phase": phase.name,
+                "step_id": text_of(lossy[0], "id"),
+                "reason": text_of(lossy[0], "data_loss") or "the script is lossy",
+                "after_it": "forward_fix or restore beside",
+                "extend_by": ["archive what the script loses before it runs"],
+            }
+        archived = bool(phase.scripts) and all(s.get("reversibility", "lossless") == "lossless" for s in phase.scripts)
+        if phase.point_of_no_return and not archived:
+            return {
+                "phase": phase.name,
+                "step_id": None,
+                "reason": phase.reason or "the plan marks it",
+                "after_it": "forward_fix or restore beside",
+                "extend_by": [
+                    "pass the checker's report to the planner (--compatibility): its scripts archive what they drop"
+                ],
+            }
+    return {
+        "phase": None,
+        "step_id": None,
+        "reason": "every step of the plan has an undo that loses nothing",
+        "after_it": "rollback",
+        "extend_by": [],
+    }
+
+
+# == 5. Triggers ======================================================================================
+
+
+def parse_trigger(text: str) -> Dict[str, Any]:
+    """Return metric, operator, value and minutes of a line such as `error_rate > 0.01 for 5 min: stop`."""
+    match = re.match(
+        r"\s*([\w.]+)\s*(>=|<=|==|!=|>|<)\s*(-?[\d.]+)\s*(\S+?)?(?:\s+for\s+([\d.]+)\s*min)?\s*(?::\s*(\w+))?\s*$", text
+    )
+    if not match:
+        return {"metric": text, "operator": None, "value": None, "duration_minutes": None, "action": ""}
+    metric, operator, value, _, minutes, action = match.groups()
+    return {
+        "metric": metric,
+        "operator": operator,
+        "value": float(value),
+        "duration_minutes": float(minutes) if minutes else None,
+        "action": action or "",
+    }
+
+
+def spec_triggers(plan: Plan) -> Iterator[Dict[str, Any]]:
+    entries = plan.specification.get("rollback_triggers")
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict) and isinstance(entry.get("metric"), str):
+            yield {
+                "metric": entry["metric"],
+                "operator": entry.get("operator", ">"),
+                "value": entry.get("threshold"),
+                "duration_minutes": entry.get("duration_minutes"),
+                "action": entry.get("action") or "",
+            }
+
+
+def all_triggers(plan: Plan) -> List[Dict[str, Any]]:
+    """Return every trigger once, the specification's own first."""
+    found: Dict[Tuple[Any, ...], Dict[str, Any]] = {}
+    lines = [parse_trigger(line) for phase in plan.phases for line in phase.triggers if isinstance(line, str)]
+    for trigger in [*spec_triggers(plan), *lines]:
+        found.setdefault((trigger["metric"], trigger["operator"], trigger["value"]), trigger)
+    return list(found.values())
+
+
+def trigger_json(trigger: Dict[str, Any], number: int, contacts: Sequence[str]) -> Dict[str, Any]:
+    metric, operator, value = trigger["metric"], trigger["operator"], trigger["value"]
+    known = operator is not None and value is not None
+    automatic = trigger["action"] == "automatic_rollback"
+    minutes = trigger["duration_minutes"]
+    held = f" for {minutes:g} min" if isinstance(minutes, (int, float)) else ""
+    return {
+        "trigger_id": f"T{number:02d}",
+        "name": metric,
+        "condition": f"{metric} {operator} {value}{held}" if known else metric,
+        "metric_threshold": {"metric": metric, "operator": operator, "value": value, "duration_minutes": minutes},
+        "promql": f"{metric}{{{{{{metric_selector}}}}}} {operator} {value}"
+        if known and re.fullmatch(r"[a-zA-Z_:]\w*", metric)
+        else None,
+        "evaluation_window_minutes": minutes,
+        "action": trigger["action"] or None,
+        "auto_execute": automatic,
+        "auto_execute_reason": "the specification says automatic_rollback" if automatic else "a person decides",
+        "escalation_contacts": list(contacts),
+    }
+
+
+# == 6. Recovering and telling ========================================================================
+
+
+def recovery_plan(plan: Plan, facts: Dict[str, Any]) -> Dict[str, Any]:
+    """Return how data comes back, with the arithmetic that says whether a restore fits the allowed outage."""
+    constraints = plan.specification.get("constraints")
+    constraints = constraints if isinstance(constraints, dict) else {}
+    volume, allowed = constraints.get("data_volume_gb"), constraints.get("max_downtime_minutes")
+    rate = facts.get("restore_mb_per_second")
+    assumed = rate is None
+    rate = (
+        rate if isinstance(rate, (int, float)) and rate > 0 else 200
+    )  # MB/s, assumption until a drill has measured it
+    scripts = [s for phase in plan.phases for s in phase.scripts]
+    archived = any("migration_archive" in text_of(s, "rollback_script") for s in scripts)
+    viability = None
+    if isinstance(volume, (int, float)) and not isinstance(volume, bool):
+        minutes = volume * 1000 / rate / 60
+        fits = isinstance(allowed, (int, float)) and minutes <= allowed
+        verdict = (
+            "viable"
+            if fits
+            else "not viable within the allowed outage"
+            if allowed is not None
+            else "no allowed outage is stated"
+        )
+        bound = (
+            f" > {allowed:g} min"
+            if isinstance(allowed, (int, float)) and not fits
+            else f" <= {allowed:g} min"
+            if fits
+            else ""
+        )
+        viability = (
+            f"{volume:g} GB at {rate:g} MB/s{' (assumed)' if assumed else ''} = {minutes:.0f} min{bound}: {verdict}"
+        )
+    method = (
+        "archive join: the undo scripts put dropped values back"
+        if archived
+        else (
+            "undo scripts"
+            if scripts
+            else "restore beside production and copy back what is missing; never over production"
+        )
+    )
+    return {
+        "method": method,
+        "backup_location": facts.get("backup_location", "{{backup_location}}"),
+        "restore_viability": viability,
+        "validation_queries": [{"table": t, "query": f"SELECT count(*) FROM {t};"} for t in plan_tables(plan)],
+    }
+
+
+def plan_tables(plan: Plan) -> List[str]:
+    tables = plan.specification.get("tables_to_migrate")
+    names = [t.get("name") for t in tables if isinstance(t, dict)] if isinstance(tables, list) else []
+    return [name for name in names if isinstance(name, str) and re.fullmatch(r"\w+(\.\w+)?", name)]
+
+
+MESSAGES = (
+    (
+        "operations",
+        "start",
+        "Rollback of $source -> $target (migration $id) starts with phase $first. $steps steps, $minutes min estimated. Runbook: $id.",
+    ),
+    (
+        "executives",
+        "start",
+        "The migration of $source to $target is being taken back. Expected end: in $total min. Data: $loss.",
+    ),
+    (
+        "customers",
+        "start",
+        "We are restoring the previous state of $source. Expected end: {{end_time}}. Updates: {{status_page}}.",
+    ),
+    ("operations", "end", "Rollback of migration $id has ended at {{end_time}}. Open points: {{open_points}}."),
+    (
+        "executives",
+        "end",
+        "The migration of $source to $target was taken back at {{end_time}}. Data: $loss. Next decision: {{decision_date}}.",
+    ),
+)
+
+
+def messages(plan: Plan, phases: Sequence[Dict[str, Any]], loss: str) -> List[Dict[str, str]]:
+    import string
+
+    minutes = sum(phase["estimated_duration_minutes"] for phase in phases)
+    facts = {
+        "source": plan.source or "{{source_system}}",
+        "target": plan.target or "{{target_system}}",
+        "id": plan.migration_id,
+        "first": phases[0]["phase_name"] if phases else "",
+        "steps": str(sum(len(p["steps"]) for p in phases)),
+        "minutes": f"{minutes:g}",
+        "total": f"{minutes + DECIDE_MINUTES:g}",
+        "loss": loss,
+    }
+    return [
+        {"audience": audience, "event": event, "text": string.Template(text).substitute(facts)}
+        for audience, event, text in MESSAGES
+    ]
+
+
+def contacts(plan: Plan, facts: Dict[str, Any]) -> List[Dict[str, str]]:
+    """Return who to call: what plan and inventory name, and a placeholder for each role without a name."""
+    given = facts.get("contacts") if isinstance(facts.get("contacts"), dict) else {}
+    people = (
+        [p for p in plan.root.get("stakeholders") or () if isinstance(p, dict)]
+        if isinstance(plan.root.get("stakeholders"), list)
+        else []
+    )
+    roles = {text_of(p, "role"): (text_of(p, "name"), text_of(p, "contact")) for p in people if text_of(p, "role")}
+    for role in ("Tech lead", "DBA", "Business owner"):
+        roles.setdefault(role, ("", ""))
+    result = []
+    for role, (name, contact) in roles.items():
+        slug = re.sub(r"\W+", "_", role.lower()).strip("_")
+        result.append(
+            {
+                "role": role,
+                "name": name or f"{{{{{slug}_name}}}}",
+                "contact": str((given or {}).get(role) or contact or f"{{{{{slug}_contact}}}}"),
+            }
+        )
+    return result
+
+
+# == 7. Reporting =====================================================================================
+
+
+def step_json(step: Step, phase: Phase, number: int) -> Dict[str, Any]:
+    step_id = f"rb-{re.sub(r'[^a-z0-9]+', '-', phase.name.lower()).strip('-')}-{number:02d}"
+    return {
+        "step_id": step_id,
+        "name": step.name,
+        "description": step.description,
+        "script_type": step.script_type,
+        "script_content": step.content,
+        "estimated_duration_minutes": step.minutes,
+        "dependencies": [step_id[:-2] + f"{number - 1:02d}"] if number > 1 else [],
+        "validation_commands": [check["command"] for check in step.verify],
+        "precheck": step.precheck,
+        "expected_output": step.expected,
+        "verify": list(step.verify),
+        "timeout_seconds": int(step.minutes * 60 * 3),
+        "success_criteria": step.expected,
+        "failure_escalation": f"Stop; call the {step.owner}, then the Tech lead.",
+        "rollback_order": number,
+        "owner_role": step.owner,
+        "approval": list(step.approval),
+        "idempotent": step.idempotent,
+        "data_loss": step.data_loss,
+        "source_script_id": step.source_script_id,
+    }
+
+
+def phase_json(plan: Plan, phase: Phase, flagged: Optional[str]) -> Dict[str, Any]:
+    steps = invert(plan, phase, flagged)
+    minutes = sum(step.minutes for step in steps)
+    losses = [step.data_loss for step in steps if step.data_loss]
+    return {
+        "phase_name": f"rollback_{phase.name}",
+        "forward_phase": phase.name,
+        "description": f"Undo phase {phase.name}: {phase.description}"
+        if phase.description
+        else f"Undo phase {phase.name}",
+        "urgency_level": {"critical": "emergency", "high": "urgent"}.get(phase.risk_level, "normal"),
+        "estimated_duration_minutes": minutes,
+        "reversible": CONDITIONAL if losses else REVERSIBLE,
+        "prerequisites": [f"Phase {phase.name} has started", *([f"Approved: {loss}" for loss in losses])],
+        "steps": [step_json(step, phase, number) for number, step in enumerate(steps, 1)],
+        "validation_checkpoints": [gate_text(gate) for gate in phase.gates] or ["the state before the phase is back"],
+        "communication_requirements": ["operations"] + (["executives", "customers"] if losses else []),
+        "risk_level": phase.risk_level,
+    }
+
+
+def find_placeholders(value: Any, path: Path = ()) -> Iterator[Tuple[str, str]]:
+    """Yield (name, where) of each {{name}} in any text of a document."""
+    if isinstance(value, str):
+        for name in PLACEHOLDER.findall(value):
+            yield name, show_path(path)
+    elif isinstance(value, (dict, list)):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from find_placeholders(item, path + (key,))
+
+
+def fill(value: Any, facts: Dict[str, str]) -> Any:
+    """Return a document with the placeholders that are known filled in."""
+    if isinstance(value, str):
+        return PLACEHOLDER.sub(lambda match: facts.get(match.group(1), match.group()), value)
+    if isinstance(value, dict):
+        return {key: fill(item, facts) for key, item in value.items()}
+    return [fill(item, facts) for item in value] if isinstance(value, list) else value
+
+
+HOW_TO_OBTAIN = {
+    "backup_location": "from the backup job's last run",
+    "flag_service": "where the feature flags are set",
+    "metric_selector": "labels that select the new cohort in Prometheus",
+    "status_page": "address of the status page",
+}
+
+
+def list_placeholders(runbook: Dict[str, Any]) -> List[Dict[str, Any]]:
+    places: Dict[str, List[str]] = {}
+    for name, where in find_placeholders(runbook):
+        places.setdefault(name, []).append(where)
+    return [
+        {
+            "name": name,
+            "where": where,
+            "how_to_obtain": HOW_TO_OBTAIN.get(name, f"from your inventory: --fill {name}=VALUE"),
+        }
+        for name, where in sorted(places.items())
+    ]
+
+
+def readiness(runbook: Dict[str, Any]) -> Dict[str, Any]:
+    """Return whether the runbook can be executed as it stands, and what stops it."""
+    blockers = []
+    for entry in runbook["placeholders"]:
+        inside = [where for where in entry["where"] if ".steps[" in where]
+        if inside:
+            blockers.append(
+                f"{{{{{entry['name']}}}}} is open in {len(inside)} places of steps: {entry['how_to_obtain']}"
+            )
+    warnings = [
+        f"{phase['phase_name']}: no script, {len(phase['steps'])} steps by hand"
+        for phase in runbook["rollback_phases"]
+        if all(step["script_type"] == "manual" for step in phase["steps"])
+    ]
+    viability = runbook["data_recovery_plan"]["restore_viability"]
+    warnings += [viability] if viability and "not viable" in viability else []
+    return {"executable": not blockers, "blockers": blockers, "warnings": warnings}
+
+
+def time_objectives(phases: Sequence[Dict[str, Any]]) -> Dict[str, Any]:
+    total: Dict[str, float] = {}
+    minutes = float(DECIDE_MINUTES)
+    for phase in reversed(phases):
+        minutes += phase["estimated_duration_minutes"]
+        total[phase["forward_phase"]] = minutes
+    return {
+        "minutes": minutes,
+        "by_from_phase": total,
+        "formula": f"decide {DECIDE_MINUTES} min (assumed) + sum of the steps from that phase back",
+        "assumptions": [
+            f"{SCRIPT_MINUTES} min for a script that only changes the catalogue",
+            f"{BACKFILL_MINUTES} min for a script that writes rows",
+        ],
+    }
+
+
+DECISIONS = (
+    ("Is data being damaged now?", "stop the writers first; never restore over production"),
+    ("Is the point of no return passed?", "fix forward, or restore beside and copy back"),
+    ("Are all metrics under their thresholds and flat?", "pause: hold the stage, start nothing"),
+    ("Is a fix proven and faster than the rollback?", "fix forward"),
+)
+
+
+def assemble(
+    plan: Plan, from_phase: Optional[str], facts: Dict[str, Any], inputs: Sequence[Document]
+) -> Dict[str, Any]:
+    """Return the runbook of the contract."""
+    order = ordered(plan)
+    names = [phase.name for phase in order]
+    if from_phase is not None and from_phase not in names:
+        guess = did_you_mean(from_phase, names)
+        raise InputError(
+            f"--from-phase: found {from_phase!r}, expected one of {', '.join(reversed(names))}"
+            + (f" (did you mean {guess!r}?)" if guess else "")
+        )
+    started = order[names.index(from_phase) :] if from_phase else order
+    flagged = traffic_phase(plan)
+    phases = [phase_json(plan, phase, flagged) for phase in started]
+    people = contacts(plan, facts)
+    losses = sorted({step["data_loss"] for phase in phases for step in phase["steps"] if step["data_loss"]})
+    point = point_of_no_return(plan)
+    decisions = [
+        {"order": number, "question": question, "if_yes": answer}
+        for number, (question, answer) in enumerate(DECISIONS, 1)
+    ]
+    decisions[1]["fact"] = f"it is {point['phase']}: {point['reason']}" if point["phase"] else point["reason"]
+    decisions.append(
+        {
+            "order": len(decisions) + 1,
+            "question": "Otherwise",
+            "if_yes": f"roll back, beginning with {phases[0]['phase_name']}" if phases else "nothing",
+        }
+    )
+    runbook: Dict[str, Any] = {
+        "schema_version": "1.0",
+        "runbook_id": f"rb-{plan.migration_id}",
+        "migration_id": plan.migration_id,
+        "created_at": now(),
+        "readiness": None,
+        "from_phase": from_phase,
+        "rollback_phases": phases,
+        "point_of_no_return": point,
+        "decision_tree": decisions,
+        "trigger_conditions": [
+            trigger_json(t, n, [p["role"] for p in people[:2]]) for n, t in enumerate(all_triggers(plan), 1)
+        ],
+        "data_recovery_plan": recovery_plan(plan, facts),
+        "communication_templates": messages(plan, phases, "; ".join(losses) or "none is lost"),
+        "escalation_matrix": [
+            {"level": n, "role": person["role"], "after_minutes": 15 * (n - 1)} for n, person in enumerate(people, 1)
+        ],
+        "validation_checklist": checklist(plan, phases),
+        "post_rollback_procedures": post_procedures(plan),
+        "emergency_contacts": people,
+        "rto": time_objectives(phases),
+        "rpo": {
+            "seconds": 0 if not losses else None,
+            "reason": "every undo is lossless" if not losses else "; ".join(losses),
+        },
+        "preconditions_captured_before_migration": preconditions(plan),
+        "inconsistencies": [],
+        "placeholders": [],
+        "provenance": provenance(TOOL, inputs),
+    }
+    runbook = fill(runbook, {key: str(value) for key, value in facts.items() if isinstance(value, (str, int, float))})
+    runbook["placeholders"] = list_placeholders(runbook)
+    runbook["readiness"] = readiness(runbook)
+    return runbook
+
+
+def checklist(plan: Plan, phases: Sequence[Dict[str, Any]]) -> List[str]:
+    checks = [
+        f"{check['command'].strip()} says {check['expect']}"
+        for phase in phases
+        for step in phase["steps"]
+        for check in step["verify"]
+    ]
+    checks += [f"rows of {table} as counted before the migration" for table in plan_tables(plan)]
+    return checks + [f"{trigger['metric']} back under {trigger['value']}" for trigger in spec_triggers(plan)]
+
+
+def post_procedures(plan: Plan) -> List[str]:
+    scripts = [s for phase in plan.phases for s in phase.scripts]
+    found = (
+        [f"Compare an export with the document before the migration ({plan.document.name} names its digest)"]
+        if scripts
+        else []
+    )
+    found += [f"Tell {name} that {plan.source or 'the old system'} serves again" for name in dependencies(plan)]
+    return found + [f"Write down when each step of rb-{plan.migration_id} ran, for the next estimate"]
+
+
+def dependencies(plan: Plan) -> List[str]:
+    constraints = plan.specification.get("constraints")
+    entries = constraints.get("dependencies") if isinstance(constraints, dict) else None
+    names = (
+        [e if isinstance(e, str) else text_of(e, "name") if isinstance(e, dict) else "" for e in entries or ()]
+        if isinstance(entries, list)
+        else []
+    )
+    return [name for name in names if name]
+
+
+def preconditions(plan: Plan) -> List[Dict[str, str]]:
+    """Return what has to be recorded before the migration starts, without which the undo lacks its arguments."""
+    found = [{"what": f"rows of {table}", "command": f"SELECT count(*) FROM {table};"} for table in plan_tables(plan)]
+    flags = plan.specification.get("feature_flags")
+    found += [
+        {
+            "what": f"position of flag {text_of(f, 'name')}",
+            "command": f"read {text_of(f, 'name')} in {{{{flag_service}}}}",
+        }
+        for f in (flags if isinstance(flags, list) else ())
+        if isinstance(f, dict)
+    ]
+    return found
+
+
+# == 8. Rendering =====================================================================================
+
+
+def step_lines(step: Dict[str, Any]) -> Iterator[str]:
+    yield f"  {step['step_id']}  {step['name']}  ({step['owner_role']}, {step['estimated_duration_minutes']:g} min)"
+    if step["precheck"]:
+        yield f"    before: {step['precheck']['command'].strip()}  must say {step['precheck']['expect']}, else {step['precheck']['meaning_if_not']}"
+    for line in step["script_content"].rstrip().splitlines():
+        yield f"    | {line}"
+    yield f"    expect: {step['expected_output']}"
+    for check in step["verify"]:
+        yield f"    verify: {check['command'].strip()}  says {check['expect']}"
+    if step["data_loss"]:
+        yield f"    LOSES: {step['data_loss']}  approval: {', '.join(step['approval']) or 'Tech lead'}"
+    yield f"    fails: {step['failure_escalation']}"
+
+
+def render_text(runbook: Dict[str, Any]) -> str:
+    """Return the runbook for a tired person: can it be run, when to stop, then one step after the other."""
+    ready, point = runbook["readiness"], runbook["point_of_no_return"]
+    lines = [
+        f"Rollback runbook {runbook['runbook_id']} for migration {runbook['migration_id']}",
+        "READY: every step can be executed as it stands"
+        if ready["executable"]
+        else "NOT READY: fill in what is open first",
+    ]
+    lines += [f"  blocker: {text}" for text in ready["blockers"]] + [f"  warning: {text}" for text in ready["warnings"]]
+    lines += [
+        "",
+        f"Point of no return: {point['phase'] or 'none'} ({point['reason']})",
+        f"Time: {runbook['rto']['minutes']:g} min ({runbook['rto']['formula']})",
+        "",
+        "Decide first:",
+    ]
+    lines += [
+        f"  {d['order']}. {d['question']} -> {d['if_yes']}" + (f" ({d['fact']})" if d.get("fact") else "")
+        for d in runbook["decision_tree"]
+    ]
+    lines += ["", "Roll back when:"] + [
+        f"  {t['trigger_id']} {t['condition']}" + (" -- automatic" if t["auto_execute"] else "")
+        for t in runbook["trigger_conditions"]
+    ]
+    for phase in runbook["rollback_phases"]:
+        lines += [
+            "",
+            f"== {phase['phase_name']} ({phase['estimated_duration_minutes']:g} min, {phase['urgency_level']}) ==",
+            f"  {phase['description']}",
+        ]
+        for step in phase["steps"]:
+            lines += ["", *step_lines(step)]
+    lines += ["", f"Data: {runbook['data_recovery_plan']['method']}"]
+    viability = runbook["data_recovery_plan"]["restore_viability"]
+    lines += [f"  {viability}"] if viability else []
+    lines += ["", "Check at the end:"] + [f"  [ ] {text}" for text in runbook["validation_checklist"]]
+    lines += ["", "Call:"] + [
+        f"  {person['role']}: {person['name']}, {person['contact']}" for person in runbook["emergency_contacts"]
+    ]
+    lines += ["", "Open placeholders:"] if runbook["placeholders"] else []
+    lines += [f"  {{{{{entry['name']}}}}}: {entry['how_to_obtain']}" for entry in runbook["placeholders"]]
+    return clean("\n".join(lines) + "\n")
+
+
+RENDERERS: Dict[str, Callable[[Dict[str, Any]], str]] = {"json": to_json, "text": render_text}
+
+
+# == 9. Command line ==================================================================================
+
+EPILOG = """\
+exit codes:
+  0  runbook written
+  1  the plan was read but is not valid; with --strict: the runbook cannot be executed as it stands
+  3  input that cannot be used, output that cannot be written, wrong usage
+
+examples:
+  rollback_generator.py -i plan.json -o runbook.json
+  rollback_generator.py -i plan.json --from-phase migrate -f text
+"""
+
 
 def build_parser() -> Parser:
-    parser = Parser(prog=TOOL, description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = Parser(
+        prog=TOOL,
+        description=__doc__.split("\n")[0],
+        epilog=EPILOG,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "-i", "--input", required=True, metavar="PLAN", help="the migration plan (JSON); - for standard input"
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="where the runbook goes (default: standard output)")
+    parser.add_argument(
+        "-f",
+        "--format",
+        choices=sorted([*RENDERERS, "both"]),
+        default="both",
+        help="both: JSON to the output, text beside it (default)",
+    )
+    parser.add_argument(
+        "--from-phase", metavar="NAME", help="the last phase that started: the runbook begins with its undo"
+    )
+    parser.add_argument("--inventory", metavar="FILE", help="hosts, names, contacts, measured restore speed (JSON)")
+    parser.add_argument(
+        "--fill", action="append", default=[], metavar="KEY=VALUE", help="fill in a placeholder; repeatable"
+    )
+    parser.add_argument("--strict", action="store_true", help="exit 1 when the runbook cannot be executed as it stands")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no messages on standard error")
     parser.add_argument("--version", action="version", version=f"{TOOL} (migration-architect) {VERSION}")
     return parser
 
 
+def known_facts(args: argparse.Namespace) -> Tuple[Dict[str, Any], List[Document]]:
+    """Return what inventory and --fill say, and the inventory's document."""
+    facts: Dict[str, Any] = {}
+    documents: List[Document] = []
+    if args.inventory:
+        documents.append(load(args.inventory))
+        faults = Faults(documents[0])
+        facts.update(faults.typed(documents[0].value, (), dict, "an object of names and values") or {})
+        faults.finish()
+    for pair in args.fill:
+        key, equals, value = pair.partition("=")
+        if not equals or not re.fullmatch(r"\w+", key):
+            raise InputError(f"--fill: found {pair!r}, expected KEY=VALUE")
+        facts[key] = value
+    return facts, documents
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    build_parser().parse_args(argv)
-    return EXIT_DONE
+    args = build_parser().parse_args(argv)
+    if args.input == args.inventory == "-":
+        raise InputError("--input and --inventory: standard input can be only one of them")
+    refuse_inputs_as_outputs(output_paths(args.output, args.format), filter(None, (args.input, args.inventory)))
+    document = load(args.input)
+    facts, inventory = known_facts(args)
+    try:
+        plan = read_plan(document)
+    except InputError as error:
+        for line in error.args:
+            say(f"{TOOL}: {line}")
+        return EXIT_INVALID
+    runbook = assemble(plan, args.from_phase, facts, (document, *inventory))
+    emit(args.output, args.format, {name: lambda name=name: RENDERERS[name](runbook) for name in RENDERERS}, args.quiet)
+    return EXIT_INVALID if args.strict and not runbook["readiness"]["executable"] else EXIT_DONE
 
 
 def command_line() -> int:
