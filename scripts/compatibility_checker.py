@@ -848,6 +848,9 @@ DOCUMENT_RULES: Tuple[Tuple[str, str, str, str, str], ...] = (
     ("request_schema_added", BREAKING, "Body must match a schema", "Bodies of another form are answered 400.",
      "Log what would be refused first, then enforce it in a new version of the path."),
     ("request_schema_removed", NON_BREAKING, "Body may have any form", "Bodies that were valid stay valid.", "Nothing to do."),
+    ("object_in_text_changed", NON_BREAKING, "Object in a URL or header changed",
+     "How objects and lists are taken apart in a URL or header is up to the server; OpenAPI leaves it undefined.",
+     "Check what the server does with values in the old form."),
     ("encoding_changed", BREAKING, "Parts of the body encoded differently", "Parts written in the old way are read wrongly.",
      "Accept both encodings until the clients have moved."),
     ("response_removed", BREAKING, "Success response removed", "Clients that wait for this status take success for failure.",
@@ -879,7 +882,7 @@ DOCUMENT_RULES: Tuple[Tuple[str, str, str, str, str], ...] = (
     ("response_header_became_optional", BREAKING, "Response header no longer promised", "Clients that read it fail where it "
      "is left out.", "Keep sending the header always."),
     ("response_header_became_required", NON_BREAKING, "Response header promised", "Clients may rely on it.", "Nothing to do."),
-    ("link_removed", POTENTIALLY, "Link removed", "Clients that follow the link by its name fail.", "Keep the link."),
+    ("link_removed", NON_BREAKING, "Link removed", "Calls work as before; generated clients lose a shortcut.", "Keep the link."),
     ("link_changed", NON_BREAKING, "Link changed", "The responses are the same.",
      "Check clients that follow links by the document."),
     ("link_added", ADDITIVE, "Link added", "Clients may follow it; nobody has to.", "Nothing to do."),
@@ -1284,7 +1287,7 @@ def read_named_inner(side: Side, facets: Dict[str, Any], keyword: str, value: An
     inner = facets.setdefault("inner", {})
     path = leaf.path + (keyword,)
     for name, schema in side.mapping(value, path).items():
-        title = f"{part} {name}"
+        title = f"{keyword} {name}"
         inner[title] = inner.get(title, ()) + (Place(schema, path + (name,), leaf.file),)
 
 
@@ -1541,8 +1544,15 @@ def read_response(side: Side, place: Place, operation: Dict[str, Any]) -> Respon
 # In: two Sides. Out: Events of the document and Facts of its schemas. A pair of schemas is compared once for each
 # direction, whoever refers to it; who is reached by its facts is found afterwards, along the links between the pairs.
 
-JSON_VALUE, TEXT, PARAMETER, EXPLODED, MIXED = "json", "text", "parameter", "exploded", "mixed"  # how values are written
-CHILD_MEDIUM = {JSON_VALUE: JSON_VALUE, TEXT: TEXT, PARAMETER: MIXED, EXPLODED: MIXED, MIXED: MIXED}
+JSON_VALUE, TEXT, HEADER, PARAMETER, EXPLODED, MIXED = "json", "text", "header", "parameter", "exploded", "mixed"
+CHILD_MEDIUM = {PARAMETER: MIXED, EXPLODED: MIXED}  # how values below one are written; the others stay what they are
+LOOSE = {  # what the keywords of an object or list mean in a URL or a header is left to the server: medium -> kinds
+    medium: frozenset((*kinds, "schema_keyword_added", "schema_keyword_removed", "dependent_required_added",
+                       "dependent_required_removed", "dependent_required_changed", "content_media_type_changed"))
+    for medium, kinds in ((PARAMETER, ()), (EXPLODED, ()), *((medium, (
+        "property_removed", "optional_property_removed", "required_property_added", "property_became_required",
+        "property_became_optional", "required_property_revealed", "tuple_item_added", "tuple_item_removed"))
+        for medium in (MIXED, HEADER)))}
 REFERENCE = re.compile(r'"\$ref": "([^"]*)"')  # as json.dumps writes it
 FORMAT_WITHIN = {  # format -> formats that allow all of it (OpenAPI format registry)
     "int32": {"int64", "bigint"}, "int64": {"bigint"}, "float": {"double"}, "date": {"date-time"}, "time": {"date-time"}}
@@ -1572,6 +1582,7 @@ class Fact(NamedTuple):
     old: Any = None
     new: Any = None
     words: Dict[str, Any] = {}
+    is_loose: bool = False  # in a URL or header, where its meaning is not laid down
 
 
 class Event(NamedTuple):
@@ -1637,7 +1648,7 @@ class Web:
 
     def link(self, pair: Pair, old: Places, new: Places, medium: str = "") -> Optional[int]:
         """Let two schemas below a pair meet."""
-        number = self.enter(old, new, pair.direction, medium or CHILD_MEDIUM[pair.medium])
+        number = self.enter(old, new, pair.direction, medium or CHILD_MEDIUM.get(pair.medium, pair.medium))
         if number is not None:
             self.links[pair.number].append(number)
         return number
@@ -1647,7 +1658,9 @@ class Web:
         facts = self.facts[number]
         if facts is None:
             facts = self.facts[number] = []  # a ring of trials finds nothing here yet
-            facts.extend(compare_shapes(self, self.pairs[number]))
+            loose = LOOSE.get(self.pairs[number].medium, ())
+            facts.extend(item._replace(is_loose=True) if item.kind in loose and item.words.get("part") not in ("not", "items") else item
+                         for item in compare_shapes(self, self.pairs[number]))
         return facts
 
     def explore(self, roots: Iterable[int]) -> List[int]:
@@ -1779,7 +1792,7 @@ def type_change(web: Web, pair: Pair) -> str:
     if wider and narrower:
         return ""
     strict = "type_widened" if wider else "type_narrowed" if narrower else "type_changed"
-    if pair.medium == JSON_VALUE or pair.old.joined or pair.new.joined:
+    if pair.medium == JSON_VALUE or pair.old.joined:
         return strict
     harmless = KINDS[strict].polarity == ("wider" if pair.direction == REQUEST else "narrower")
     if harmless or not is_same_text(web, pair):
@@ -1794,7 +1807,8 @@ def is_same_text(web: Web, pair: Pair) -> bool:
         return True
     if pair.medium == EXPLODED and taken.types == {"array"} and sent.types and not sent.types & {"array", "object"}:
         items = web.after.shape(web.after.leaves(taken.inner.get("items", ())))  # one value is a list of one
-        return covers(items.types, sent.types) and set(items.leaves[0].value if items.leaves else ()) <= {"type"}
+        bare = set(items.leaves[0].value if items.leaves else ()) <= {"type"}
+        return bare and (covers(items.types, sent.types) or "string" in (items.types or ()))
     return False
 
 
@@ -1808,7 +1822,7 @@ def compare_null(pair: Pair) -> Iterator[Fact]:
 
 def allows_null(shape: Shape) -> Optional[bool]:
     """Return whether null is allowed; None where the schema leaves everything open."""
-    if shape.null is None and (shape.properties or shape.choices or shape.enum or shape.const):
+    if shape.null is None and (shape.choices or shape.enum or shape.const):
         return False
     return shape.null
 
@@ -1964,7 +1978,8 @@ def compare_properties(web: Web, pair: Pair) -> Iterator[Fact]:
 
 
 def both_allow(pair: Pair, name: str) -> bool:
-    return all(shape.types is None or name in shape.types for shape in (pair.old, pair.new))
+    return pair.old.types == pair.new.types or all(
+        shape.types is None or name in shape.types for shape in (pair.old, pair.new))
 
 
 def hidden_mark(shape: Shape, direction: str) -> str:
@@ -2055,7 +2070,7 @@ def compare_excluded(web: Web, pair: Pair, keyword: str) -> Iterator[Fact]:
     if old is None or new is None:
         if keyword == "not":
             yield fact(pair, "schema_keyword_added" if old is None else "schema_keyword_removed", keyword, part=keyword)
-    elif not web.equivalent(old, new, pair.direction, CHILD_MEDIUM[pair.medium]):
+    elif not web.equivalent(old, new, pair.direction, CHILD_MEDIUM.get(pair.medium, pair.medium)):
         yield fact(pair, "not_changed", keyword, old[0].value, new[0].value)
 
 
@@ -2644,7 +2659,7 @@ def compare_parameter(survey: Survey, meeting: Meeting, old: Parameter, new: Par
                     *paths, carrier(old), carrier(new))
     else:
         yield from compare_style(survey, meeting, old, new)
-    medium = TEXT if new.where == "header" else EXPLODED if new.style == "form" and new.explode else PARAMETER
+    medium = EXPLODED if new.style == "form" and new.explode else PARAMETER
     survey.meet(meeting, old.schema, new.schema, meeting.sends, f"{new.where} parameter", medium)
     for media, entry in old.media.items():
         if media in new.media:
@@ -2814,7 +2829,7 @@ def compare_headers(survey: Survey, meeting: Meeting, what: str, old: Response, 
             change = "required" if other.required else "optional"
             yield event(meeting, f"response_header_became_{change}", f"{name} became {change}.", header.path, other.path,
                         header.required, other.required)
-        survey.meet(meeting, header.schema, other.schema, meeting.answers, "header", TEXT)
+        survey.meet(meeting, header.schema, other.schema, meeting.answers, "header", HEADER)
         for media, entry in header.media.items():
             if media in other.media:
                 survey.meet(meeting, entry.schema, other.media[media].schema, meeting.answers, "header", medium_of(media))
@@ -3057,7 +3072,7 @@ def judge_schemas(survey: Survey) -> Iterator[Finding]:
     for number, users in spread(survey.web, survey.roots).items():
         direction = survey.web.pairs[number].direction
         for item in survey.web.settle(number):
-            key = (item.kind, item.old_path, item.new_path, item.words.get("name") if item.kind in NAMED_KINDS else None)
+            key = (item.kind, item.is_loose, item.old_path, item.new_path, item.words.get("name") if item.kind in NAMED_KINDS else None)
             cause = causes.setdefault(key, Cause(item, {}))
             cause.reach[direction] = cause.reach.get(direction, 0) | users
     for cause in causes.values():
@@ -3131,6 +3146,8 @@ def cut_ring(path: List[int], on_path: Set[int], number: int) -> List[int]:
 def judge_cause(survey: Survey, cause: Cause) -> Finding:
     """Return the finding of one cause: the worse direction names it, and its operations are those that are hurt."""
     kind = KINDS[cause.fact.kind]
+    if cause.fact.is_loose:
+        kind = kind._replace(id="object_in_text_changed", polarity="neutral")
     levels = SEVERITY_OF[kind.polarity]
     worst = min((levels[direction] for direction in cause.reach), key=SEVERITIES.index)
     hurt = [direction for direction in DIRECTIONS if direction in cause.reach and levels[direction] == worst]
