@@ -1553,7 +1553,9 @@ LOOSE = {  # what the keywords of an object or list mean in a URL or a header is
         "property_removed", "optional_property_removed", "required_property_added", "property_became_required",
         "property_became_optional", "required_property_revealed", "tuple_item_added", "tuple_item_removed"))
         for medium in (MIXED, HEADER)))}
-REFERENCE = re.compile(r'"\$ref": "([^"]*)"')  # as json.dumps writes it
+REFERENCE = re.compile(r"""'\$ref': ("[^"]*"|'[^']*')""")  # '$ref': '#/components/schemas/User', as repr writes it
+STOPS_BRIDGE = re.compile(  # keywords that change what a reference below them means
+    r"'(?:readOnly|writeOnly)': True|'(?:allOf|not|if|x-form-parameters)':|'type': 'null'|'\$ref': \{").search
 FORMAT_WITHIN = {  # format -> formats that allow all of it (OpenAPI format registry)
     "int32": {"int64", "bigint"}, "int64": {"bigint"}, "float": {"double"}, "date": {"date-time"}, "time": {"date-time"}}
 STABILITY = ("draft", "alpha", "beta", "stable")
@@ -1607,43 +1609,86 @@ class Notice(NamedTuple):
 
 
 class Web:
-    """The pairs of schemas that have met, what differs in each, and which pair leads to which."""
+    """The pairs of schemas that have met, what differs in each, and which pair leads to which.
+
+    Most of two documents is the same text. A schema of the same text differs only in what it refers to, so that it
+    is a bridge: a pair without facts that leads straight to those components that do differ.
+    """
 
     def __init__(self, before: Side, after: Side, notice: Notice) -> None:
         self.before, self.after, self.notice = before, after, notice
         self.alike = before.version == after.version
-        self.clean = clean_references(before, after) if self.alike else frozenset()
-        self.numbers: Dict[Tuple[Any, ...], int] = {}
-        self.pairs: List[Pair] = []
+        self.known = read_components(before, after) if self.alike else Components(frozenset(), {})
+        self.numbers: Dict[Tuple[Any, ...], Optional[int]] = {}
+        self.pairs: List[Optional[Pair]] = []  # None is a bridge
+        self.directions: List[str] = []
         self.facts: List[Optional[List[Fact]]] = []
         self.links: List[List[int]] = []
         self.trials: Dict[int, bool] = {}
         self.trial_depth = 0
+        self.crossings: Dict[int, Tuple[Tuple[str, ...], str]] = {}  # bridge -> references, how values are written
 
     def unchanged(self, old: Any, new: Any) -> bool:
         """Tell whether two values of the documents are the same, with everything that they refer to."""
-        if not self.alike or old != new:
-            return False
-        if not isinstance(new, (dict, list)):
-            return True
-        return self.clean.issuperset(REFERENCE.findall(json.dumps(new)))
+        return self.alike and old == new and self.known.clean.issuperset(references(new))
 
     def enter(self, old: Places, new: Places, direction: str, medium: str) -> Optional[int]:
         """Return the number of a pair, or None where both sides are the same or one could not be found."""
-        if len(old) == len(new) and all(self.unchanged(a.value, b.value) for a, b in zip(old, new)):
+        if len(old) != 1 or len(new) != 1 or not self.alike or old[0].file or new[0].file or old[0].value != new[0].value:
+            return self.enter_shapes(old, new, direction, medium)
+        needed = references(new[0].value)
+        if self.known.clean.issuperset(needed):
             return None
+        key = (tuple(needed), len(new[0].value) > 1, direction, medium)
+        if len(new[0].value) == 1 and key in self.numbers:  # a bare reference; others may hold words that matter
+            return self.numbers[key]
+        if len(new[0].value) == 1 and "$ref" in new[0].value:
+            self.numbers[key] = self.enter_component(needed[0], old, new, direction, medium)
+            return self.numbers[key]
+        if medium not in (JSON_VALUE, TEXT) or STOPS_BRIDGE(repr(new[0].value)):
+            return self.enter_shapes(old, new, direction, medium)
+        return self.enter_bridge(needed, direction, medium)
+
+    def enter_component(self, reference: str, old: Places, new: Places, direction: str, medium: str) -> Optional[int]:
+        """Enter the pair of the components that both sides call by one name."""
+        needed = self.known.bridges.get(reference)
+        if needed is None or medium not in (JSON_VALUE, TEXT):
+            return self.enter_shapes(old, new, direction, medium)
+        return self.enter_bridge(needed, direction, medium)
+
+    def enter_bridge(self, needed: Iterable[str], direction: str, medium: str) -> int:
+        """Return the number of a bridge to some references; its links are laid when somebody crosses it."""
+        dirty = tuple(sorted(set(needed) - self.known.clean))
+        key = ("bridge", dirty, direction, medium)
+        number = self.numbers.get(key)
+        if number is None:
+            number = self.numbers[key] = self.add(None, direction)
+            self.crossings[number] = (dirty, medium)
+        return number
+
+    def add(self, pair: Optional[Pair], direction: str) -> int:
+        self.pairs.append(pair)
+        self.directions.append(direction)
+        self.facts.append(None)
+        self.links.append([])
+        return len(self.pairs) - 1
+
+    def enter_shapes(self, old: Places, new: Places, direction: str, medium: str) -> Optional[int]:
+        """Return the number of a pair of schemas that have to be compared keyword by keyword."""
         old_leaves, new_leaves = self.before.leaves(old), self.after.leaves(new)
         key = (tuple([id(leaf.value) for leaf in old_leaves]), tuple([id(leaf.value) for leaf in new_leaves]),
                direction, medium)
-        number = self.numbers.get(key)
-        if number is None:
-            old_shape, new_shape = self.before.shape(old_leaves), self.after.shape(new_leaves)
-            if "x-unresolved" in old_shape.notes or "x-unresolved" in new_shape.notes:
-                return None
-            number = self.numbers[key] = len(self.pairs)
-            self.pairs.append(Pair(number, old_shape, new_shape, old[0], new[0], direction, medium))
-            self.facts.append(None)
-            self.links.append([])
+        if key in self.numbers:
+            return self.numbers[key]
+        if self.alike and len(old_leaves) == len(new_leaves) and all(
+                self.unchanged(a.value, b.value) for a, b in zip(old_leaves, new_leaves)):
+            self.numbers[key] = None
+            return None
+        old_shape, new_shape = self.before.shape(old_leaves), self.after.shape(new_leaves)
+        if "x-unresolved" in old_shape.notes or "x-unresolved" in new_shape.notes:
+            return None
+        number = self.numbers[key] = self.add(None, direction)
+        self.pairs[number] = Pair(number, old_shape, new_shape, old[0], new[0], direction, medium)
         return number
 
     def link(self, pair: Pair, old: Places, new: Places, medium: str = "") -> Optional[int]:
@@ -1658,10 +1703,24 @@ class Web:
         facts = self.facts[number]
         if facts is None:
             facts = self.facts[number] = []  # a ring of trials finds nothing here yet
-            loose = LOOSE.get(self.pairs[number].medium, ())
-            facts.extend(item._replace(is_loose=True) if item.kind in loose and item.words.get("part") not in ("not", "items") else item
-                         for item in compare_shapes(self, self.pairs[number]))
+            pair = self.pairs[number]
+            if pair is None:
+                self.cross(number)
+            else:
+                loose = LOOSE.get(pair.medium, ())
+                facts.extend(item._replace(is_loose=True)
+                             if item.kind in loose and item.words.get("part") not in ("not", "items") else item
+                             for item in compare_shapes(self, pair))
         return facts
+
+    def cross(self, number: int) -> None:
+        """Lay the links of a bridge."""
+        needed, medium = self.crossings[number]
+        for reference in needed:
+            place = (Place({"$ref": reference}, ()),)
+            child = self.enter(place, place, self.directions[number], medium)
+            if child is not None:
+                self.links[number].append(child)
 
     def explore(self, roots: Iterable[int]) -> List[int]:
         """Return every pair that the roots lead to, all of them compared."""
@@ -1700,24 +1759,44 @@ class Web:
         return True
 
 
-def clean_references(before: Side, after: Side) -> FrozenSet[str]:
-    """Return the references whose targets are the same in both documents, with everything that those refer to."""
-    needs: Dict[str, Set[str]] = {}
+class Components(NamedTuple):
+    """What is known of the named parts of both documents before anything is compared."""
+
+    clean: FrozenSet[str]  # references whose targets are the same, with everything that those refer to
+    bridges: Dict[str, Tuple[str, ...]]  # reference -> references, for targets of the same text that are not clean
+
+
+def references(value: Any) -> List[str]:
+    """Return the references in a value. Quotes and backslashes in one make it unknown, which is safe: it is followed."""
+    if isinstance(value, dict) and len(value) == 1 and isinstance(value.get("$ref"), str):
+        return [value["$ref"]]
+    text = repr(value)
+    return [quoted[1:-1] for quoted in REFERENCE.findall(text)] if "'$ref'" in text else []
+
+
+def read_components(before: Side, after: Side) -> Components:
+    """Return which references lead to the same on both sides."""
+    needs: Dict[str, List[str]] = {}
+    is_bridge: Set[str] = set()
     for prefix, old, new in named_sections(before, after):
         for name in old.keys() & new.keys():
             if old[name] == new[name]:
+                text = repr(new[name])
                 reference = prefix + str(name).replace("~", "~0").replace("/", "~1")
-                needs[reference] = set(REFERENCE.findall(json.dumps(new[name])))
+                needs[reference] = [quoted[1:-1] for quoted in REFERENCE.findall(text)] if "'$ref'" in text else []
+                if needs[reference] and not STOPS_BRIDGE(text):
+                    is_bridge.add(reference)
     users: Dict[str, List[str]] = {}
     for reference, needed in needs.items():
         for target in needed:
             users.setdefault(target, []).append(reference)
+    clean = set(needs)
     dirty = [target for target in users if target not in needs]
     for target in dirty:  # the list grows while it is read
-        for user in users.get(target, ()):
-            if needs.pop(user, None) is not None:
-                dirty.append(user)
-    return frozenset(needs)
+        fresh = [user for user in users.get(target, ()) if user in clean]
+        clean.difference_update(fresh)
+        dirty.extend(fresh)
+    return Components(frozenset(clean), {name: tuple(needs[name]) for name in is_bridge - clean})
 
 
 def named_sections(before: Side, after: Side) -> Iterator[Tuple[str, Dict[str, Any], Dict[str, Any]]]:
@@ -1973,8 +2052,9 @@ def compare_properties(web: Web, pair: Pair) -> Iterator[Fact]:
         number = web.link(pair, old.properties[name], places)
         if (name in old.required) != (name in new.required):
             yield property_duty(web, pair, name)
-        if number is not None:
-            yield from compare_visibility(pair, web.pairs[number], name)
+        child = None if number is None else web.pairs[number]
+        if child is not None:
+            yield from compare_visibility(pair, child, name)
 
 
 def both_allow(pair: Pair, name: str) -> bool:
@@ -2132,6 +2212,7 @@ def match_members(web: Web, pair: Pair, old: Places, new: Places) -> Tuple[List[
     lost, fresh = list(old), list(new)
     tests: Tuple[Callable[[Place, Place], bool], ...] = (
         lambda a, b: web.unchanged(a.value, b.value),
+        lambda a, b: not is_inline(a) and a.value == b.value and looks_alike(web, a, b),
         lambda a, b: looks_alike(web, a, b) and web.equivalent((a,), (b,), pair.direction, pair.medium),
         lambda a, b: member_name(a) == member_name(b) and not is_inline(a) and not is_inline(b),
         lambda a, b: title(a) == title(b) is not None,
@@ -3070,7 +3151,7 @@ def whereabouts(old_path: Optional[Path], new_path: Optional[Path], more: Dict[s
 def judge_schemas(survey: Survey) -> Iterator[Finding]:
     causes: Dict[Tuple[Any, ...], Cause] = {}
     for number, users in spread(survey.web, survey.roots).items():
-        direction = survey.web.pairs[number].direction
+        direction = survey.web.directions[number]
         for item in survey.web.settle(number):
             key = (item.kind, item.is_loose, item.old_path, item.new_path, item.words.get("name") if item.kind in NAMED_KINDS else None)
             cause = causes.setdefault(key, Cause(item, {}))
