@@ -1717,7 +1717,8 @@ class Web:
         """Lay the links of a bridge."""
         needed, medium = self.crossings[number]
         for reference in needed:
-            place = (Place({"$ref": reference}, ()),)
+            target = self.after.target(reference, "")
+            place = (Place({"$ref": reference}, target.path if target else ()),)
             child = self.enter(place, place, self.directions[number], medium)
             if child is not None:
                 self.links[number].append(child)
@@ -2408,7 +2409,7 @@ class Survey:
     def __init__(self, before: Side, after: Side, notice: Notice) -> None:
         self.before, self.after, self.notice = before, after, notice
         self.web = Web(before, after, notice)
-        self.users: List[User] = []
+        self.users: Dict[User, int] = {}  # user -> its bit
         self.roots: Dict[int, int] = {}  # pair -> users as the bits of a number
 
     def meet(self, meeting: Meeting, old: Places, new: Places, direction: str, way: str, medium: str) -> None:
@@ -2416,8 +2417,8 @@ class Survey:
         if old and new:
             number = self.web.enter(old, new, direction, medium)
             if number is not None:
-                self.roots[number] = self.roots.get(number, 0) | 1 << len(self.users)
-                self.users.append(User(meeting.label, direction, way))
+                bit = self.users.setdefault(User(meeting.label, direction, way), 1 << len(self.users))
+                self.roots[number] = self.roots.get(number, 0) | bit
 
 
 def read_notice(options: Options) -> Notice:
@@ -2442,8 +2443,11 @@ def compare_documents(survey: Survey) -> Iterator[Event]:
     for old, new in match_routes(old_routes, new_routes, *(moved or ("", ""))):
         if old is None or new is None:
             yield from whole_route(survey, old or new, new is None)
-        elif not (same_frame and survey.web.unchanged(old.item.value, new.item.value)):
+        elif not same_frame or old.name != new.name or old.item.value != new.item.value or leads_to_parts(survey.web, new):
             yield from compare_route(survey, old, new)
+        elif not survey.web.unchanged(old.item.value, new.item.value):
+            for method in methods(new):
+                yield from revisit(survey, read_operation(survey.after, new.item, method, label(new, method)))
     yield from compare_webhooks(survey)
     yield from compare_security_schemes(before, after)
     yield from compare_names(before, after)
@@ -2520,6 +2524,12 @@ def whole_route(survey: Survey, route: Route, removed: bool) -> Iterator[Event]:
             yield from events
 
 
+def leads_to_parts(web: Web, route: Route) -> bool:
+    """Tell whether a path refers to parameters, bodies or responses that differ, or to other files."""
+    return any(not name.startswith(("#/components/schemas/", "#/definitions/"))
+               for name in set(references(route.item.value)) - web.known.clean) or bool(route.item.file)
+
+
 def operation_added(survey: Survey, route: Route, method: str) -> Optional[Event]:
     name = label(route, method)
     if is_unstable(survey.notice, route.item.value[method]):
@@ -2575,6 +2585,16 @@ def compare_route(survey: Survey, old: Route, new: Route) -> Iterator[Event]:
             yield from compare_operation(survey, Meeting(
                 rename_path_parameters(read_operation(survey.before, old.item, method, name), renamed),
                 read_operation(survey.after, new.item, method, name), name))
+
+
+def revisit(survey: Survey, operation: Operation) -> Iterator[Event]:
+    """Compare what an operation of the same text refers to: read once, it stands for both sides."""
+    meeting = Meeting(operation, operation, operation.label)
+    if not is_unstable(survey.notice, operation.value):
+        yield from compare_parameters(survey, meeting)
+        yield from compare_bodies(survey, meeting)
+        yield from compare_responses(survey, meeting)
+        yield from compare_callbacks(survey, meeting)
 
 
 def rename_path_parameters(operation: Operation, renamed: Dict[str, str]) -> Operation:
@@ -3156,8 +3176,24 @@ def judge_schemas(survey: Survey) -> Iterator[Finding]:
             key = (item.kind, item.is_loose, item.old_path, item.new_path, item.words.get("name") if item.kind in NAMED_KINDS else None)
             cause = causes.setdefault(key, Cause(item, {}))
             cause.reach[direction] = cause.reach.get(direction, 0) | users
+    crowd = Crowd(survey.users)
     for cause in causes.values():
-        yield judge_cause(survey, cause)
+        yield judge_cause(crowd, cause)
+
+
+class Crowd:
+    """Turns the bits of users into their names, once for each set of them."""
+
+    def __init__(self, users: Dict[User, int]) -> None:
+        self.users = list(users)
+        self.named: Dict[int, Tuple[Tuple[str, ...], List[str]]] = {}
+
+    def names(self, bits: int) -> Tuple[Tuple[str, ...], List[str]]:
+        """Return the operations and the ways of some users, sorted."""
+        if bits not in self.named:
+            users = [user for user, bit in zip(self.users, reversed(bin(bits)[2:])) if bit == "1"]
+            self.named[bits] = (tuple(sorted({user.operation for user in users})), sorted({user.way for user in users}))
+        return self.named[bits]
 
 
 NAMED_KINDS = ("dependent_required_added", "dependent_required_removed", "dependent_required_changed", "union_added", "union_removed")
@@ -3224,7 +3260,7 @@ def cut_ring(path: List[int], on_path: Set[int], number: int) -> List[int]:
     return ring
 
 
-def judge_cause(survey: Survey, cause: Cause) -> Finding:
+def judge_cause(crowd: Crowd, cause: Cause) -> Finding:
     """Return the finding of one cause: the worse direction names it, and its operations are those that are hurt."""
     kind = KINDS[cause.fact.kind]
     if cause.fact.is_loose:
@@ -3232,7 +3268,10 @@ def judge_cause(survey: Survey, cause: Cause) -> Finding:
     levels = SEVERITY_OF[kind.polarity]
     worst = min((levels[direction] for direction in cause.reach), key=SEVERITIES.index)
     hurt = [direction for direction in DIRECTIONS if direction in cause.reach and levels[direction] == worst]
-    users = [user for direction in hurt for user in chosen(survey.users, cause.reach[direction])]
+    reach = 0
+    for direction in hurt:
+        reach |= cause.reach[direction]
+    operations, ways = crowd.names(reach)
     alike = levels[REQUEST] == levels[RESPONSE]
     rule = API_RULES[kind.id if alike else f"{hurt[0]}_{kind.id}"]
     words = {key: spoken(value) for key, value in cause.fact.words.items()}
@@ -3244,17 +3283,8 @@ def judge_cause(survey: Survey, cause: Cause) -> Finding:
     if spared:
         text += f" (harmless in {spared[0]}s)"
     return Finding(rule, path or (), text + ".", short(cause.fact.old), short(cause.fact.new),
-                   tuple(sorted({user.operation for user in users})), impact, remedy,
-                   whereabouts(cause.fact.old_path, cause.fact.new_path,
-                               {"directions": hurt, "ways": sorted({user.way for user in users})}))
-
-
-def chosen(users: List[User], bits: int) -> Iterator[User]:
-    """Yield the users whose bits are set."""
-    while bits:
-        lowest = bits & -bits
-        yield users[lowest.bit_length() - 1]
-        bits ^= lowest
+                   operations, impact, remedy,
+                   whereabouts(cause.fact.old_path, cause.fact.new_path, {"directions": hurt, "ways": ways}))
 
 
 def fill(template: str, words: Dict[str, str]) -> str:
@@ -3336,6 +3366,8 @@ def part_of_operation(steps: List[Union[str, int]]) -> Tuple[str, List[Union[str
 
 def compare_apis(before: Document, after: Document, options: Options) -> Comparison:
     """Compare two API documents, or two JSON Schema documents, as contracts."""
+    import gc
+    gc.freeze()  # two big documents stay whole: looking through them for garbage again and again finds nothing
     old, new = read_side(before), read_side(after)
     survey = Survey(old, new, read_notice(options))
     if is_schema_document(old) or is_schema_document(new):
