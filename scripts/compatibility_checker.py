@@ -3361,7 +3361,83 @@ def part_of_operation(steps: List[Union[str, int]]) -> Tuple[str, List[Union[str
     return name, rest
 
 
-# == 46. API advising =================================================================================
+# == 46. API locating =================================================================================
+# In: Findings with the paths of both sides. Out: the same with lines and columns, without reading all of a big text.
+
+
+def with_locations(findings: List[Finding], before: Document, after: Document) -> Iterator[Finding]:
+    """Yield the findings with the place in both documents; a side without the thing shows what is around it."""
+    wanted = [[nearest(document.value, finding.extra["paths"][side] or finding.extra["paths"][1 - side] or ())
+               for finding in findings] for side, document in enumerate((before, after))]
+    found = [find_places(document.text, set(paths)) for document, paths in zip((before, after), wanted)]
+    for number, finding in enumerate(findings):
+        locations = {}
+        for side, (name, document) in enumerate((("before", before), ("after", after))):
+            path = wanted[side][number]
+            line, column = found[side].get(path, (1, 1))
+            locations[name] = {"file": document.name, "path": show_path(path), "line": line, "column": column}
+        extra = {key: value for key, value in finding.extra.items() if key != "paths"}
+        yield finding._replace(extra={**extra, "locations": locations})
+
+
+def nearest(value: Any, path: Path) -> Path:
+    """Return the longest beginning of a path that a document has."""
+    for depth, step in enumerate(path):
+        if isinstance(value, dict) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            value = value[step]
+        else:
+            return path[:depth]
+    return path
+
+
+def find_places(text: str, paths: Set[Path]) -> Dict[Path, Tuple[int, int]]:
+    """Return line and column of some values of a valid JSON text; what lies between them is skipped at C speed."""
+    tree: Dict[Any, Any] = {}
+    for path in paths:
+        branch = tree
+        for step in path:
+            branch = branch.setdefault(step, {})
+    offsets: List[Tuple[Path, int]] = []
+    seek(text, len(text) - len(text.lstrip()), tree, (), offsets)
+    places: Dict[Path, Tuple[int, int]] = {}
+    line, start = 1, 0
+    for path, offset in offsets:
+        line, start = line + text.count("\n", start, offset), max(start, text.rfind("\n", start, offset) + 1)
+        places[path] = (line, offset - start + 1)
+    return places
+
+
+BLANKS = re.compile(r"[ \t\n\r]*").match
+SKIP = json.JSONDecoder().raw_decode
+READ_KEY = json.decoder.scanstring
+
+
+def seek(text: str, at: int, tree: Dict[Any, Any], path: Path, offsets: List[Tuple[Path, int]], is_last: bool = True) -> int:
+    """Note the offsets of the values of a tree of keys; return where the value at this offset ends, -1 when all is found."""
+    offsets.append((path, at))
+    if not tree:
+        return -1 if is_last else SKIP(text, at)[1]
+    left, is_object, number = dict(tree), text[at] == "{", 0
+    at = BLANKS(text, at + 1).end()
+    while text[at] not in "}]":
+        key: Union[str, int] = number
+        if is_object:
+            key, at = READ_KEY(text, at + 1)
+            at = BLANKS(text, BLANKS(text, at).end() + 1).end()
+        branch = left.pop(key, None)
+        at = SKIP(text, at)[1] if branch is None else \
+            seek(text, at, branch, path + (key,), offsets, is_last and not left)
+        if at < 0:
+            return at
+        at = BLANKS(text, at).end()
+        at = BLANKS(text, at + 1).end() if text[at] == "," else at
+        number += 1
+    return at + 1
+
+
+# == 47. API advising =================================================================================
 
 
 def compare_apis(before: Document, after: Document, options: Options) -> Comparison:
@@ -3374,7 +3450,7 @@ def compare_apis(before: Document, after: Document, options: Options) -> Compari
         events = compare_schema_documents(survey, options.direction)
     else:
         events = list(compare_documents(survey))
-    findings = judge_documents(survey, events)
+    findings = with_locations(judge_documents(survey, events), before, after)
     return Comparison(findings=tuple(findings), not_compared=tuple(unread(old) + unread(new)))
 
 
@@ -3428,6 +3504,7 @@ def issue_json(finding: Finding) -> Dict[str, Any]:
         "suggested_migration": finding.remedy or finding.rule.remedy,
         "affected_operations": list(finding.operations),
         "fingerprint": fingerprint(finding),
+        **finding.extra,
     }
 
 
