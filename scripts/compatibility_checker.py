@@ -1159,6 +1159,7 @@ class Side:
                     if reader is not None:
                         reader(self, facets, keyword, value, leaf)
             self.held.append(leaves)
+            facets.pop("null_is_meant", None)
             shape = self.shapes[key] = Shape(**facets)
         return shape
 
@@ -1205,13 +1206,15 @@ def allow_types(facets: Dict[str, Any], types: FrozenSet[str]) -> None:
     facets["types"] = types
 
 
-def allow_null(facets: Dict[str, Any], allowed: bool) -> None:
-    facets["null"] = allowed or facets.get("null") is True  # null: true beside a merged schema is meant
+def allow_null(facets: Dict[str, Any], allowed: bool, is_meant: bool = False) -> None:
+    """Note whether null is allowed: every list of types has a say, unless null was added beside them on purpose."""
+    facets["null_is_meant"] = is_meant = is_meant or facets.get("null_is_meant", False)
+    facets["null"] = is_meant or (allowed and facets.get("null") is not False)
 
 
 def read_nullable(_: Side, facets: Dict[str, Any], __: str, value: Any, leaf: Place) -> None:
     if value is True:
-        allow_null(facets, True)
+        allow_null(facets, True, is_meant=True)
 
 
 def read_enum(side: Side, facets: Dict[str, Any], keyword: str, value: Any, leaf: Place) -> None:
@@ -1309,13 +1312,13 @@ def read_choice(side: Side, facets: Dict[str, Any], keyword: str, value: Any, le
     members = side.members(leaf, keyword)
     rest = [member for member in members if not is_null(member.value)]
     if len(rest) < len(members):
-        allow_null(facets, True)
+        allow_null(facets, True, is_meant=True)
     if len(rest) > 1 and all(is_bare_type(member.value) for member in rest):
         facets["joined"] = True
         for_types = [member.value["type"] for member in rest]
         names = {name for item in for_types for name in ([item] if isinstance(item, str) else item)}
         allow_types(facets, frozenset(names - {"null"}))
-        allow_null(facets, "null" in names or facets.get("null") is True)
+        allow_null(facets, "null" in names)
     elif len(rest) > 1:
         facets["choices"] = facets.get("choices", ()) + (Choice(keyword, tuple(rest), leaf),)
 
