@@ -3176,7 +3176,7 @@ def judge_schemas(survey: Survey) -> Iterator[Finding]:
     for number, users in spread(survey.web, survey.roots).items():
         direction = survey.web.directions[number]
         for item in survey.web.settle(number):
-            key = (item.kind, item.is_loose, item.old_path, item.new_path, item.words.get("name") if item.kind in NAMED_KINDS else None)
+            key = (item.kind, item.is_loose, item.old_path, item.new_path, str(item.words.get("name")) if item.kind in NAMED_KINDS else "")
             cause = causes.setdefault(key, Cause(item, {}))
             cause.reach[direction] = cause.reach.get(direction, 0) | users
     crowd = Crowd(survey.users)
