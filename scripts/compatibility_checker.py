@@ -553,8 +553,8 @@ SCHEMA_KINDS: Tuple[Kind, ...] = tuple(Kind(*row) for row in (
      "values of both are written alike"),
     ("text_type_unclear", "undecidable", "Type changed in a parameter object", "type changed from {old} to {new}; whether "
      "that is seen depends on how the object is written in the URL", "a value of type {new}, not {old}"),
-    ("format_added", "narrower", "Format required", "format {new} required", "text that is no {new}"),
-    ("format_removed", "wider", "Format dropped", "format {old} dropped", "text that is no {old}"),
+    ("format_added", "narrower", "Format required", "format {new} required", "a value that is no {new}"),
+    ("format_removed", "wider", "Format dropped", "format {old} dropped", "a value that is no {old}"),
     ("format_narrowed", "narrower", "Narrower format", "format narrowed from {old} to {new}", "an {old} that is no {new}"),
     ("format_widened", "wider", "Wider format", "format widened from {old} to {new}", "an {new} that is no {old}"),
     ("format_changed", "different", "Format changed", "format changed from {old} to {new}", "a {new} in place of a {old}"),
@@ -676,14 +676,14 @@ SCHEMA_KINDS: Tuple[Kind, ...] = tuple(Kind(*row) for row in (
      "{name} requires {added} in place of {removed}", "an object with {name} and without {added} or {removed}"),
     ("content_media_type_changed", "different", "Media type of the text changed", "{part} changed from {old} to {new}",
      "text in {new} in place of {old}"),
-    ("union_member_added", "larger", "Alternative added", "alternative {name} added to {part}", "an object of form {name}"),
-    ("union_member_removed", "narrower", "Alternative removed", "alternative {name} removed from {part}",
-     "an object of form {name}"),
-    ("wrapped_in_union", "different", "Replaced by alternatives", "replaced by {new} of {name}", "one of {name}"),
+    ("union_member_added", "larger", "Alternative added", "alternative {added} added to {part}", "a value of form {added}"),
+    ("union_member_removed", "narrower", "Alternative removed", "alternative {removed} removed from {part}",
+     "a value of form {removed}"),
+    ("wrapped_in_union", "different", "Replaced by alternatives", "replaced by {part} of {name}", "one of {name}"),
     ("unwrapped_from_union", "different", "Alternatives replaced", "the alternatives {name} replaced by one schema",
      "the new form only"),
-    ("union_added", "narrower", "Alternatives required", "{new} of {name} required", "a value that fits none of {name}"),
-    ("union_removed", "wider", "Alternatives dropped", "{old} of {name} no longer required",
+    ("union_added", "narrower", "Alternatives required", "{part} of {name} required", "a value that fits none of {name}"),
+    ("union_removed", "wider", "Alternatives dropped", "{part} of {name} no longer required",
      "a value that fits none of {name}"),
     ("union_loosened", "wider", "More than one alternative may fit", "oneOf became anyOf",
      "a value that fits more than one alternative"),
@@ -708,22 +708,39 @@ SCHEMA_KINDS: Tuple[Kind, ...] = tuple(Kind(*row) for row in (
 KINDS: Dict[str, Kind] = {kind.id: kind for kind in SCHEMA_KINDS}
 
 FRAMES: Dict[Tuple[str, str], Tuple[str, str]] = {  # (direction, severity) -> impact, remedy
-    (REQUEST, BREAKING): ("A client that sends {offending} was served before and is refused now.",
-                          "Keep accepting {offending} until the clients have moved, or publish the stricter rule in a new "
-                          "field or a new version of the path."),
-    (REQUEST, POTENTIALLY): ("A client that sends {offending} may be refused or ignored now; the document cannot tell.",
-                             "Check what the server does with it, and keep accepting it until the clients have moved."),
-    (RESPONSE, BREAKING): ("A client written for the old document can meet {offending}, which it had ruled out.",
-                           "Keep returning only what the old document allowed, or return the rest in a new field, media "
+    (REQUEST, BREAKING): ("A client that sends {offending} in {what} was served before and is refused now.",
+                          "Keep accepting {offending} in {what} until its senders have moved, or enforce the new rule in a "
+                          "new field or a new version of the path."),
+    (REQUEST, POTENTIALLY): ("A client that sends {offending} in {what} may be refused or ignored now; the document cannot "
+                             "tell.", "Check what the server does with {offending} in {what}."),
+    (RESPONSE, BREAKING): ("A client that reads {what} can meet {offending}, which the old document ruled out.",
+                           "Keep {offending} out of {what} until its readers have moved, or return it in a new field, media "
                            "type or version of the path."),
-    (RESPONSE, POTENTIALLY): ("A client written for the old document can meet {offending}; some clients fail on that.",
-                              "Announce it, and return it only once the clients that read this have a default branch."),
+    (RESPONSE, POTENTIALLY): ("A client that reads {what} can meet {offending}; some clients fail on that.",
+                              "Announce it, and return {offending} in {what} once the readers have a default branch."),
+}
+REMEDIES: Dict[str, str] = {  # kind -> what to do instead, where there is something better than the frame
+    "type_changed": "Add a new property of type {new} beside {what}, and keep {what} of type {old}, deprecated with an "
+                    "x-sunset date, until its users have moved.",
+    "format_changed": "Add a new property of format {new} beside {what}, and keep {what} of format {old} until its users "
+                      "have moved.",
+    "required_property_added": "Make {name} optional, with a default that acts as before.",
+    "property_became_required": "Keep {name} optional, with a default that acts as before.",
+    "property_became_optional": "Keep sending {name} always.",
+    "property_removed": "Keep {name}, marked deprecated with an x-sunset date, and remove it after that date.",
+    "optional_property_removed": "Keep {name}, marked deprecated with an x-sunset date, and remove it after that date.",
+    "enum_value_added": "Announce {added}, and return it in {what} once the readers have a default branch.",
+    "union_member_added": "Announce {added}, and return it in {what} once the readers skip forms that they do not know.",
+    "wrapped_in_union": "Keep the old form as one of the alternatives, or return the alternatives in a new property beside "
+                        "{what}.",
 }
 HARMLESS_FRAMES: Dict[str, str] = {
     REQUEST: "Requests that were valid stay valid.",
     RESPONSE: "Responses stay within what the old document allowed.",
 }
 BLANK_FRAMES = ("Clients of the old document are not concerned.", "Nothing to do.")
+GENERAL_WORDS = {"old": "the old value", "new": "the new value", "name": "the property", "added": "the added values",
+                 "removed": "the removed values", "part": "the keyword", "marked": "readOnly or writeOnly", "what": "it"}
 
 
 def schema_rules() -> Iterator[Tuple[str, str, str, str, str]]:
@@ -733,16 +750,23 @@ def schema_rules() -> Iterator[Tuple[str, str, str, str, str]]:
         alike = levels[REQUEST] == levels[RESPONSE]
         for direction in DIRECTIONS[:1] if alike else DIRECTIONS:
             title = kind.title if alike else f"{kind.title} in a {direction}"
-            impact, remedy = frame(kind, direction, levels[direction], kind.offending or "it")
+            impact, remedy = frame(kind, direction, GENERAL_WORDS)
             yield (kind.id if alike else f"{direction}_{kind.id}", levels[direction], title, impact, remedy)
 
 
-def frame(kind: Kind, direction: str, severity: str, offending: str) -> Tuple[str, str]:
+def frame(kind: Kind, direction: str, words: Dict[str, str]) -> Tuple[str, str]:
     """Return impact and remedy of one kind of schema change."""
+    severity = SEVERITY_OF[kind.polarity][direction]
     if (direction, severity) in FRAMES:
         impact, remedy = FRAMES[direction, severity]
-        return impact.replace("{offending}", offending), remedy.replace("{offending}", offending)
+        words = {**words, "offending": fill(kind.offending, words) or "another form"}
+        return fill(impact, words), fill(REMEDIES.get(kind.id, remedy), words)
     return (BLANK_FRAMES[0] if kind.polarity in ("neutral", "additive") else HARMLESS_FRAMES[direction]), BLANK_FRAMES[1]
+
+
+def fill(template: str, words: Dict[str, str]) -> str:
+    """Return a template with its words in braces replaced; words are data and are not looked into."""
+    return re.sub(r"\{(\w+)\}", lambda match: words.get(match.group(1), "nothing"), template)
 
 
 DOCUMENT_RULES: Tuple[Tuple[str, str, str, str, str], ...] = (
@@ -1195,7 +1219,7 @@ def read_types(side: Side, facets: Dict[str, Any], _: str, value: Any, leaf: Pla
              if isinstance(name, str)}
     if names:
         allow_types(facets, frozenset(names - {"null"}))
-        allow_null(facets, "null" in names)
+        allow_null(facets, "null" in names or leaf.value.get("nullable") is True or leaf.value.get("x-nullable") is True)
 
 
 def allow_types(facets: Dict[str, Any], types: FrozenSet[str]) -> None:
@@ -1213,7 +1237,7 @@ def allow_null(facets: Dict[str, Any], allowed: bool, is_meant: bool = False) ->
 
 
 def read_nullable(_: Side, facets: Dict[str, Any], __: str, value: Any, leaf: Place) -> None:
-    if value is True:
+    if value is True and "type" not in leaf.value:  # beside allOf or oneOf, where people expect it to work
         allow_null(facets, True, is_meant=True)
 
 
@@ -2193,21 +2217,28 @@ def compare_choices(web: Web, pair: Pair) -> Iterator[Fact]:
             yield Fact(kind, one.leaf.path, other.leaf.path, one.keyword, other.keyword)
         yield from compare_members(web, pair, one, other)
     for choice in old:
-        yield Fact("union_removed", choice.leaf.path, pair.new_place.path, choice.keyword, None, {"name": member_names(choice)})
+        yield Fact("union_removed", choice.leaf.path, pair.new_place.path, choice.keyword, None,
+                   {"name": member_names(choice), "part": choice.keyword})
     for choice in new:
-        yield Fact("union_added", pair.old_place.path, choice.leaf.path, None, choice.keyword, {"name": member_names(choice)})
+        yield Fact("union_added", pair.old_place.path, choice.leaf.path, None, choice.keyword,
+                   {"name": member_names(choice), "part": choice.keyword})
 
 
 def compare_members(web: Web, pair: Pair, one: Choice, other: Choice) -> Iterator[Fact]:
     matches, removed, added = match_members(web, pair, one.members, other.members)
     for old, new in matches:
         web.link(pair, (old,), (new,), pair.medium)
-    for member in removed:
-        yield Fact("union_member_removed", member.path, None, member.value, None,
-                   {"name": member_name(member), "part": one.keyword})
-    for member in added:
-        yield Fact("union_member_added", None, member.path, None, member.value,
-                   {"name": member_name(member), "part": other.keyword})
+    yield from member_facts(one, other, removed, added)
+
+
+def member_facts(one: Choice, other: Choice, removed: Sequence[Place], added: Sequence[Place]) -> Iterator[Fact]:
+    """Yield which alternatives went and came, each in one fact for the whole oneOf or anyOf."""
+    paths = one.leaf.path + (one.keyword,), other.leaf.path + (other.keyword,)
+    names = member_names(one), member_names(other)
+    if removed:
+        yield Fact("union_member_removed", *paths, *names, {"removed": [*map(member_name, removed)], "part": one.keyword})
+    if added:
+        yield Fact("union_member_added", *paths, *names, {"added": [*map(member_name, added)], "part": other.keyword})
 
 
 def match_members(web: Web, pair: Pair, old: Places, new: Places) -> Tuple[List[Tuple[Place, Place]], List[Place], List[Place]]:
@@ -2291,17 +2322,14 @@ def compare_wrapping(web: Web, pair: Pair) -> Iterator[Fact]:
     twin = next((member for member in choice.members if equal_member(web, pair, member, bool(new.choices))), None)
     if twin is None:
         kind = "wrapped_in_union" if new.choices else "unwrapped_from_union"
-        yield Fact(kind, pair.old_place.path, pair.new_place.path, old.choices[0].keyword if old.choices else types_text(old),
-                   new.choices[0].keyword if new.choices else types_text(new), {"name": member_names(choice)})
+        yield Fact(kind, pair.old_place.path, pair.new_place.path, member_names(choice) if old.choices else types_text(old),
+                   member_names(choice) if new.choices else types_text(new), {"name": member_names(choice), "part": choice.keyword})
         return
     yield Fact("", plain_place.path, None)
     yield from compare_null(pair)
-    for member in choice.members:
-        words = {"name": member_name(member), "part": choice.keyword}
-        if member is not twin and new.choices:
-            yield Fact("union_member_added", pair.old_place.path, member.path, None, member.value, words)
-        elif member is not twin:
-            yield Fact("union_member_removed", member.path, pair.new_place.path, member.value, None, words)
+    others = [member for member in choice.members if member is not twin]
+    alone = choice._replace(members=(twin,), leaf=plain_place)
+    yield from member_facts(alone, choice, (), others) if new.choices else member_facts(choice, alone, others, ())
 
 
 def is_bare_choice(shape: Shape) -> bool:
@@ -2319,10 +2347,20 @@ def equal_member(web: Web, pair: Pair, member: Place, is_new: bool) -> bool:
 def compare_notes(web: Web, pair: Pair) -> Iterator[Fact]:
     """Yield changes of what a schema says about itself: default, discriminator, deprecation, stability."""
     old, new = pair.old.notes, pair.new.notes
-    for keyword, kind in (("default", "default_changed"), ("discriminator", "discriminator_changed")):
-        if old.get(keyword) != new.get(keyword) or (keyword in old) != (keyword in new):
-            yield fact(pair, kind, keyword, old.get(keyword), new.get(keyword))
+    if old.get("default") != new.get("default") or ("default" in old) != ("default" in new):
+        yield fact(pair, "default_changed", "default", old.get("default"), new.get("default"))
+    texts = discriminator_text(old.get("discriminator")), discriminator_text(new.get("discriminator"))
+    if texts[0] != texts[1]:
+        yield fact(pair, "discriminator_changed", "discriminator", *texts)
     yield from compare_property_life(web.notice, pair)
+
+
+def discriminator_text(value: Any) -> Optional[str]:
+    """Return property and values of a discriminator; the names of the components behind the values do not matter."""
+    if isinstance(value, dict):
+        mapping = value.get("mapping") if isinstance(value.get("mapping"), dict) else {}
+        return f"{value.get('propertyName')}" + (f": {', '.join(sorted(mapping))}" if mapping else "")
+    return value if isinstance(value, str) else None
 
 
 def compare_property_life(notice: Notice, pair: Pair) -> Iterator[Fact]:
@@ -3277,21 +3315,20 @@ def judge_cause(crowd: Crowd, cause: Cause) -> Finding:
     operations, ways = crowd.names(reach)
     alike = levels[REQUEST] == levels[RESPONSE]
     rule = API_RULES[kind.id if alike else f"{hurt[0]}_{kind.id}"]
-    words = {key: spoken(value) for key, value in cause.fact.words.items()}
-    words.update(old=spoken(cause.fact.old), new=spoken(cause.fact.new))
+    fact_words = cause.fact.words
+    words = {key: spoken(value) for key, value in fact_words.items()}
+    words.update(old=spoken(cause.fact.old), new=spoken(cause.fact.new), part=str(fact_words.get("part")),
+                 marked=str(fact_words.get("marked")))
     path = cause.fact.new_path if cause.fact.new_path is not None else cause.fact.old_path
-    impact, remedy = frame(kind, hurt[0], worst, fill(kind.offending, words) or "it")
-    text = f"{subject(path or (), cause.fact)}: {fill(kind.sentence, words)}"
+    whole, words["what"] = subject(path or (), cause.fact)
+    impact, remedy = frame(kind, hurt[0], words)
+    text = f"{whole}: {fill(kind.sentence, words)}"
     spared = [direction for direction in cause.reach if direction not in hurt]
     if spared:
         text += f" (harmless in {spared[0]}s)"
     return Finding(rule, path or (), text + ".", short(cause.fact.old), short(cause.fact.new),
                    operations, impact, remedy,
                    whereabouts(cause.fact.old_path, cause.fact.new_path, {"directions": hurt, "ways": ways}))
-
-
-def fill(template: str, words: Dict[str, str]) -> str:
-    return re.sub(r"\{(\w+)\}", lambda match: words.get(match.group(1), "nothing"), template)
 
 
 def spoken(value: Any) -> str:
@@ -3313,10 +3350,10 @@ def short(value: Any) -> Any:
     return value
 
 
-def subject(path: Path, item: Fact) -> str:
-    """Return what a path points to in words: "name" of schema User, or of the body of POST /users."""
+def subject(path: Path, item: Fact) -> Tuple[str, str]:
+    """Return what a path points to, in full and in short: '"name" of schema User' and '"name"'."""
     steps = list(path)
-    if KINDS[item.kind].sentence.startswith(("property", "optional property", "required property", "alternative", "item")):
+    if item.kind in KINDS_OF_PARTS:
         steps = steps[:-2]  # the sentence names the part itself
     whole, rest = owner(steps)
     trail = ""
@@ -3332,8 +3369,12 @@ def subject(path: Path, item: Fact) -> str:
             trail += f"({step} {rest.pop(0)})"
         elif step == "allOf" and rest:
             rest.pop(0)
-    trail = trail.lstrip(".")
-    return f"{json.dumps(trail, ensure_ascii=False)} of {whole}" if trail else whole[:1].upper() + whole[1:]
+    trail = json.dumps(trail.lstrip("."), ensure_ascii=False) if trail else ""
+    return (f"{trail} of {whole}", trail) if trail else (whole[:1].upper() + whole[1:], whole)
+
+
+KINDS_OF_PARTS = frozenset(kind.id for kind in SCHEMA_KINDS if kind.sentence.startswith(
+    ("property", "optional property", "required property", "whether", "item")))
 
 
 def owner(steps: List[Union[str, int]]) -> Tuple[str, List[Union[str, int]]]:
