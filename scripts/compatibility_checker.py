@@ -2462,12 +2462,26 @@ class Survey:
                 self.roots[number] = self.roots.get(number, 0) | bit
 
 
+def check_api_settings(faults: Faults, settings: Any) -> None:
+    """Note what is wrong in {"notice_days": {"stable": 90, "beta": 30}, "stability_threshold": "beta"}."""
+    if faults.typed(settings, ("api",), dict, "an object") is None:
+        return
+    faults.keys(settings, ("api",), ("notice_days", "stability_threshold"))
+    days = faults.typed(settings.get("notice_days", {}), ("api", "notice_days"), dict, "an object") or {}
+    faults.keys(days, ("api", "notice_days"), ("stable", "beta"))
+    for level in ("stable", "beta"):
+        given = days.get(level, 0)
+        if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given <= 36500:
+            faults.add(("api", "notice_days", level), describe(given), "a number of days from 0 to 36500")
+    if settings.get("stability_threshold", "beta") not in STABILITY:
+        faults.add(("api", "stability_threshold"), describe(settings["stability_threshold"]), "one of " + ", ".join(STABILITY))
+
+
 def read_notice(options: Options) -> Notice:
-    """Return the promises of the configuration: {"api": {"notice_days": {"stable": 90}, "stability_threshold": "beta"}}."""
-    settings = options.config.get("api") or {}
-    days = settings.get("notice_days") or {}
-    return Notice(now()[:10], int(days.get("stable", 0)), int(days.get("beta", 0)),
-                  settings.get("stability_threshold", "beta"))
+    """Return what the configuration promises about ends."""
+    settings = options.config.get("api", {})
+    days = settings.get("notice_days", {})
+    return Notice(now()[:10], days.get("stable", 0), days.get("beta", 0), settings.get("stability_threshold", "beta"))
 
 
 def compare_documents(survey: Survey) -> Iterator[Event]:
@@ -3713,6 +3727,9 @@ def build_parser() -> Parser:
     parser.add_argument("--after", required=True, metavar="FILE", help="the document as it shall be; - for standard input")
     parser.add_argument("--type", choices=sorted(COMPARERS), default="database", help="what the documents describe")
     parser.add_argument("--dialect", choices=sorted(DIALECTS), help="instead of the documents' own dialect")
+    parser.add_argument("--config", metavar="FILE", help="settings as JSON: assets/schemas/checker_config.schema.json")
+    parser.add_argument("--direction", choices=[*DIRECTIONS, "both"], default="both",
+                        help="of JSON Schema documents: what clients send, what they read, or both (default)")
     parser.add_argument("-o", "--output", metavar="FILE", help="where the report goes (default: standard output)")
     parser.add_argument("-f", "--format", choices=sorted([*RENDERERS, "both"]), default="both",
                         help="both: JSON to the output, text beside it (default)")
@@ -3721,13 +3738,42 @@ def build_parser() -> Parser:
     return parser
 
 
+LOOKS_LIKE_YAML = re.compile(r'found "(?:---|%YAML|openapi\s*:|swagger\s*:|tables\s*:)')  # in a message of load
+
+
+def load_document(path: str) -> Document:
+    """Read one JSON document; who gave YAML is told how to convert it."""
+    try:
+        return load(path)
+    except InputError as error:
+        if not (path.endswith((".yaml", ".yml")) or LOOKS_LIKE_YAML.search(str(error.args[0]))):
+            raise
+        import shlex
+        command = "python3 -c 'import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout, default=str)'"
+        name = "document.yaml" if path == "-" else path
+        raise InputError(*error.args, f"this looks like YAML; convert it to JSON first (with PyYAML): "
+                                      f"{command} < {shlex.quote(name)} > {shlex.quote(os.path.splitext(name)[0] + '.json')}")
+
+
+def read_config(document: Document) -> Dict[str, Any]:
+    """Return the settings of a --config file; raises InputError with all that is wrong in it."""
+    faults = Faults(document)
+    config = faults.typed(document.value, (), dict, "an object") or {}
+    check_api_settings(faults, config.get("api", {}))
+    faults.finish()
+    return config
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     args = build_parser().parse_args(argv)
     if args.before == args.after == "-":
         raise InputError("--before and --after: standard input can be only one of them")
-    refuse_inputs_as_outputs(output_paths(args.output, args.format), (args.before, args.after))
-    before, after = load(args.before), load(args.after)
-    comparison = COMPARERS[args.type](before, after, Options(dialect=args.dialect))
+    inputs = [args.before, args.after] + ([args.config] if args.config else [])
+    refuse_inputs_as_outputs(output_paths(args.output, args.format), inputs)
+    before, after = load_document(args.before), load_document(args.after)
+    config = read_config(load_document(args.config)) if args.config else {}
+    options = Options(dialect=args.dialect, config=config, direction=args.direction)
+    comparison = COMPARERS[args.type](before, after, options)
     report = assemble(args.type, comparison, (before, after))
     render = {name: lambda name=name: RENDERERS[name](report) for name in RENDERERS}
     emit(args.output, args.format, render, args.quiet)
