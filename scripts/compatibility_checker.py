@@ -1277,7 +1277,7 @@ def read_limit(side: Side, facets: Dict[str, Any], keyword: str, value: Any, lea
 
 def read_into_set(_: Side, facets: Dict[str, Any], keyword: str, value: Any, leaf: Place) -> None:
     facet = SET_FACETS[keyword]
-    if isinstance(value, str) or is_number(value):
+    if is_number(value) and value > 0 if keyword == "multipleOf" else isinstance(value, str):
         facets[facet] = facets.get(facet, frozenset()) | {value}
 
 
@@ -1486,11 +1486,12 @@ def read_parameters(side: Side, item: Place, value: Dict[str, Any], path: Path) 
 
 def read_parameter(side: Side, place: Place, name: str, where: str) -> Parameter:
     """Read a parameter, or a header as one; what Swagger 2.0 writes on the parameter itself is its schema."""
-    value = side.mapping(place.value, place.path)
+    place = place._replace(value=side.mapping(place.value, place.path))
+    value = place.value
     style, explode = STYLES.get(where, "simple"), False
     schema: Places = (place,) if "type" in value else ()
     if "collectionFormat" in value:
-        named, explode = COLLECTION_STYLES.get(value["collectionFormat"], ("", False))
+        named, explode = COLLECTION_STYLES.get(str(value["collectionFormat"]), ("", False))
         style = named or style
     elif side.version != "2.0":
         style = value.get("style") or style
@@ -1827,8 +1828,12 @@ def read_components(before: Side, after: Side) -> Components:
     return Components(frozenset(clean), {name: tuple(needs[name]) for name in is_bridge - clean})
 
 
+def components(side: Side) -> Dict[str, Any]:
+    return side.mapping(side.value.get("components"), ("components",))
+
+
 def named_sections(before: Side, after: Side) -> Iterator[Tuple[str, Dict[str, Any], Dict[str, Any]]]:
-    old_parts, new_parts = (side.mapping(side.value.get("components"), ("components",)) for side in (before, after))
+    old_parts, new_parts = components(before), components(after)
     for name in NAMED_SECTIONS:
         yield f"#/components/{name}/", *(side.mapping(parts.get(name), ("components", name))
                                          for side, parts in ((before, old_parts), (after, new_parts)))
@@ -2049,10 +2054,11 @@ def multiple_change(old: FrozenSet[float], new: FrozenSet[float]) -> str:
     if new < old:
         return "multiple_of_widened" if new else "multiple_of_unset"
     if len(old) == len(new) == 1:
-        (before,), (after,) = old, new
-        if before and after and round(after / before, 9) == int(after / before):
+        from fractions import Fraction
+        before, after = (Fraction(str(*values)) for values in (old, new))  # as written: 0.1 is a tenth
+        if after % before == 0:
             return "multiple_of_narrowed"
-        if before and after and round(before / after, 9) == int(before / after):
+        if before % after == 0:
             return "multiple_of_widened"
     return "multiple_of_changed"
 
@@ -2493,7 +2499,7 @@ def compare_documents(survey: Survey) -> Iterator[Event]:
     same_frame = survey.web.alike and all(
         before.value.get(key) == after.value.get(key)
         for key in ("security", "servers", "host", "basePath", "consumes", "produces", "securityDefinitions")) and \
-        before.value.get("components", {}).get("securitySchemes") == after.value.get("components", {}).get("securitySchemes")
+        components(before).get("securitySchemes") == components(after).get("securitySchemes")
     old_routes, new_routes = read_routes(before), read_routes(after)
     for old, new in match_routes(old_routes, new_routes, *(moved or ("", ""))):
         if old is None or new is None:
@@ -2746,7 +2752,8 @@ def compare_labels(meeting: Meeting) -> Iterator[Event]:
     if ids[0] != ids[1]:
         yield event(meeting, "operation_id_changed", f"{meeting.label}: operationId changed from {describe(ids[0])} to "
                     f"{describe(ids[1])}.", old.path + ("operationId",), new.path + ("operationId",), *ids)
-    tags = [sorted(str(tag) for tag in side.value.get("tags") or () if isinstance(tag, str)) for side in (old, new)]
+    given = [side.value.get("tags") for side in (old, new)]
+    tags = [sorted(tag for tag in listed if isinstance(tag, str)) if isinstance(listed, list) else [] for listed in given]
     if tags[0] != tags[1]:
         yield event(meeting, "operation_tags_changed", f"{meeting.label}: tags changed from {', '.join(tags[0]) or 'none'} to "
                     f"{', '.join(tags[1]) or 'none'}.", old.path + ("tags",), new.path + ("tags",), *tags)
@@ -3091,8 +3098,7 @@ def requirement_text(ways: List[Dict[str, FrozenSet[str]]]) -> str:
 
 def security_schemes(side: Side) -> Dict[str, Place]:
     section: Path = ("securityDefinitions",) if side.version == "2.0" else ("components", "securitySchemes")
-    value = side.mapping(side.value.get("components"), ("components",)).get("securitySchemes") if len(section) == 2 \
-        else side.value.get(section[0])
+    value = components(side).get("securitySchemes") if len(section) == 2 else side.value.get(section[0])
     return {name: side.resolve(Place(item, section + (name,))) for name, item in side.mapping(value, section).items()}
 
 
@@ -3102,10 +3108,10 @@ def credential(place: Place) -> Tuple[Any, ...]:
     kind = value.get("type")
     if kind == "apiKey":
         name = str(value.get("name"))
-        return (kind, value.get("in"), name.lower() if value.get("in") == "header" else name)
+        return (kind, str(value.get("in")), name.lower() if value.get("in") == "header" else name)
     if kind in ("http", "basic"):
         return ("http", "basic" if kind == "basic" else str(value.get("scheme")).lower())
-    return (kind,)
+    return (str(kind),)
 
 
 def same_schemes(before: Side, after: Side) -> Dict[str, str]:
@@ -3184,8 +3190,7 @@ def compare_names(before: Side, after: Side) -> Iterator[Event]:
 def named_schemas(side: Side) -> Dict[str, Any]:
     if side.version == "2.0":
         return side.mapping(side.value.get("definitions"), ("definitions",))
-    components = side.mapping(side.value.get("components"), ("components",))
-    return side.mapping(components.get("schemas"), ("components", "schemas"))
+    return side.mapping(components(side).get("schemas"), ("components", "schemas"))
 
 
 # == 45. API judging ==================================================================================
