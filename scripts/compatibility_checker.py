@@ -1217,6 +1217,9 @@ def is_number(value: Any) -> bool:
 def read_types(side: Side, facets: Dict[str, Any], _: str, value: Any, leaf: Place) -> None:
     names = {name for name in ([value] if isinstance(value, str) else side.sequence(value, leaf.path + ("type",)))
              if isinstance(name, str)}
+    if "file" in names:  # Swagger 2.0; OpenAPI 3 writes it as a binary string
+        names = names - {"file"} | {"string"}
+        facets["formats"] = facets.get("formats", frozenset()) | {"binary"}
     if names:
         allow_types(facets, frozenset(names - {"null"}))
         allow_null(facets, "null" in names or leaf.value.get("nullable") is True or leaf.value.get("x-nullable") is True)
@@ -2458,6 +2461,7 @@ class Survey:
         self.web = Web(before, after, notice)
         self.users: Dict[User, int] = {}  # user -> its bit
         self.roots: Dict[int, int] = {}  # pair -> users as the bits of a number
+        self.names: Dict[Path, str] = {}  # place of a parameter or header -> what people call it
 
     def meet(self, meeting: Meeting, old: Places, new: Places, direction: str, way: str, medium: str) -> None:
         """Let the schemas of a body, parameter or header meet on behalf of an operation."""
@@ -2813,6 +2817,7 @@ def parameter_added(meeting: Meeting, parameter: Parameter) -> Event:
 
 def compare_parameter(survey: Survey, meeting: Meeting, old: Parameter, new: Parameter) -> Iterator[Event]:
     name, paths = naming(meeting, new), (old.path, new.path)
+    survey.names[new.path] = f"{new.where} parameter {json.dumps(new.name, ensure_ascii=False)}"
     if old.required != new.required:
         rule = "parameter_became_required" if new.required == (meeting.sends == REQUEST) else "parameter_became_optional"
         yield event(meeting, rule, f"{name} became {'required' if new.required else 'optional'}.", *paths, old.required, new.required)
@@ -2992,6 +2997,7 @@ def compare_headers(survey: Survey, meeting: Meeting, what: str, old: Response, 
             change = "required" if other.required else "optional"
             yield event(meeting, f"response_header_became_{change}", f"{name} became {change}.", header.path, other.path,
                         header.required, other.required)
+        survey.names[other.path] = f"header {other.name}"
         survey.meet(meeting, header.schema, other.schema, meeting.answers, "header", HEADER)
         for media, entry in header.media.items():
             if media in other.media:
@@ -3236,16 +3242,17 @@ def judge_schemas(survey: Survey) -> Iterator[Finding]:
             key = (item.kind, item.is_loose, item.old_path, item.new_path, str(item.words.get("name")) if item.kind in NAMED_KINDS else "")
             cause = causes.setdefault(key, Cause(item, {}))
             cause.reach[direction] = cause.reach.get(direction, 0) | users
-    crowd = Crowd(survey.users)
+    crowd = Crowd(survey.users, survey.names)
     for cause in causes.values():
         yield judge_cause(crowd, cause)
 
 
 class Crowd:
-    """Turns the bits of users into their names, once for each set of them."""
+    """Turns the bits of users into their names, once for each set of them; knows the names of parameters."""
 
-    def __init__(self, users: Dict[User, int]) -> None:
+    def __init__(self, users: Dict[User, int], places: Dict[Path, str]) -> None:
         self.users = list(users)
+        self.places = places
         self.named: Dict[int, Tuple[Tuple[str, ...], List[str]]] = {}
 
     def names(self, bits: int) -> Tuple[Tuple[str, ...], List[str]]:
@@ -3339,7 +3346,7 @@ def judge_cause(crowd: Crowd, cause: Cause) -> Finding:
     words.update(old=spoken(cause.fact.old), new=spoken(cause.fact.new), part=str(fact_words.get("part")),
                  marked=str(fact_words.get("marked")))
     path = cause.fact.new_path if cause.fact.new_path is not None else cause.fact.old_path
-    whole, words["what"] = subject(path or (), cause.fact)
+    whole, words["what"] = subject(path or (), cause.fact, crowd.places)
     impact, remedy = frame(kind, hurt[0], words)
     text = f"{whole}: {fill(kind.sentence, words)}"
     spared = [direction for direction in cause.reach if direction not in hurt]
@@ -3369,12 +3376,15 @@ def short(value: Any) -> Any:
     return value
 
 
-def subject(path: Path, item: Fact) -> Tuple[str, str]:
+def subject(path: Path, item: Fact, places: Dict[Path, str]) -> Tuple[str, str]:
     """Return what a path points to, in full and in short: '"name" of schema User' and '"name"'."""
     steps = list(path)
     if item.kind in KINDS_OF_PARTS:
         steps = steps[:-2]  # the sentence names the part itself
     whole, rest = owner(steps)
+    for length in range(2, min(len(steps), 8) + 1):
+        if tuple(steps[:length]) in places:
+            whole, rest = f"{places[tuple(steps[:length])]} of {whole.split(' of ')[-1]}", steps[length:]
     trail = ""
     while rest:
         step = rest.pop(0)
@@ -3501,6 +3511,174 @@ def seek(text: str, at: int, tree: Dict[Any, Any], path: Path, offsets: List[Tup
 
 
 # == 47. API advising =================================================================================
+# In: the findings and both Sides. Out: a transition document as a JSON Patch (RFC 6902) with its undo, headers to
+# send, and recommendations. Every value in them stands in one of the two documents; what nobody knows is {{named}}.
+
+SUNSET = "{{sunset_date}}"
+RESTORED = ("path_removed", "operation_removed", "operation_removed_before_sunset", "request_property_removed",
+            "response_property_removed", "optional_property_removed")
+
+
+class Patch(NamedTuple):
+    """JSON Patches of the after document: `forward` brings back what was removed, `backward` takes it out again."""
+
+    forward: List[Dict[str, Any]]
+    backward: List[Dict[str, Any]]
+    things: List[str]
+    paths: List[Path]
+
+
+def advise(survey: Survey, findings: Sequence[Finding]) -> Tuple[List[Step], List[str]]:
+    """Return the steps that soften the breaks, and recommendations in words."""
+    patch = transition(survey, findings)
+    steps = list(transition_steps(patch)) if patch.things else []
+    steps += sunset_headers(survey, findings, len(steps))
+    return steps, list(recommendations(survey, findings))
+
+
+def transition(survey: Survey, findings: Sequence[Finding]) -> Patch:
+    """Return the patch of a document that serves old and new clients until the sunset date."""
+    patch = Patch([], [], [], [])
+    for finding in findings:
+        old_path = finding.extra["paths"][0]
+        if finding.rule.id in RESTORED and old_path and nearest(survey.before.value, old_path) == old_path \
+                and nearest(survey.after.value, old_path) == old_path[:-1] and old_path not in patch.paths:
+            restore(survey, patch, finding, old_path)
+    return patch
+
+
+def restore(survey: Survey, patch: Patch, finding: Finding, path: Path) -> None:
+    """Add to the patch what brings one removed thing back, with the components that only it used."""
+    value = at_path(survey.before.value, path)
+    for name in missing_components(survey, value):
+        target = survey.before.target(name, "")
+        if target is not None and target.path not in patch.paths and nearest(survey.after.value, target.path) == target.path[:-1]:
+            add_to_patch(patch, target.path, target.value)
+    if finding.rule.id == "path_removed":
+        value = {key: deprecated(item) if key in METHODS else item for key, item in value.items()}
+    elif isinstance(value, dict) and "$ref" not in value:
+        value = deprecated(value)
+    add_to_patch(patch, path, value)
+    patch.things.append(finding.description.split(",")[0].split(" removed")[0])
+
+
+def deprecated(value: Any) -> Any:
+    return {**value, "deprecated": True, "x-sunset": value.get("x-sunset", SUNSET)} if isinstance(value, dict) else value
+
+
+def add_to_patch(patch: Patch, path: Path, value: Any) -> None:
+    pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
+    patch.forward.append({"op": "add", "path": pointer, "value": value})
+    patch.backward.insert(0, {"op": "remove", "path": pointer})
+    patch.paths.append(path)
+
+
+def at_path(value: Any, path: Path) -> Any:
+    for step in path:
+        value = value[step]
+    return value
+
+
+def missing_components(survey: Survey, value: Any) -> List[str]:
+    """Return the references below a value that the after document cannot follow, and those below their targets."""
+    waiting, missing = references(value), []
+    for name in waiting:  # the list grows while it is read
+        if survey.after.target(name, "") is None and name not in missing:
+            missing.append(name)
+            target = survey.before.target(name, "")
+            waiting.extend(references(target.value) if target else [])
+    return missing
+
+
+def transition_steps(patch: Patch) -> Iterator[Step]:
+    things = f"{patch.things[0]}" if len(patch.things) == 1 else f"{len(patch.things)} things, {patch.things[0]} first"
+    forward, backward = (json.dumps(side, indent=2, ensure_ascii=False) + "\n" for side in (patch.forward, patch.backward))
+    issues = tuple(patch.paths)
+    yield Step("api-001", EXPAND, f"Publish the after document with this JSON Patch (RFC 6902), which brings back, "
+               f"deprecated: {things}", forward, backward, "api", issues=issues)
+    yield Step("api-002", CONTRACT, f"When {SUNSET} has passed, take out again what the transition kept", backward, forward,
+               "api", ("api-001",), issues=issues)
+
+
+def sunset_headers(survey: Survey, findings: Sequence[Finding], count: int) -> List[Step]:
+    """Return a manual step for each operation whose end was announced: the header that tells clients (RFC 8594)."""
+    steps = []
+    for finding in findings:
+        date = read_date(finding.new) if finding.rule.id == "operation_deprecated_with_sunset" else None
+        if date is not None:
+            name = ", ".join(finding.operations)
+            header = f"Sunset: {http_date(date)}"
+            steps.append(Step(f"api-{count + len(steps) + 1:03}", EXPAND, f"Announce the end of {name} in its responses",
+                              f"Send with every response of {name}:\n{header}\n",
+                              f"Stop sending with the responses of {name}:\n{header}\n", "manual", issues=(finding.path,)))
+    return steps
+
+
+def http_date(day: str) -> str:
+    """Return the start of a day as headers write it: Tue, 31 Dec 2030 00:00:00 GMT."""
+    import datetime
+    import email.utils
+    date = datetime.datetime(*map(int, day.split("-")), tzinfo=datetime.timezone.utc)
+    return email.utils.format_datetime(date, usegmt=True)
+
+
+SEMVER = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:[-+].*)?")  # 1.4.2
+
+
+def versions(survey: Survey) -> Optional[Tuple[Tuple[int, ...], Tuple[int, ...]]]:
+    """Return info.version of both sides as numbers, when both are semantic versions."""
+    found = []
+    for side in (survey.before, survey.after):
+        match = SEMVER.fullmatch(str(side.mapping(side.value.get("info"), ("info",)).get("version")))
+        if match is None:
+            return None
+        found.append(tuple(map(int, match.groups())))
+    return found[0], found[1]
+
+
+def compare_version(survey: Survey, findings: Sequence[Finding]) -> Iterator[Finding]:
+    """Yield a finding when something breaks and the version does not say so; below 1.0.0 the minor number may say it."""
+    numbers = versions(survey)
+    if numbers is None or not any(finding.rule.severity == BREAKING for finding in findings):
+        return
+    old, new = numbers
+    says_so = new[0] > old[0] or (old[0] == new[0] == 0 and new[1] > old[1])
+    if not says_so:
+        path = ("info", "version")
+        words = [".".join(map(str, number)) for number in numbers]
+        text = f"info.version stays {words[0]}" if old == new else f"info.version goes from {words[0]} to {words[1]}"
+        yield Finding(API_RULES["version_not_raised"], path, f"{text} although clients break.", *words,
+                      extra=whereabouts(path, path, {}))
+
+
+def recommendations(survey: Survey, findings: Sequence[Finding]) -> Iterator[str]:
+    numbers = versions(survey)
+    for finding in findings:
+        if finding.rule.id == "version_not_raised" and numbers is not None:
+            old = numbers[0]
+            wanted = f"{old[0] + 1}.0.0" if old[0] else f"0.{old[1] + 1}.0"
+            yield f"Publish the after document as version {wanted} or higher."
+    yield from moved_operations(survey, findings)
+
+
+def moved_operations(survey: Survey, findings: Sequence[Finding]) -> Iterator[str]:
+    """Yield where a removed operation went, as its operationId tells."""
+    added = {operation for finding in findings if finding.rule.id == "operation_added" for operation in finding.operations}
+    ids = {operation_id(survey.after, name): name for name in sorted(added)}
+    for finding in findings:
+        for name in finding.operations if finding.rule.id in RESTORED[:3] else ():
+            target = ids.get(operation_id(survey.before, name)) if operation_id(survey.before, name) else None
+            if target and target.split(" ")[0] == name.split(" ")[0]:
+                yield (f"{name} went to {target} (same operationId): answer the old address with 308 Permanent Redirect to "
+                       f"{target.split(' ', 1)[1]} until the clients have moved.")
+
+
+def operation_id(side: Side, name: str) -> Any:
+    method, route = name.split(" ", 1)
+    item = side.mapping(side.value.get("paths"), ("paths",)).get(route)
+    operation = item.get(method.lower()) if isinstance(item, dict) else None
+    found = operation.get("operationId") if isinstance(operation, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def compare_apis(before: Document, after: Document, options: Options) -> Comparison:
@@ -3510,11 +3688,14 @@ def compare_apis(before: Document, after: Document, options: Options) -> Compari
     old, new = read_side(before), read_side(after)
     survey = Survey(old, new, read_notice(options))
     if is_schema_document(old) or is_schema_document(new):
-        events = compare_schema_documents(survey, options.direction)
+        findings = judge_documents(survey, compare_schema_documents(survey, options.direction))
     else:
-        events = list(compare_documents(survey))
-    findings = with_locations(judge_documents(survey, events), before, after)
-    return Comparison(findings=tuple(findings), not_compared=tuple(unread(old) + unread(new)))
+        findings = judge_documents(survey, list(compare_documents(survey)))
+        findings += compare_version(survey, findings)
+    findings.sort(key=rank)
+    steps, advice = advise(survey, findings)
+    return Comparison(tuple(with_locations(findings, before, after)), tuple(steps), recommendations=tuple(advice),
+                      not_compared=tuple(unread(old) + unread(new)))
 
 
 def compare_schema_documents(survey: Survey, direction: str) -> List[Event]:
@@ -3523,8 +3704,8 @@ def compare_schema_documents(survey: Survey, direction: str) -> List[Event]:
         raise InputError("--before and --after: one is a JSON Schema, the other an API document; both must be of one kind")
     root: Path = ()
     operation = Operation("document", {}, root, {}, None, {}, [], root, {})
-    meeting = Meeting(operation, operation, "document")
     for one in DIRECTIONS if direction == "both" else (direction,):
+        meeting = Meeting(operation, operation, "write" if one == REQUEST else "read")
         survey.meet(meeting, (Place(survey.before.value, root),), (Place(survey.after.value, root),), one, "JSON", JSON_VALUE)
     return []
 
