@@ -734,6 +734,7 @@ REMEDIES: Dict[str, str] = {  # kind -> what to do instead, where there is somet
     "wrapped_in_union": "Keep the old form as one of the alternatives, or return the alternatives in a new property beside "
                         "{what}.",
 }
+REMOVED_FROM_REQUESTS = "A client that still sends {name} is refused or ignored; the document cannot tell which."
 HARMLESS_FRAMES: Dict[str, str] = {
     REQUEST: "Requests that were valid stay valid.",
     RESPONSE: "Responses stay within what the old document allowed.",
@@ -760,6 +761,8 @@ def frame(kind: Kind, direction: str, words: Dict[str, str]) -> Tuple[str, str]:
     if (direction, severity) in FRAMES:
         impact, remedy = FRAMES[direction, severity]
         words = {**words, "offending": fill(kind.offending, words) or "another form"}
+        if direction == REQUEST and kind.id in ("property_removed", "optional_property_removed"):
+            impact = REMOVED_FROM_REQUESTS
         return fill(impact, words), fill(REMEDIES.get(kind.id, remedy), words)
     return (BLANK_FRAMES[0] if kind.polarity in ("neutral", "additive") else HARMLESS_FRAMES[direction]), BLANK_FRAMES[1]
 
@@ -2461,7 +2464,6 @@ class Survey:
         self.web = Web(before, after, notice)
         self.users: Dict[User, int] = {}  # user -> its bit
         self.roots: Dict[int, int] = {}  # pair -> users as the bits of a number
-        self.names: Dict[Path, str] = {}  # place of a parameter or header -> what people call it
 
     def meet(self, meeting: Meeting, old: Places, new: Places, direction: str, way: str, medium: str) -> None:
         """Let the schemas of a body, parameter or header meet on behalf of an operation."""
@@ -2817,7 +2819,6 @@ def parameter_added(meeting: Meeting, parameter: Parameter) -> Event:
 
 def compare_parameter(survey: Survey, meeting: Meeting, old: Parameter, new: Parameter) -> Iterator[Event]:
     name, paths = naming(meeting, new), (old.path, new.path)
-    survey.names[new.path] = f"{new.where} parameter {json.dumps(new.name, ensure_ascii=False)}"
     if old.required != new.required:
         rule = "parameter_became_required" if new.required == (meeting.sends == REQUEST) else "parameter_became_optional"
         yield event(meeting, rule, f"{name} became {'required' if new.required else 'optional'}.", *paths, old.required, new.required)
@@ -2997,7 +2998,6 @@ def compare_headers(survey: Survey, meeting: Meeting, what: str, old: Response, 
             change = "required" if other.required else "optional"
             yield event(meeting, f"response_header_became_{change}", f"{name} became {change}.", header.path, other.path,
                         header.required, other.required)
-        survey.names[other.path] = f"header {other.name}"
         survey.meet(meeting, header.schema, other.schema, meeting.answers, "header", HEADER)
         for media, entry in header.media.items():
             if media in other.media:
@@ -3242,17 +3242,17 @@ def judge_schemas(survey: Survey) -> Iterator[Finding]:
             key = (item.kind, item.is_loose, item.old_path, item.new_path, str(item.words.get("name")) if item.kind in NAMED_KINDS else "")
             cause = causes.setdefault(key, Cause(item, {}))
             cause.reach[direction] = cause.reach.get(direction, 0) | users
-    crowd = Crowd(survey.users, survey.names)
+    crowd = Crowd(survey)
     for cause in causes.values():
         yield judge_cause(crowd, cause)
 
 
 class Crowd:
-    """Turns the bits of users into their names, once for each set of them; knows the names of parameters."""
+    """Turns the bits of users into their names, once for each set of them; knows what people call parameters."""
 
-    def __init__(self, users: Dict[User, int], places: Dict[Path, str]) -> None:
-        self.users = list(users)
-        self.places = places
+    def __init__(self, survey: Survey) -> None:
+        self.users = list(survey.users)
+        self.documents = [side.value for side in (survey.after, survey.before)]
         self.named: Dict[int, Tuple[Tuple[str, ...], List[str]]] = {}
 
     def names(self, bits: int) -> Tuple[Tuple[str, ...], List[str]]:
@@ -3261,6 +3261,17 @@ class Crowd:
             users = [user for user, bit in zip(self.users, reversed(bin(bits)[2:])) if bit == "1"]
             self.named[bits] = (tuple(sorted({user.operation for user in users})), sorted({user.way for user in users}))
         return self.named[bits]
+
+    def parameter_name(self, steps: Sequence[Union[str, int]]) -> str:
+        """Return the name of the parameter that a path leads through, or an empty string."""
+        ends = [end for end, step in enumerate(steps[:-1], 2) if step == "parameters" and end <= 5]
+        for end in ends[:1]:
+            for document in self.documents:
+                path = tuple(steps[:end])
+                value = at_path(document, path) if nearest(document, path) == path else None
+                if isinstance(value, dict) and isinstance(value.get("name"), str):
+                    return f"{value.get('in')} parameter {json.dumps(value['name'], ensure_ascii=False)}"
+        return ""
 
 
 NAMED_KINDS = ("dependent_required_added", "dependent_required_removed", "dependent_required_changed", "union_added", "union_removed")
@@ -3346,7 +3357,7 @@ def judge_cause(crowd: Crowd, cause: Cause) -> Finding:
     words.update(old=spoken(cause.fact.old), new=spoken(cause.fact.new), part=str(fact_words.get("part")),
                  marked=str(fact_words.get("marked")))
     path = cause.fact.new_path if cause.fact.new_path is not None else cause.fact.old_path
-    whole, words["what"] = subject(path or (), cause.fact, crowd.places)
+    whole, words["what"] = subject(path or (), cause.fact, crowd)
     impact, remedy = frame(kind, hurt[0], words)
     text = f"{whole}: {fill(kind.sentence, words)}"
     spared = [direction for direction in cause.reach if direction not in hurt]
@@ -3354,7 +3365,7 @@ def judge_cause(crowd: Crowd, cause: Cause) -> Finding:
         text += f" (harmless in {spared[0]}s)"
     return Finding(rule, path or (), text + ".", short(cause.fact.old), short(cause.fact.new),
                    operations, impact, remedy,
-                   whereabouts(cause.fact.old_path, cause.fact.new_path, {"directions": hurt, "ways": ways}))
+                   whereabouts(cause.fact.old_path, cause.fact.new_path, {"directions": hurt, "harmless_in": spared, "carried_by": ways}))
 
 
 def spoken(value: Any) -> str:
@@ -3376,15 +3387,15 @@ def short(value: Any) -> Any:
     return value
 
 
-def subject(path: Path, item: Fact, places: Dict[Path, str]) -> Tuple[str, str]:
+def subject(path: Path, item: Fact, crowd: Crowd) -> Tuple[str, str]:
     """Return what a path points to, in full and in short: '"name" of schema User' and '"name"'."""
     steps = list(path)
     if item.kind in KINDS_OF_PARTS:
         steps = steps[:-2]  # the sentence names the part itself
     whole, rest = owner(steps)
-    for length in range(2, min(len(steps), 8) + 1):
-        if tuple(steps[:length]) in places:
-            whole, rest = f"{places[tuple(steps[:length])]} of {whole.split(' of ')[-1]}", steps[length:]
+    named = crowd.parameter_name(steps)
+    if named:
+        whole = named + whole[len("a parameter"):] if whole.startswith("a parameter") else named
     trail = ""
     while rest:
         step = rest.pop(0)
@@ -3426,7 +3437,8 @@ def part_of_operation(steps: List[Union[str, int]]) -> Tuple[str, List[Union[str
     if steps[2] == "parameters":
         return f"a parameter of {steps[1]}", steps[4:]
     if rest[:1] == ["responses"] and len(rest) > 1:
-        return f"response {rest[1]} of {name}", rest[2:]
+        header = f"header {rest[3]} of " if rest[2:3] == ["headers"] and len(rest) > 3 else ""
+        return f"{header}response {rest[1]} of {name}", rest[4 if header else 2:]
     if rest[:1] == ["requestBody"]:
         return f"the body of {name}", rest[1:]
     if rest[:1] == ["parameters"] and len(rest) > 1:
@@ -3559,7 +3571,27 @@ def restore(survey: Survey, patch: Patch, finding: Finding, path: Path) -> None:
     elif isinstance(value, dict) and "$ref" not in value:
         value = deprecated(value)
     add_to_patch(patch, path, value)
+    if finding.rule.id == "response_property_removed" and not finding.extra["harmless_in"]:
+        require_again(survey, patch, path)
     patch.things.append(finding.description.split(",")[0].split(" removed")[0])
+
+
+def require_again(survey: Survey, patch: Patch, path: Path) -> None:
+    """Add to the patch that responses promise a property again."""
+    owner_path = path[:-2] + ("required",)
+    listed = at_path(survey.after.value, path[:-2]).get("required")
+    before = [entry for entry in patch.forward if entry["path"].startswith(json_pointer(owner_path))]
+    if not isinstance(listed, list) and not before:
+        patch.forward.append({"op": "add", "path": json_pointer(owner_path), "value": [path[-1]]})
+        patch.backward.insert(0, {"op": "remove", "path": json_pointer(owner_path)})
+        return
+    place = len(listed or ()) + len(before)
+    patch.forward.append({"op": "add", "path": json_pointer(owner_path + (place,)), "value": path[-1]})
+    patch.backward.insert(0, {"op": "remove", "path": json_pointer(owner_path + (place,))})
+
+
+def json_pointer(path: Path) -> str:
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
 
 
 def deprecated(value: Any) -> Any:
@@ -3567,7 +3599,7 @@ def deprecated(value: Any) -> Any:
 
 
 def add_to_patch(patch: Patch, path: Path, value: Any) -> None:
-    pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
+    pointer = json_pointer(path)
     patch.forward.append({"op": "add", "path": pointer, "value": value})
     patch.backward.insert(0, {"op": "remove", "path": pointer})
     patch.paths.append(path)
