@@ -6800,8 +6800,8 @@ def my_retry(server: Server, statements: Sequence[str], rung: int = INSTANT) -> 
     return my_block(server, f"""\
   DECLARE _tries INT DEFAULT 0;
   DECLARE _done INT DEFAULT 0;
-  SET SESSION lock_wait_timeout = {0 if server.maria and rung == INSTANT else 1};
   WHILE _done = 0 DO
+    SET SESSION lock_wait_timeout = {"IF(_tries % 100 = 99, 1, 0)" if server.maria and rung == INSTANT else 1};
     BEGIN
       DECLARE EXIT HANDLER FOR 1205, 1213
       BEGIN
@@ -7352,7 +7352,7 @@ def my_added_column(case: MyCase, old: Table, column: Column, path: Path) -> Ite
     if column.generated:
         stored = traits.get("generated_kind") == "stored"
         yield Edit("add_stored" if stored and old.row_count != 0 else "add_virtual", "columns", column.name, column, path)
-    elif my_is_filled(old, column):
+    elif my_is_filled(case, old, column):
         bare = column._replace(nullable=True, default=None)
         yield Edit("add", "columns", column.name, bare, path)
         if column.default is not None and not column.backfill:
@@ -7360,12 +7360,13 @@ def my_added_column(case: MyCase, old: Table, column: Column, path: Path) -> Ite
         if not column.nullable or column.backfill:
             yield Edit("tighten", "columns", column.name, column, path)
     else:
-        yield Edit("add", "columns", column.name, column, path)
+        computed = column.default is not None and not my_is_constant(column.default)
+        yield Edit("add_stored" if computed else "add", "columns", column.name, column, path)
 
 
-def my_is_filled(old: Table, column: Column) -> bool:
+def my_is_filled(case: MyCase, old: Table, column: Column) -> bool:
     """Tell whether the rows that exist get their value in batches and not from the statement that adds the column."""
-    computed = column.default is not None and not my_is_constant(column.default)
+    computed = column.default is not None and not my_is_constant(column.default) and not my_has_update_trigger(case, old.key)
     return old.row_count != 0 and not column.generated and bool(column.backfill or computed)
 
 
@@ -7595,55 +7596,86 @@ def my_numbered(kept: Sequence[str]) -> str:
 
 
 def my_archive(state: Table, lost: Lost, target: Table) -> str:
-    """Return SQL that keeps what a stage takes away, read without locking out the writers."""
-    names = [*(lost.key or lost.kept), *lost.gone, *lost.bent]
-    extra = [f"{my_quote(n + '__now')} {target.columns[n].type}" + (f" COLLATE {target.columns[n].collation}" if target.columns[n].collation else "")
-             for n in lost.bent if lost.key]  # fmt: skip
-    lengths = {}
-    if lost.key:
-        index = next(i for i in (*state.constraints.values(), *state.indexes.values()) if i.columns == lost.key and getattr(i, "kind", "") in ("primary_key", ""))
-        lengths = {"key": (index.tail if isinstance(index, Index) else index.definition)}
-        tail = re.sub(r"(?is)^PRIMARY KEY\s*|\s+(?:COMMENT|USING)\s.*$", "", lengths["key"])
-        extra.append(f"KEY {tail}")
+    """Return SQL that keeps what a stage takes away, read without locking out the writers.
+
+    What a conversion makes of a value is kept beside it: the undo tells by it which rows were written since, and a value
+    that cannot be converted stops the script before anything has changed.
+    """
+    extra = [f"{my_quote(n + '__now')} {my_bare_type(target.columns[n])}" for n in lost.bent]
+    extra += [f"KEY {my_key_terms(state, lost.key)}"] if lost.key else []
     head = f" ({', '.join(extra)})" if extra else ""
     number = "" if lost.key else f", {my_numbered(lost.kept)} AS `_row`"
-    picked = ", ".join(my_quote(name) for name in names)
+    picked = [my_quote(name) for name in (*(lost.key or lost.kept), *lost.gone, *lost.bent)]
+    picked += [f"{my_forth(state.columns[n], target.columns[n], my_quote(n))} AS {my_quote(n + '__now')}" for n in lost.bent]
     return (
         f"{MY_STRICT}SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;\n"
-        f"CREATE TABLE {my_quote(lost.archive)}{head} AS SELECT {picked}{number} FROM {my_quote(state.name)};\n"
+        f"CREATE TABLE {my_quote(lost.archive)}{head} AS SELECT {', '.join(picked)}{number} FROM {my_quote(state.name)};\n"
     )
 
 
-def my_remember(server: Server, state: Table, lost: Lost) -> str:
-    """Return SQL that notes the converted values, so that an undo tells rows that were written since."""
-    sets = ", ".join(f"a.{my_quote(n + '__now')} = t.{my_quote(n)}" for n in lost.bent)
-    on = " AND ".join(f"a.{my_quote(n)} = t.{my_quote(n)}" for n in lost.key)
-    return f"{MY_STRICT}UPDATE {my_quote(lost.archive)} AS a JOIN {my_quote(state.name)} AS t ON {on} SET {sets};\n"
+def my_bare_type(column: Column) -> str:
+    charset = dict(column.traits).get("charset")
+    return column.type + (f" CHARACTER SET {charset}" if charset else "") + (f" COLLATE {column.collation}" if column.collation else "")
 
 
-def my_forget(lost: Lost, target: Table) -> str:
-    """Return SQL that takes rows written since out of the archive; they keep their new value."""
-    if not (lost.bent and lost.key):
+def my_key_terms(state: Table, key: Tuple[str, ...]) -> str:
+    """Return the columns of a key as its definition writes them, with the lengths of their prefixes."""
+    for item in (*state.constraints.values(), *state.indexes.values()):
+        if item.columns == key and (isinstance(item, Index) or item.kind == "primary_key"):
+            text = item.tail if isinstance(item, Index) else item.definition
+            return re.sub(r"(?is)^PRIMARY KEY\s*|\s+(?:COMMENT|USING)\s.*$", "", text)
+    return f"({MY.names_sql(key)})"
+
+
+def my_forth(old: Column, new: Column, value: str) -> str:
+    """Return the expression that converts a value; where assignment does it by itself, the value alone."""
+    if new.using:
+        return f"({replace_name(new.using, old.name, value)})"
+    cast = MY.convert(old.type, new.type).cast
+    return cast.replace("{c}", value) if cast else value
+
+
+def my_prepare_back(state: Table, lost: Optional[Lost]) -> str:
+    """Return SQL that has the archive say what a value of the new type looks like in the old one."""
+    if not (lost and lost.bent):
         return ""
-    on = " AND ".join(f"a.{my_quote(n)} = t.{my_quote(n)}" for n in lost.key)
-    changed = " OR ".join(f"NOT (CAST(a.{my_quote(n + '__now')} AS BINARY) <=> CAST(t.{my_quote(n)} AS BINARY))" for n in lost.bent)
-    return f"DELETE a FROM {my_quote(lost.archive)} AS a JOIN {my_quote(target.name)} AS t ON {on} WHERE {changed};\n"
+    adds = ", ".join(f"ADD COLUMN IF NOT EXISTS {my_quote(n + '__back')} {my_bare_type(state.columns[n])}" for n in lost.bent)
+    sets = ", ".join(f"{my_quote(n + '__back')} = {my_quote(n + '__now')}" for n in lost.bent)
+    return f"ALTER TABLE {my_quote(lost.archive)} {adds};\nUPDATE {my_quote(lost.archive)} SET {sets};\n"
+
+
+def my_was(name: str, bent: bool) -> str:
+    """Return the value that a row gets back: the archived one, unless the row was written since."""
+    column = my_quote(name)
+    if not bent:
+        return f"a.{column}"
+    same = f"CAST(t.{column} AS BINARY) <=> CAST(a.{my_quote(name + '__back')} AS BINARY)"
+    return f"IF({same}, a.{column}, t.{column})"
+
+
+def my_on(key: Sequence[str]) -> str:
+    return " AND ".join(f"a.{my_quote(name)} = t.{my_quote(name)}" for name in key)
 
 
 def my_restore(case: MyCase, state: Table, lost: Lost) -> str:
     """Return SQL that brings archived values back without touching anything else: no trigger, no ON UPDATE."""
     text, archive = my_quote(state.name), my_quote(lost.archive)
-    names = [n for n in (*lost.gone, *lost.bent)]
-    quiet = [n for n, c in state.columns.items() if dict(c.traits).get("on_update") and n not in names]
-    sets = ", ".join([f"t.{my_quote(n)} = a.{my_quote(n)}" for n in names] + [f"t.{my_quote(n)} = t.{my_quote(n)}" for n in quiet])
-    off, on_again = my_silence(case, state.key)
-    if lost.key:
-        on = " AND ".join(f"a.{my_quote(n)} = t.{my_quote(n)}" for n in lost.key)
-        update = f"UPDATE {text} AS t JOIN {archive} AS a ON {on} SET {sets} WHERE TRUE"
-        single = lost.key[0] if len(lost.key) == 1 and parse_mysql(state.columns[lost.key[0]].type).base.split(" ")[0] in MYSQL_BITS else None
-        body = my_walk(case.server, state, single, update) if single else update + ";\n"
-        return MY_STRICT + "SET SESSION foreign_key_checks = 0;\n" + off + body + on_again
-    return MY_STRICT + "SET SESSION foreign_key_checks = 0;\n" + off + my_rebuild(state, lost) + on_again
+    names = (*lost.gone, *lost.bent)
+    sets = [f"t.{my_quote(n)} = {my_was(n, n in lost.bent)}" for n in names]
+    sets += [f"t.{my_quote(n)} = t.{my_quote(n)}" for n in my_clocks(state) if n not in names]
+    head = MY_STRICT + "SET SESSION foreign_key_checks = 0;\n"
+    if not lost.key:
+        off, on_again = my_silence(case, state.key, ("INSERT", "DELETE"))
+        return head + off + my_rebuild(state, lost) + on_again
+    off, on_again = my_silence(case, state.key, ("UPDATE",))
+    update = f"UPDATE {text} AS t JOIN {archive} AS a ON {my_on(lost.key)} SET {', '.join(sets)} WHERE TRUE"
+    single = my_number_key(state) if lost.key == tuple(filter(None, [my_number_key(state)])) else None
+    return head + off + (my_walk(case.server, state, single, update) if single else update + ";\n") + on_again
+
+
+def my_clocks(state: Table) -> List[str]:
+    """Return the columns that an UPDATE changes by itself unless it says otherwise."""
+    return [name for name, column in state.columns.items() if dict(column.traits).get("on_update")]
 
 
 def my_rebuild(state: Table, lost: Lost) -> str:
@@ -7653,7 +7685,7 @@ def my_rebuild(state: Table, lost: Lost) -> str:
     taken = {*lost.gone, *lost.bent}
     counted = [name for name in names if dict(state.columns[name].traits).get("auto_increment")]
     picked = ", ".join(
-        f"IF(a.`_row` IS NULL, {'NULL' if n in counted else 't.' + my_quote(n)}, a.{my_quote(n)}) AS {my_quote(n)}"
+        f"IF(a.`_row` IS NULL, {'NULL' if n in counted else 't.' + my_quote(n)}, {my_was(n, n in lost.bent)}) AS {my_quote(n)}"
         if n in taken else f"t.{my_quote(n)}" for n in names
     )  # fmt: skip
     order = f" ORDER BY {my_quote(counted[0])} IS NULL" if set(counted) & taken else ""
@@ -7667,11 +7699,23 @@ def my_rebuild(state: Table, lost: Lost) -> str:
     )
 
 
-def my_silence(case: MyCase, key: str) -> Tuple[str, str]:
+def my_silence(case: MyCase, key: str, events: Sequence[str]) -> Tuple[str, str]:
     """Return SQL that takes the user's own triggers of a table away and puts them back: they cannot be switched off."""
-    table = case.after.tables.get(key)
-    parts = [part for part in table.parts.values() if part.kind == "trigger"] if table else []
-    return "".join(map(my_drop_trigger, parts)), "".join(map(my_create_trigger, my_by_order(parts)))
+    sides = [side for side in (case.old_table(key), case.after.tables.get(key)) if side]
+    parts = {part.name: part for side in sides for part in side.parts.values() if part.kind == "trigger"}
+    after = sides[-1].parts if sides else {}
+    found = [part for part in parts.values() if ("trigger", part.name) in after and my_fires(part, events)]
+    return "".join(map(my_drop_trigger, found)), "".join(map(my_create_trigger, my_by_order(found)))
+
+
+def my_fires(part: Part, events: Sequence[str]) -> bool:
+    return bool(re.search(rf"(?i)\b(?:BEFORE|AFTER)\s+(?:{'|'.join(events)})\b", part.definition))
+
+
+def my_has_update_trigger(case: MyCase, key: str) -> bool:
+    """Tell whether a trigger of the user's own would take part in an UPDATE of the tool's."""
+    sides = [side for side in (case.old_table(key), case.after.tables.get(key)) if side]
+    return any(my_fires(part, ("UPDATE",)) for side in sides for part in side.parts.values())
 
 
 def my_by_order(parts: Sequence[Part]) -> List[Part]:
@@ -7713,8 +7757,9 @@ def my_table_drafts(case: MyCase, key: str) -> Iterator[Draft]:
             continue
         target = my_evolve(state, mine, new)
         for draft in my_stage(case, stage, state, target, mine):
-            yield draft._replace(after=(*draft.after, previous)) if previous else draft
-            previous = draft.key
+            ahead = PHASES.index(draft.phase) < PHASES.index(stage.phase)  # what a later stage prepares early
+            yield draft if ahead or not previous else draft._replace(after=(*draft.after, previous))
+            previous = previous if ahead else draft.key
         state = target
         if stage.name == "soft":
             yield from my_fills(case, key, old, new, state)
@@ -7735,11 +7780,11 @@ def my_stage(case: MyCase, stage: Stage, state: Table, target: Table, edits: Seq
         return
     if not clauses:
         return
-    swapped = my_swappable(case, state, target, stage)
-    if swapped:
-        yield from my_swap(case, stage, state, target, swapped, paths)
-        return
     statement, rung = my_alter(case.server, target, clauses)
+    swapped = my_swapped_columns(case, state, target) if rung == COPY and state.row_count != 0 else ()
+    if swapped:
+        yield from my_swap(case, stage, Way(state, target, swapped), paths)
+        return
     if rung == COPY and my_is_large(state):
         yield my_online_tool(key, state, clauses, paths)
         return
@@ -7747,8 +7792,6 @@ def my_stage(case: MyCase, stage: Stage, state: Table, target: Table, edits: Seq
     if lost:
         yield my_archive_draft(case, stage, state, target, lost, paths)
     yield my_alter_draft(case, stage, state, target, (statement, rung), lost, paths)
-    if lost and lost.bent and lost.key:
-        yield my_remember_draft(case, stage, state, target, lost, paths)
 
 
 def my_has_no_value(table: Table, column: Column) -> bool:
@@ -7785,13 +7828,16 @@ def my_alter_draft(
     case: MyCase, stage: Stage, state: Table, target: Table, alter: Tuple[str, int], lost: Optional[Lost], paths: Tuple[Path, ...]
 ) -> Draft:
     statement, rung = alter
-    back, back_rung = my_alter(case.server, state, my_clauses(case.server, target, state))
     links = stage.name in ("link", "relink")
     off = "SET SESSION foreign_key_checks = 0;\n"
     do = MY_STRICT + my_refuse(case.server, my_obstacles(case, state, target)) + (off if links else "")
     do += my_guarded(case.server, state, target, statement, rung) + (my_recheck(case, state, target) if links else "")
-    undo = MY_STRICT + (my_forget(lost, target) if lost else "") + (off if stage.name in ("unlink", "link", "relink") else "")
-    undo += my_guarded(case.server, target, state, back, back_rung) + (my_restore(case, state, lost) if lost else "")
+    undo = MY_STRICT + my_prepare_back(state, lost) + (off if stage.name in ("unlink", "link", "relink") else "")
+    middle = my_before_values(state, lost)
+    swapped = my_swapped_columns(case, target, state) if lost is None and rung == INSTANT and state.row_count != 0 else ()
+    undo += my_back(case.server, target, middle) + (my_restore(case, middle, lost) if lost else "")
+    undo += my_back(case.server, middle, state) if middle != state else ""
+    undo = my_way_back(case, Way(target, state, swapped)) if swapped else undo
     arriving = tuple((target.name, name) for name in target.columns if name not in state.columns)
     leaving = tuple((state.name, name) for name in state.columns if name not in target.columns)
     return Draft(
@@ -7809,6 +7855,24 @@ def my_alter_draft(
         rewrites=rung >= INPLACE,
         issues=paths,
     )
+
+
+def my_before_values(state: Table, lost: Optional[Lost]) -> Table:
+    """Return the state that an undo comes to before the archived values are back: what needs them waits."""
+    empty = [
+        name for name in (lost.gone if lost else ()) if not state.columns[name].nullable and state.columns[name].default is None
+        and not dict(state.columns[name].traits).get("auto_increment")
+    ]  # fmt: skip
+    if not empty:
+        return state
+    columns = {name: column._replace(nullable=True) if name in empty else column for name, column in state.columns.items()}
+    kept = {n: c for n, c in state.constraints.items() if c.kind != "primary_key" or not set(empty) & set(c.columns)}
+    return state._replace(columns=columns, constraints=kept)
+
+
+def my_back(server: Server, old: Table, new: Table) -> str:
+    statement, rung = my_alter(server, new, my_clauses(server, old, new))
+    return my_guarded(server, old, new, statement, rung)
 
 
 def my_said(state: Table, target: Table) -> str:
@@ -7980,38 +8044,23 @@ def my_archive_draft(case: MyCase, stage: Stage, state: Table, target: Table, lo
     )
 
 
-def my_remember_draft(case: MyCase, stage: Stage, state: Table, target: Table, lost: Lost, paths: Tuple[Path, ...]) -> Draft:
-    names = ", ".join(lost.bent)
-    return Draft(
-        f"remember {stage.name} {state.key}",
-        stage.phase,
-        stage.rank,
-        f"Note what became of {names} of table {state.key}, so that the undo knows later writes",
-        my_remember(case.server, target, lost),
-        "",
-        transactional=False,
-        lock="none",
-        issues=paths,
-    )
-
-
 def my_fills(case: MyCase, key: str, old: Table, new: Table, state: Table) -> Iterator[Draft]:
     """Yield the steps that fill columns which were added empty, a thousand rows at a time where the key allows it."""
     for name, column in new.columns.items():
-        if name in old.columns or not my_is_filled(old, column._replace(renamed_from=None)) or column.renamed_from in old.columns:
+        if name in old.columns or not my_is_filled(case, old, column._replace(renamed_from=None)) or column.renamed_from in old.columns:
             continue
         text, value = my_quote(new.name), column.backfill or column.default
         guard = f"t.{my_quote(name)} IS NULL" + (f" AND ({value}) IS NOT NULL" if column.backfill else "")
-        quiet = "".join(f", t.{my_quote(n)} = t.{my_quote(n)}" for n, c in state.columns.items() if dict(c.traits).get("on_update"))
+        quiet = "".join(f", t.{my_quote(n)} = t.{my_quote(n)}" for n in my_clocks(state))
         update = f"UPDATE {text} AS t SET t.{my_quote(name)} = ({value}){quiet} WHERE {guard}"
         single = my_number_key(state)
-        off, on_again = my_silence(case._replace(after=case.before), key) if not (old.key != key) else ("", "")
+        off, on_again = my_silence(case, key, ("UPDATE",))
         yield Draft(
             f"fill {key} {name}",
             MIGRATE,
             MY_RANKS["fill"],
             f"Fill column {name} of table {key}",
-            MY_STRICT + (my_walk(case.server, state, single, update) if single else update + ";\n"),
+            MY_STRICT + off + (my_walk(case.server, state, single, update) if single else update + ";\n") + on_again,
             "",
             proof=f"SELECT NOT EXISTS (SELECT 1 FROM {text} AS t WHERE {guard}) AS applied;\n",
             transactional=False,
@@ -8051,12 +8100,194 @@ def my_partition_draft(case: MyCase, stage: Stage, state: Table, target: Table, 
     )
 
 
-def my_swappable(case: MyCase, state: Table, target: Table, stage: Stage) -> Optional[str]:
+def my_swapped_columns(case: MyCase, state: Table, target: Table) -> Tuple[str, ...]:
+    """Return the columns that would be copied, if each can be built beside the old one and take its place; else none.
+
+    That asks for a key to walk by, for nothing that hangs on the column, and for no trigger of the user's own, which the
+    walk would fire.
+    """
+    changed = [name for name, c in target.columns.items() if name in state.columns and my_facts(c) != my_facts(state.columns[name])]
+    names = tuple(name for name in changed if my_modify_rung(state, state.columns[name], target.columns[name]) == COPY)
+    others = [clause for clause in my_clauses(case.server, state, target) if not my_is_clause_of(clause, names)]
+    options = my_create_options(state).lower()
+    plain = not any(word in options for word in ("compressed", "key_block_size")) and not state.traits.get("partition_by")
+    flags = {flag for index in state.indexes.values() for flag in index.flags}
+    key = my_number_key(state)
+    possible = (
+        case.server.maria and plain and key and key == my_number_key(target) and key not in names and not flags & {"fulltext", "spatial"}
+        and str(state.traits.get("engine", "InnoDB")).lower() == "innodb" and not my_has_update_trigger(case, state.key)
+        and all(my_rung(state, clause) == INSTANT for clause in others) and all(my_is_free(case, side, name) for side in (state, target) for name in names)
+    )  # fmt: skip
+    return names if possible and all(my_start(target, target.columns[name]) for name in names) else ()
+
+
+def my_is_clause_of(clause: Clause, names: Sequence[str]) -> bool:
+    return any(clause.text.startswith(f"MODIFY COLUMN {my_quote(name)} ") for name in names)
+
+
+def my_is_free(case: MyCase, table: Table, name: str) -> bool:
+    """Tell whether nothing in a table but the column itself speaks of it."""
+    column = table.columns[name]
+    traits = dict(column.traits)
+    if column.generated or column.type == "json" or traits.get("check") or traits.get("auto_increment"):
+        return False
+    items = (*table.constraints.values(), *table.indexes.values())
+    told = " ".join(str(c.generated or "") + str(dict(c.traits).get("check", "")) for c in table.columns.values())
+    return not any(name in item.columns for item in items) and name not in names_in(told)
+
+
+def my_start(table: Table, column: Column) -> Optional[Column]:
+    """Return the column that is built beside the old one, with a value for rows that are not filled yet; None without one."""
+    work = column._replace(name=own_name("_migration_new", column.name))
+    if column.nullable:
+        return work
+    neutral = my_neutral(table, column)
+    return work._replace(default=neutral) if neutral is not None else None
+
+
+class Way(NamedTuple):
+    """A swap of columns in one direction: both states, the columns, and where archived values come from on the way back."""
+
+    state: Table
+    target: Table
+    names: Tuple[str, ...]
+    lost: Optional[Lost] = None
+
+
+def my_way_add(case: MyCase, way: Way) -> str:
+    clauses = []
+    for name in way.names:
+        work = my_start(way.target, way.target.columns[name])
+        clauses.append(Clause(f"ADD COLUMN IF NOT EXISTS {my_column(case.server, work)} AFTER {my_quote(name)}", INSTANT) if work else Clause("", COPY))
+    return my_retry(case.server, [my_alter(case.server, way.state, clauses)[0]])
+
+
+def my_way_work(way: Way, name: str) -> str:
+    return my_quote(own_name("_migration_new", name))
+
+
+def my_way_triggers(way: Way) -> Tuple[str, str]:
+    table = way.state.name
+    return my_quote(own_name("_migration_insert", table)), my_quote(own_name("_migration_update", table))
+
+
+def my_way_sync(case: MyCase, way: Way) -> str:
+    """Return SQL that keeps the new columns up to date; a program may not create triggers, a prepared statement may."""
+    lines = {"INSERT": "", "UPDATE": ""}
+    for name in way.names:
+        value = my_forth(way.state.columns[name], way.target.columns[name], f"NEW.{my_quote(name)}")
+        turn = f"SET NEW.{my_way_work(way, name)} = {value};"
+        same = f"CAST(NEW.{my_quote(name)} AS BINARY) <=> CAST(OLD.{my_quote(name)} AS BINARY)"
+        lines["INSERT"] += f" {turn}"
+        lines["UPDATE"] += f" IF NOT ({same}) THEN {turn} END IF;"
+    scripts_text = ""
+    for event, trigger in zip(lines, my_way_triggers(way)):
+        text = f"CREATE OR REPLACE TRIGGER {trigger} BEFORE {event} ON {my_quote(way.state.name)} FOR EACH ROW BEGIN{lines[event]} END"
+        scripts_text += my_retry(case.server, [f"EXECUTE IMMEDIATE {my_literal(text)}"])
+    return scripts_text
+
+
+def my_way_unsync(case: MyCase, way: Way) -> str:
+    return "".join(my_retry(case.server, [f"DROP TRIGGER IF EXISTS {trigger}"]) for trigger in my_way_triggers(way))
+
+
+def my_way_fill(case: MyCase, way: Way) -> str:
+    """Return SQL that fills the new columns, from the archive where the row was not written since it was made."""
+    sets, text = [], my_quote(way.state.name)
+    for name in way.names:
+        value = my_forth(way.state.columns[name], way.target.columns[name], f"t.{my_quote(name)}")
+        if way.lost and name in way.lost.bent:
+            key = my_quote(way.lost.key[0])
+            same = f"CAST(t.{my_quote(name)} AS BINARY) <=> CAST(a.{my_quote(name + '__now')} AS BINARY)"
+            value = f"IF(a.{key} IS NOT NULL AND {same}, a.{my_quote(name)}, {value})"
+        sets.append(f"t.{my_way_work(way, name)} = {value}")
+    sets += [f"t.{my_quote(n)} = t.{my_quote(n)}" for n in my_clocks(way.state) if n not in way.names]
+    join = f" LEFT JOIN {my_quote(way.lost.archive)} AS a ON {my_on(way.lost.key)}" if way.lost else ""
+    return my_walk(case.server, way.state, str(my_number_key(way.state)), f"UPDATE {text} AS t{join} SET {', '.join(sets)} WHERE TRUE")
+
+
+def my_way_end(case: MyCase, way: Way) -> str:
+    """Return SQL that puts the new columns in the place of the old ones; LOCK TABLES makes it one step for all others.
+
+    The triggers go last: if the ALTER TABLE fails, they still keep the columns in step.
+    """
+    clauses = [clause for clause in my_clauses(case.server, way.state, way.target) if not my_is_clause_of(clause, way.names)]
+    for name in way.names:
+        clauses.append(Clause(f"DROP COLUMN {my_quote(name)}", INSTANT))
+        clauses.append(Clause(f"CHANGE COLUMN {my_way_work(way, name)} {my_column(case.server, way.target.columns[name])}", INSTANT))
+    lock = my_literal(f"LOCK TABLES {my_quote(way.state.name)} WRITE")
+    drops = [f"DROP TRIGGER IF EXISTS {trigger}" for trigger in my_way_triggers(way)]
+    alter = my_alter(case.server, way.state, clauses)[0]
+    return my_retry(case.server, [f"EXECUTE IMMEDIATE {lock}", alter, *drops, "EXECUTE IMMEDIATE 'UNLOCK TABLES'"])
+
+
+def my_way_back(case: MyCase, way: Way) -> str:
+    """Return the whole way in one script, as the undo of a swap or of a widening that was instant."""
+    return (
+        MY_STRICT + my_refuse(case.server, my_misfits(way)) + my_way_add(case, way) + my_way_sync(case, way) + my_way_fill(case, way) + my_way_end(case, way)
+    )
+
+
+def my_misfits(way: Way) -> List[Tuple[str, str]]:
+    """Return queries for values that the new type cannot hold, as far as a simple test tells."""
+    tests = []
+    for name in way.names:
+        condition = my_misfit(way.state.columns[name], way.target.columns[name], f"t.{my_quote(name)}")
+        if condition and not way.target.columns[name].using:
+            join, known = "", ""
+            if way.lost and name in way.lost.bent:
+                join = f" LEFT JOIN {my_quote(way.lost.archive)} AS a ON {my_on(way.lost.key)}"
+                known = f" AND NOT (CAST(t.{my_quote(name)} AS BINARY) <=> CAST(a.{my_quote(name + '__now')} AS BINARY))"
+            query = f"SELECT 1 FROM {my_quote(way.state.name)} AS t{join} WHERE {condition}{known}"
+            tests.append((query, f"{way.state.key} holds values of {name} that do not fit: nothing was changed"))
+    return tests
+
+
+def my_misfit(old: Column, new: Column, value: str) -> Optional[str]:
+    a, b = parse_mysql(old.type), parse_mysql(new.type)
+    base, here, there = b.base.split(" ")[0], mysql_range(b), mysql_range(a)
+    text = a.base in MYSQL_CHARACTER or a.base in ("enum", "set")
+    if base in ("char", "varchar"):
+        return f"CHAR_LENGTH({value}) > {b.args[0]}"
+    if base == "enum" and text:
+        return f"CAST({value} AS CHAR) NOT IN ({b.words})"
+    if base in MYSQL_BITS and here:
+        if text:
+            return f"{value} NOT REGEXP '^ *[+-]?[0-9]+ *$'"
+        return f"{value} NOT BETWEEN {here[0]} AND {here[1]}" if there else None
     return None
 
 
-def my_swap(case: MyCase, stage: Stage, state: Table, target: Table, name: str, paths: Tuple[Path, ...]) -> Iterator[Draft]:
-    yield from ()
+def my_swap(case: MyCase, stage: Stage, way: Way, paths: Tuple[Path, ...]) -> Iterator[Draft]:
+    """Yield the scripts of a conversion that nobody has to wait for: a new column beside the old one, and a switch."""
+    phases = (EXPAND, MIGRATE, CONTRACT) if stage.phase == CONTRACT else (EXPAND, EXPAND, EXPAND)
+    state, names, words = way.state, ", ".join(way.names), f"{stage.name} {way.state.key}"
+    lost = my_loss(state, way.target, stage.name)
+    rank = MY_STAGES[3].rank if stage.phase == CONTRACT else stage.rank
+    works = [my_there("columns", state.name, f" AND x.column_name = {my_literal(own_name('_migration_new', name))}") for name in way.names]
+    drops = [Clause(f"DROP COLUMN IF EXISTS {my_way_work(way, name)}", INSTANT) for name in way.names]
+    common = Draft(f"new {words}", phases[0], rank, "", "", "", transactional=False, lock=MY_LOCKS[INSTANT], issues=paths)
+    yield common._replace(
+        description=f"Add what is to become {names} of table {state.key}", proof=my_proof(works),
+        do=MY_STRICT + my_refuse(case.server, my_misfits(way)) + my_way_add(case, way),
+        undo=my_retry(case.server, [my_alter(case.server, state, drops)[0]]),
+    )  # fmt: skip
+    yield common._replace(
+        key=f"sync {words}", description=f"Keep it in step with {names} of table {state.key}", do=MY_STRICT + my_way_sync(case, way),
+        undo=my_way_unsync(case, way), after=(f"new {words}",),
+    )  # fmt: skip
+    yield common._replace(
+        key=f"fill {words}", phase=phases[1], description=f"Fill it from {names} of table {state.key}, a thousand rows at a time",
+        do=MY_STRICT + my_way_fill(case, way), lock="row locks, in batches", after=(f"sync {words}",),
+    )  # fmt: skip
+    if lost:
+        yield my_archive_draft(case, stage, state, way.target, lost, paths)
+    back = Way(way.target, state, way.names, lost)
+    yield common._replace(
+        key=words, phase=phases[2], rank=stage.rank, description=f"{stage.words} {state.key}: {names}", do=MY_STRICT + my_way_end(case, way),
+        undo=my_way_back(case, back), proof=my_stage_proof(case, state, way.target), after=(f"fill {words}",),
+        lock="the table is locked while its columns change places",
+    )  # fmt: skip
 
 
 # Tables, views, programs ---------------------------------------------------------------------------
