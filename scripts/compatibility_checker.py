@@ -8209,7 +8209,8 @@ def my_way_fill(case: MyCase, way: Way) -> str:
 def my_way_end(case: MyCase, way: Way) -> str:
     """Return SQL that puts the new columns in the place of the old ones; LOCK TABLES makes it one step for all others.
 
-    The triggers go last: if the ALTER TABLE fails, they still keep the columns in step.
+    The triggers go last: if the ALTER TABLE fails, they still keep the columns in step. Once the table is locked nobody is
+    made to queue any more, so the statements may wait for the server's own threads; a try after that finds it done.
     """
     clauses = [clause for clause in my_clauses(case.server, way.state, way.target) if not my_is_clause_of(clause, way.names)]
     for name in way.names:
@@ -8217,8 +8218,10 @@ def my_way_end(case: MyCase, way: Way) -> str:
         clauses.append(Clause(f"CHANGE COLUMN {my_way_work(way, name)} {my_column(case.server, way.target.columns[name])}", INSTANT))
     lock = my_literal(f"LOCK TABLES {my_quote(way.state.name)} WRITE")
     drops = [f"DROP TRIGGER IF EXISTS {trigger}" for trigger in my_way_triggers(way)]
-    alter = my_alter(case.server, way.state, clauses)[0]
-    return my_retry(case.server, [f"EXECUTE IMMEDIATE {lock}", alter, *drops, "EXECUTE IMMEDIATE 'UNLOCK TABLES'"])
+    there = my_there("columns", way.state.name, f" AND x.column_name = {my_literal(own_name('_migration_new', way.names[0]))}")
+    alter = f"IF {there} THEN\n        {my_alter(case.server, way.state, clauses)[0]};\n      END IF"
+    wait = "SET SESSION lock_wait_timeout = 10"
+    return my_retry(case.server, [f"EXECUTE IMMEDIATE {lock}", wait, alter, *drops, "EXECUTE IMMEDIATE 'UNLOCK TABLES'"])
 
 
 def my_way_back(case: MyCase, way: Way) -> str:
