@@ -6812,7 +6812,15 @@ def my_retry(server: Server, statements: Sequence[str], rung: int = INSTANT) -> 
 {lines}
       SET _done = 1;
     END;
-  END WHILE;""")
+  END WHILE;
+  SET SESSION lock_wait_timeout = 10;""")
+
+
+def my_run(server: Server, statement: str) -> str:
+    """Return a statement that a program may not hold, such as CREATE TRIGGER, with the same patience."""
+    if server.maria:
+        return my_retry(server, [f"EXECUTE IMMEDIATE {my_literal(strip_words(statement))}"])
+    return "SET SESSION lock_wait_timeout = 1;\n" + my_delimited(strip_words(statement))
 
 
 def my_refuse(server: Server, tests: Sequence[Tuple[str, str]]) -> str:
@@ -7705,7 +7713,9 @@ def my_silence(case: MyCase, key: str, events: Sequence[str]) -> Tuple[str, str]
     parts = {part.name: part for side in sides for part in side.parts.values() if part.kind == "trigger"}
     after = sides[-1].parts if sides else {}
     found = [part for part in parts.values() if ("trigger", part.name) in after and my_fires(part, events)]
-    return "".join(map(my_drop_trigger, found)), "".join(map(my_create_trigger, my_by_order(found)))
+    off = "".join(my_run(case.server, my_drop_trigger(part)) for part in found)
+    on_again = "".join(my_run(case.server, part.definition) for part in my_by_order(found))
+    return off, on_again and f"SET SESSION sql_mode = @@GLOBAL.sql_mode;\n{on_again}"
 
 
 def my_fires(part: Part, events: Sequence[str]) -> bool:
@@ -7734,12 +7744,8 @@ def my_follows(part: Part) -> str:
     return match.group(1) if match else ""
 
 
-def my_create_trigger(part: Part) -> str:
-    return my_delimited(part.definition)
-
-
 def my_drop_trigger(part: Part) -> str:
-    return f"DROP TRIGGER IF EXISTS {my_quote(part.name)};\n"
+    return f"DROP TRIGGER IF EXISTS {my_quote(part.name)}"
 
 
 # == 28. MariaDB/MySQL recipes: scripts of tables, views, programs ====================================
@@ -8380,8 +8386,8 @@ def my_renamed_table(case: MyCase, change: Change) -> Iterator[Draft]:
         CONTRACT,
         MY_RANKS["drop_old_name"],
         f"Drop the view that bears the old name {change.old.key}",
-        f"SET SESSION lock_wait_timeout = 1;\nDROP VIEW IF EXISTS {old};\n",
-        f"CREATE OR REPLACE VIEW {old} AS SELECT * FROM {new};\n",
+        my_run(case.server, f"DROP VIEW IF EXISTS {old}"),
+        my_run(case.server, f"CREATE OR REPLACE VIEW {old} AS SELECT * FROM {new}"),
         frees=((change.old.name,),),
         proof=my_proof(["NOT " + my_there("tables", change.old.name, "")]),
         transactional=False,
@@ -8396,12 +8402,13 @@ def my_view_sql(server: Server, view: Thing) -> str:
     head = "CREATE OR REPLACE" + (f" ALGORITHM={options['algorithm'].upper()}" if options.get("algorithm") else "")
     head += f" SQL SECURITY {options['security'].upper()}" if options.get("security") else ""
     check = f" WITH {options['check_option'].upper()} CHECK OPTION" if options.get("check_option") else ""
-    return f"SET NAMES utf8mb4;\nSET SESSION lock_wait_timeout = 1;\n{head} VIEW {my_quote(view.name)} AS {strip_words(view.facts['definition'])}{check};\n"
+    text = f"{head} VIEW {my_quote(view.name)} AS {strip_words(view.facts['definition'])}{check}"
+    return "SET NAMES utf8mb4;\n" + my_run(server, text)
 
 
 def my_view_draft(case: MyCase, path: Path, old: Optional[Thing], new: Optional[Thing]) -> Draft:
     view: Any = new or old
-    drop = f"SET SESSION lock_wait_timeout = 1;\nDROP VIEW IF EXISTS {my_quote(view.name)};\n"
+    drop = my_run(case.server, f"DROP VIEW IF EXISTS {my_quote(view.name)}")
     make = my_view_sql(case.server, new) if new else drop
     back = my_view_sql(case.server, old) if old else drop
     there = my_there("views", view.name, "")
@@ -8426,8 +8433,7 @@ def my_view_draft(case: MyCase, path: Path, old: Optional[Thing], new: Optional[
 
 def my_trigger_draft(case: MyCase, path: Path, old: Optional[Part], new: Optional[Part]) -> Draft:
     part: Any = new or old
-    wait = "SET NAMES utf8mb4;\nSET SESSION lock_wait_timeout = 1;\n"
-    drop = my_drop_trigger(part)
+    drop = "SET NAMES utf8mb4;\n" + my_run(case.server, my_drop_trigger(part))
     there = f"EXISTS (SELECT 1 FROM information_schema.triggers x WHERE x.trigger_schema = DATABASE() AND x.trigger_name = {my_literal(part.name)})"
     verb = "Create" if old is None else "Drop" if new is None else "Change"
     return Draft(
@@ -8435,8 +8441,8 @@ def my_trigger_draft(case: MyCase, path: Path, old: Optional[Part], new: Optiona
         CONTRACT if new is None else EXPAND,
         MY_RANKS["drop_trigger" if new is None else "trigger"],
         f"{verb} trigger {part.name}",
-        wait + drop + (my_create_trigger(new) if new else ""),
-        wait + drop + (my_create_trigger(old) if old else ""),
+        drop + (my_run(case.server, new.definition) if new else ""),
+        drop + (my_run(case.server, old.definition) if old else ""),
         makes=((part.name,),) if new and not old else (),
         frees=((part.name,),) if old and not new else (),
         reads=new.definition.replace(my_quote(new.name), "", 1) if new else "",
