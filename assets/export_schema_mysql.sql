@@ -46,7 +46,7 @@ SELECT GROUP_CONCAT(
                ',"nullable":', IF(c.is_nullable = 'YES', 'true', 'false'),
                COALESCE(CONCAT(',"default":{"expression":', JSON_QUOTE(CASE
                  WHEN COALESCE(c.generation_expression, '') <> '' OR c.column_default IS NULL THEN NULL
-                 WHEN @mariadb THEN NULLIF(c.column_default, 'NULL')
+                 WHEN @mariadb THEN NULLIF(REPLACE(c.column_default, CONCAT('nextval(', @database_prefix), 'nextval('), 'NULL')
                  WHEN c.extra LIKE '%DEFAULT_GENERATED%' THEN
                    IF(c.column_default REGEXP '^(CURRENT_TIMESTAMP|NOW)', c.column_default,
                       CONCAT('(', REPLACE(c.column_default, '\\''', ''''), ')'))
@@ -87,7 +87,8 @@ SELECT GROUP_CONCAT(
   LEFT JOIN (
       SELECT i.id,
              MAX(IF(i.name = 'PRIMARY', CONCAT('{"columns":[', i.columns, ']',
-               COALESCE(CONCAT(',"lengths":{', i.lengths, '}'), ''), '}'), NULL)) AS primary_key,
+               COALESCE(CONCAT(',"lengths":{', i.lengths, '}'), ''),
+               COALESCE(CONCAT(',"comment":', JSON_QUOTE(NULLIF(i.comment, ''))), ''), '}'), NULL)) AS primary_key,
              GROUP_CONCAT(IF(i.name = 'PRIMARY', NULL, CONCAT(
                '{"name":', JSON_QUOTE(i.name),
                ',"definition":', JSON_QUOTE(CONCAT(

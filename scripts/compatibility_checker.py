@@ -641,6 +641,9 @@ DATABASE_RULES = catalogue(
     ("view_column_removed", BREAKING, "View column removed", "Queries that name it fail.", "Release programs without it first."),
     ("view_column_added", ADDITIVE, "View column added", "Programs that do not know it go on.", "None needed."),
     ("view_changed", POTENTIALLY, "View definition changed", "It may return other rows.", "Compare its result before and after."),
+    ("event_added", POTENTIALLY, "Event added", "The server does more on its own than before.", "Check that the scheduler runs."),
+    ("event_removed", POTENTIALLY, "Event removed", "The server does less on its own than before.", "Check what relied on it."),
+    ("event_changed", POTENTIALLY, "Event changed", "The server acts differently, or at other times.", "Check what relied on it."),
     ("trigger_added", POTENTIALLY, "Trigger added", "Writes do more than before.", "Test the writers of the table."),
     ("trigger_removed", POTENTIALLY, "Trigger removed", "Writes do less than before.", "Check what relied on it."),
     ("trigger_changed", POTENTIALLY, "Trigger changed", "Writes act differently.", "Test the writers of the table."),
@@ -1123,6 +1126,8 @@ class Dialect:
     name = "ansi"
     quote_char = '"'
     max_name_bytes = 63
+    column_checks = False  # whether a CHECK can belong to its column, so that only the column's definition removes it
+    table_traits: Tuple[str, ...] = ()  # facts of a table that only this database has
 
     def quote(self, name: str) -> str:
         """Return an identifier as SQL, quoted only where it must be."""
@@ -1177,6 +1182,14 @@ class Dialect:
 
     def complete(self, schema: Schema) -> Schema:
         return schema
+
+    def adopt(self, before: Schema, after: Schema) -> Schema:
+        """Return the after schema with the facts taken over that its author left to the server."""
+        return after
+
+    def parse(self, text: str) -> Type:
+        """Return a type in the vocabulary that the judges know."""
+        return parse_type(text)
 
     def key_constraint(self, kind: str, table: str, columns: Tuple[str, ...], entry: Dict[str, Any]) -> Constraint:
         """Return a primary key or unique constraint from the names of its columns and what the entry adds."""
@@ -1308,7 +1321,372 @@ class PostgreSQL(Dialect):
         return plan_postgresql(before, after, changes)
 
 
-DIALECTS: Dict[str, Dialect] = {dialect.name: dialect for dialect in (PostgreSQL(),)}
+MYSQL_TYPE = re.compile(
+    r"""(?isx)^\s*(?P<base>[a-z][\w]*(?:\s+(?:varying|precision))?)\s*(?:\((?P<args>.*)\))?\s*
+    (?P<tail>(?:\b(?:unsigned|signed|zerofill)\b|\s)*)$"""
+)
+MYSQL_ALIASES = {  # MariaDB and MySQL manuals, "Using Data Types from Other Database Engines"
+    "integer": "int",
+    "int1": "tinyint",
+    "int2": "smallint",
+    "int3": "mediumint",
+    "int4": "int",
+    "int8": "bigint",
+    "middleint": "mediumint",
+    "bool": "tinyint(1)",
+    "boolean": "tinyint(1)",
+    "dec": "decimal",
+    "numeric": "decimal",
+    "fixed": "decimal",
+    "double precision": "double",
+    "real": "double",
+    "float4": "float",
+    "float8": "double",
+    "character varying": "varchar",
+    "nvarchar": "varchar",
+    "character": "char",
+    "nchar": "char",
+    "string": "text",
+    "serial": "bigint unsigned",
+}
+MYSQL_WIDTHS = {"tinyint": (4, 3), "smallint": (6, 5), "mediumint": (9, 8), "int": (11, 10), "bigint": (20, 20)}
+MYSQL_BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "bigint": 64}
+MYSQL_DEFAULT_ARGS = {"char": (1,), "binary": (1,), "bit": (1,), "decimal": (10, 0)}
+MYSQL_TEXT_BYTES = {"tinytext": 255, "text": 65535, "mediumtext": 2**24 - 1, "longtext": 2**32 - 1}
+MYSQL_BLOB_BYTES = {"tinyblob": 255, "blob": 65535, "mediumblob": 2**24 - 1, "longblob": 2**32 - 1}
+MYSQL_CHARACTER = ("char", "varchar", *MYSQL_TEXT_BYTES)
+MYSQL_BYTES = ("binary", "varbinary", *MYSQL_BLOB_BYTES)
+MYSQL_COLLATED = (*MYSQL_CHARACTER, "enum", "set")
+MYSQL_TIMES = ("datetime", "timestamp", "date", "time", "year")
+MYSQL_SHAPES = ("geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geometrycollection")
+MYSQL_CLOCK = re.compile(r"(?i)(?:current_timestamp|now|localtimestamp|localtime)(?:\s*\(\s*(\d*)\s*\))?")
+MYSQL_JSON_CHECK = re.compile(r"(?i)\(?json_valid\(`?(.+?)`?\)\)?")
+
+
+def parse_mysql(text: str) -> Type:
+    """Return a MariaDB or MySQL type taken apart; a display width that says nothing is left out, `words` are labels."""
+    match = MYSQL_TYPE.match(text)
+    if not match:
+        return Type(text.strip())
+    base = re.sub(r"\s+", " ", match.group("base").lower())
+    args, tail = (match.group("args") or "").strip(), (match.group("tail") or "").lower()
+    alias = MYSQL_ALIASES.get(base, base)
+    if "(" in alias or " " in alias:
+        base, args, tail = alias.split("(")[0].split(" ")[0], alias.partition("(")[2].rstrip(")"), tail + alias.partition(" ")[2]
+    else:
+        base = alias
+    words = ""
+    numbers = [part.strip() for part in args.split(",") if part.strip()]
+    if base in ("enum", "set") or not all(number.isdigit() for number in numbers):
+        words, numbers = ",".join(split_top(args)), []
+    sizes = tuple(int(number) for number in numbers)
+    if base == "decimal" and len(sizes) == 1:
+        sizes = (sizes[0], 0)
+    unsigned = "unsigned" in tail or "zerofill" in tail
+    if base in MYSQL_WIDTHS and sizes == (MYSQL_WIDTHS[base][unsigned],) and "zerofill" not in tail:
+        sizes = ()
+    if (base in ("datetime", "timestamp", "time") and sizes == (0,)) or base == "year":
+        sizes = ()
+    base += " unsigned" if unsigned else ""
+    base += " zerofill" if "zerofill" in tail else ""
+    return Type(base, sizes or MYSQL_DEFAULT_ARGS.get(base.split(" ")[0], ()) if not words else (), 0, words)
+
+
+def show_mysql(kind: Type) -> str:
+    base, _, tail = kind.base.partition(" ")
+    args = kind.words or ",".join(str(arg) for arg in kind.args)
+    return base + (f"({args})" if args else "") + (f" {tail}" if tail else "")
+
+
+def mysql_labels(kind: Type) -> List[str]:
+    return [label[1:-1].replace("''", "'").replace("\\\\", "\\") for label in split_top(kind.words)]
+
+
+def mysql_range(kind: Type) -> Optional[Tuple[int, int]]:
+    """Return the smallest and largest whole number that a type holds exactly; None when it holds no numbers."""
+    base, unsigned = kind.base.split(" ")[0], "unsigned" in kind.base
+    if base in MYSQL_BITS:
+        bits = MYSQL_BITS[base]
+        return (0, 2**bits - 1) if unsigned else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    if base == "decimal":
+        top = 10 ** (kind.args[0] - kind.args[1]) - 1
+        return (0 if unsigned else -top, top)
+    if base in ("float", "double"):
+        top = 2**24 if base == "float" else 2**53
+        return (0 if unsigned else -top, top)
+    return None
+
+
+def mysql_characters(kind: Type, most: bool) -> int:
+    """Return how many characters a character type holds: at most (bytes of one each) or for certain (four bytes each)."""
+    if kind.args and kind.base in ("char", "varchar"):
+        return kind.args[0]
+    return MYSQL_TEXT_BYTES.get(kind.base, 0) // (1 if most else 4)
+
+
+def convert_mysql(old: Type, new: Type) -> Conversion:
+    """Judge a type change by what happens to values; `cast` is empty where assignment converts by itself."""
+    lossy, safe = Conversion("narrowing", fallible=True), Conversion("none")
+    if old == new:
+        return Conversion("none", True)
+    old_base, new_base = old.base.split(" ")[0], new.base.split(" ")[0]
+    if (old_base in MYSQL_SHAPES) != (new_base in MYSQL_SHAPES):
+        return Conversion("impossible")
+    there, here = mysql_range(old), mysql_range(new)
+    if there and here:
+        return convert_mysql_number(old, new, there[0] >= here[0] and there[1] <= here[1])
+    if old_base in MYSQL_CHARACTER and new_base in MYSQL_CHARACTER:
+        fits = mysql_characters(old, True) <= mysql_characters(new, new_base in MYSQL_TEXT_BYTES and old_base in MYSQL_TEXT_BYTES)
+        return safe if fits and (new_base != "char" or old_base == "char") else lossy
+    if old_base in MYSQL_BYTES and new_base in MYSQL_BYTES:
+        room = [kind.args[0] if kind.args else MYSQL_BLOB_BYTES.get(kind.base, 0) for kind in (old, new)]
+        return safe if room[0] <= room[1] and "binary" not in (new_base,) else lossy
+    if old_base in ("enum", "set") and old_base == new_base:
+        return safe if set(mysql_labels(old)) <= set(mysql_labels(new)) else lossy._replace(cast="CAST({c} AS CHAR)")
+    if new_base in MYSQL_CHARACTER:
+        return convert_mysql_to_text(old, new, mysql_characters(new, False))
+    if new_base == "json" or (old_base, new_base) in (("date", "datetime"), ("bit", "bit")) and old.args <= new.args:
+        return safe if new_base != "json" else lossy
+    if old_base == new_base and old_base in MYSQL_TIMES:
+        return safe if (old.args or (0,)) <= (new.args or (0,)) else lossy
+    if old_base in MYSQL_CHARACTER and here:
+        return lossy._replace(cast="CAST({c} AS UNSIGNED)" if here[0] == 0 else "CAST({c} AS SIGNED)") if new_base in MYSQL_BITS else lossy
+    return lossy
+
+
+def convert_mysql_number(old: Type, new: Type, fits: bool) -> Conversion:
+    bases = (old.base.split(" ")[0], new.base.split(" ")[0])
+    if bases[0] in MYSQL_BITS:
+        return Conversion("none" if fits else "narrowing", fallible=not fits)
+    if bases[0] == "decimal":
+        return Conversion("none" if fits and bases[1] == "decimal" and old.args[1] <= new.args[1] else "narrowing", fallible=True)
+    if bases == ("float", "double") or bases[0] == bases[1] and not new.args:
+        return Conversion("none" if fits else "narrowing", fallible=not fits)
+    return Conversion("narrowing", fallible=True)
+
+
+def convert_mysql_to_text(old: Type, new: Type, room: int) -> Conversion:
+    """Judge a change to a character type: every type but bytes and shapes has a text form of a known length."""
+    base, cast = old.base.split(" ")[0], "CAST({c} AS CHAR)"
+    needed = {"date": 10, "datetime": 26, "timestamp": 26, "time": 17, "year": 4, "uuid": 36, "inet6": 39, "inet4": 15}.get(base)
+    if base in MYSQL_BITS:
+        needed = 20
+    elif base == "decimal":
+        needed = old.args[0] + 3
+    elif base == "enum":
+        needed = max((len(label) for label in mysql_labels(old)), default=0)
+    elif base == "set":
+        needed = len(old.words)
+    elif base == "json":
+        return Conversion("none" if new.base == "longtext" else "narrowing", fallible=new.base != "longtext")
+    return Conversion("none" if needed is not None and needed <= room else "narrowing", False, cast, True)
+
+
+class MySQL(Dialect):
+    """MariaDB 10.6 and later, MySQL 8; a document of the latter is known by its server_version."""
+
+    name = "mysql"
+    quote_char = "`"
+    max_name_bytes = 64
+    column_checks = True
+    table_traits = ("partitions",)
+
+    def quote(self, name: str) -> str:
+        return "`" + name.replace("`", "``") + "`"
+
+    def literal(self, text: str) -> str:
+        return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+    def boolean(self, value: bool) -> str:
+        return "1" if value else "0"
+
+    def table_sql(self, schema: str, name: str) -> str:
+        return self.quote(name) if schema in ("", "public") else f"{self.quote(schema)}.{self.quote(name)}"
+
+    def parse(self, text: str) -> Type:
+        """Return a type in the vocabulary of the judges, which is PostgreSQL's."""
+        kind = parse_mysql(text)
+        base = kind.base.split(" ")[0]
+        names = {"tinyint": "smallint", "mediumint": "integer", "int": "integer", "float": "real", "double": "double precision",
+                 "decimal": "numeric", "varchar": "character varying", "char": "character"}  # fmt: skip
+        return kind._replace(base="text" if base in MYSQL_TEXT_BYTES else names.get(base, base))
+
+    def type_text(self, kind: str, spec: Dict[str, Any]) -> str:
+        if kind.strip().lower() in ("enum", "set") and isinstance(spec.get("values"), list):
+            return f"{kind.strip().lower()}({','.join(self.literal(str(value)) for value in spec['values'])})"
+        sizes = [spec.get("length")] if spec.get("length") is not None else [spec.get("precision"), spec.get("scale")]
+        numbers = ",".join(str(size) for size in sizes if isinstance(size, int) and not isinstance(size, bool))
+        base = parse_mysql(kind).base.split(" ")[0]
+        if numbers and "(" not in kind and base not in (*MYSQL_WIDTHS, *MYSQL_TEXT_BYTES, *MYSQL_BLOB_BYTES, "json", "uuid", "date"):
+            head, _, tail = kind.strip().partition(" ")
+            kind = f"{head}({numbers}) {tail}" if tail.lower() in ("unsigned", "unsigned zerofill") else f"{kind}({numbers})"
+        return show_mysql(parse_mysql(kind + (" unsigned" if spec.get("unsigned") and "unsigned" not in kind.lower() else "")))
+
+    def complete_column(self, column: Column, spec: Dict[str, Any]) -> Column:
+        traits = dict(column.traits)
+        if spec.get("auto_increment") or str(spec.get("type", "")).strip().lower() == "serial" or column.identity:
+            traits["auto_increment"] = True
+            column = column._replace(nullable=False, default=None)
+        for name in ("check", "srid"):
+            if spec.get(name):
+                traits[name] = spec[name]
+        if column.generated:
+            traits["generated_kind"] = str(spec.get("generated_kind") or "virtual").lower()
+        if traits.get("on_update"):
+            traits["on_update"] = mysql_clock(str(traits["on_update"]))
+        return column._replace(
+            default=self.default(column), identity=None, identity_options=None, traits=tuple(sorted(traits.items(), key=str))
+        )
+
+    def default(self, column: Column) -> Optional[str]:
+        """Return a default in the spelling of the server, so that 0, '0' and 0.00 of a decimal are one."""
+        text = column.default
+        if text is None or column.generated:
+            return None
+        kind = parse_mysql(column.type)
+        numeric = mysql_range(kind) is not None
+        bare = re.fullmatch(r"'(-?\d+(?:\.\d+)?)'|(-?\d+(?:\.\d+)?)|(true|false)", text, re.I)
+        if bare and numeric:
+            number = {"true": "1", "false": "0"}.get(text.lower(), bare.group(1) or bare.group(2))
+            return f"{float(number):.{kind.args[1]}f}" if kind.base.startswith("decimal") and len(number) < 16 else number
+        if bare and bare.group(2) and kind.base in MYSQL_CHARACTER:
+            return f"'{text}'"
+        return mysql_clock(text)
+
+    def complete(self, schema: Schema) -> Schema:
+        """Return the schema with what the server implies: collations, the keys under constraints, JSON columns."""
+        tables = {}
+        for key, table in schema.tables.items():
+            traits = {name: value for name, value in table.traits.items() if name != "charset" or "collation" not in table.traits}
+            columns = {name: self.complete_text(column, traits.get("collation")) for name, column in table.columns.items()}
+            constraints = {name: item for name, item in table.constraints.items() if item.kind != "unique"}
+            indexes = dict(table.indexes)
+            for item in table.constraints.values():
+                if item.kind == "unique":
+                    indexes.setdefault(item.name, Index(item.name, True, f"({self.names_sql(item.columns)})", item.columns, named=item.named))
+            for item in constraints.values():
+                if item.kind == "foreign_key" and not covered(item.columns, indexes, constraints):
+                    indexes[item.name] = Index(item.name, False, f"({self.names_sql(item.columns)})", item.columns, named=False)
+            name = key if table.schema not in ("", "public") and f"{table.schema}.{table.name}" == key else table.name
+            tables[key] = table._replace(
+                schema="", name=name, columns=columns, constraints=constraints, indexes=indexes, traits=traits
+            )
+        things = {place: thing._replace(schema="", name=thing.key) for place, thing in schema.things.items()}
+        return schema._replace(tables=tables, things=things)
+
+    def complete_text(self, column: Column, collation: Optional[str]) -> Column:
+        traits = dict(column.traits)
+        match = MYSQL_JSON_CHECK.fullmatch(str(traits.get("check", "")))
+        binary = (column.collation or collation or "utf8mb4_bin") == "utf8mb4_bin"
+        if column.type == "longtext" and match and match.group(1) == column.name and binary:
+            traits.pop("check"), traits.pop("charset", None)
+            return column._replace(type="json", collation=None, traits=tuple(sorted(traits.items(), key=str)))
+        if parse_mysql(column.type).base not in MYSQL_COLLATED:
+            return column._replace(collation=None)
+        if column.collation or not traits.get("charset"):
+            traits.pop("charset", None)
+            column = column._replace(collation=column.collation or collation)
+        return column._replace(traits=tuple(sorted(traits.items(), key=str)))
+
+    def adopt(self, before: Schema, after: Schema) -> Schema:
+        tables = {}
+        for key, table in after.tables.items():
+            old = before.tables.get(key) or before.tables.get(table.renamed_from or "")
+            table = self.adopt_case(old, table) if old else table
+            tables[key] = self.adopt_written(old, table) if old and not is_export(after) else table
+        return after._replace(tables=tables)
+
+    def adopt_case(self, old: Table, table: Table) -> Table:
+        """Take a column that only changes its case for the one that it is: the server knows no second one."""
+        gone = {name.lower(): name for name in old.columns if name not in table.columns}
+        return table._replace(columns={
+            name: column._replace(renamed_from=gone[name.lower()]) if name not in old.columns and name.lower() in gone else column
+            for name, column in table.columns.items()
+        })  # fmt: skip
+
+    def adopt_written(self, old: Table, table: Table) -> Table:
+        """Take over what the author of a document left to the server: engine, collations, the text of checks."""
+        columns = {}
+        for name, column in table.columns.items():
+            known = old.columns.get(name) or old.columns.get(column.renamed_from or "")
+            if known and not column.collation and not dict(column.traits).get("charset"):
+                column = column._replace(collation=known.collation if parse_mysql(column.type).base in MYSQL_COLLATED else None)
+            check = (dict(known.traits).get("check"), dict(column.traits).get("check")) if known else (None, None)
+            if check[0] and check[1] and loose(check[0]) == loose(check[1]):
+                column = column._replace(traits=tuple(sorted({**dict(column.traits), "check": check[0]}.items(), key=str)))
+            columns[name] = column
+        return table._replace(columns=columns, traits={**old.traits, **table.traits})
+
+    def key_constraint(self, kind: str, table: str, columns: Tuple[str, ...], entry: Dict[str, Any]) -> Constraint:
+        index = self.index(table, {**entry, "columns": list(columns), "unique": True, "definition": entry.get("definition", "")})
+        if kind == "unique":
+            name = entry.get("name") or self.implied_name(table, columns, "key")
+            return Constraint("unique", name, columns, f"UNIQUE {index.tail}", named=bool(entry.get("name")))
+        comment = f" COMMENT {self.literal(entry['comment'])}" if isinstance(entry.get("comment"), str) else ""
+        return Constraint("primary_key", "PRIMARY", columns, f"PRIMARY KEY {index.tail}{comment}")
+
+    def foreign_key(
+        self, table: str, columns: Tuple[str, ...], target: str, there: Tuple[str, ...], entry: Dict[str, Any]
+    ) -> Constraint:
+        actions = ""
+        for event in ("delete", "update"):
+            action = str(entry.get(f"on_{event}") or "").upper().replace("_", " ")
+            actions += f" ON {event.upper()} {action}" if action not in ("", "NO ACTION", "RESTRICT") else ""
+        definition = entry.get("definition") or (
+            f"FOREIGN KEY ({self.names_sql(columns)}) REFERENCES {self.quote(target)} ({self.names_sql(there)}){actions}"
+        )
+        name = entry.get("name") or self.implied_name(table, columns, "fkey")
+        return Constraint("foreign_key", name, columns, definition, (target, there), named=bool(entry.get("name")))
+
+    def check_constraint(self, kind: str, table: str, entry: Dict[str, Any], columns: Tuple[str, ...]) -> Constraint:
+        check = super().check_constraint(kind, table, entry, columns)
+        return check._replace(definition=check.definition + (" NOT ENFORCED" if entry.get("enforced") is False else ""))
+
+    def index(self, table: str, entry: Dict[str, Any]) -> Index:
+        listed_columns = entry.get("columns") or []
+        columns = [listed_columns] if isinstance(listed_columns, str) else listed_columns
+        exact = isinstance(entry.get("definition"), str)
+        lengths, descending = entry.get("lengths") or {}, entry.get("descending") or ()
+        terms = [self.index_term(str(text), lengths.get(text), text in descending, exact) for text in columns]
+        method = str(entry.get("method") or "btree").lower()
+        flags = ("spatial",) if method in ("spatial", "rtree") else ("fulltext",) if method == "fulltext" else ()
+        flags += ("invisible",) if entry.get("invisible") else ()
+        names = tuple(str(text) if exact else re.sub(r"(?i)\s*\(\d+\)|\s+(asc|desc)$", "", str(text)) for text in columns)
+        name = entry.get("name") or self.implied_name(table, [part for part in names if "(" not in part] or ["expr"], "idx")
+        tail = f"({', '.join(terms)})" + (" USING HASH" if method == "hash" else "")
+        return Index(name, bool(entry.get("unique")), tail, names, entry.get("comment"), flags, bool(entry.get("name")))
+
+    def index_term(self, text: str, length: Optional[int], descending: bool, exact: bool) -> str:
+        """Return one term of an index; a document that is no export may write the prefix and the order into the name."""
+        match = re.fullmatch(r"(?is)(.+?)\s*(?:\((\d+)\))?(\s+(?:asc|desc))?", text)
+        if text.startswith("("):
+            return text + (" DESC" if descending else "")
+        if not exact and match:
+            text, length = match.group(1), length or (int(match.group(2)) if match.group(2) else None)
+            descending = descending or (match.group(3) or "").strip().lower() == "desc"
+        return self.quote(text) + (f"({length})" if length else "") + (" DESC" if descending else "")
+
+    def convert(self, old: str, new: str) -> Conversion:
+        return convert_mysql(parse_mysql(old), parse_mysql(new))
+
+    def plan(self, before: Schema, after: Schema, changes: Sequence[Change]) -> List[Step]:
+        return plan_mysql(before, after, changes)
+
+
+def mysql_clock(text: str) -> str:
+    """Return the current time as MariaDB prints it: current_timestamp(), current_timestamp(6)."""
+    match = MYSQL_CLOCK.fullmatch(text.strip())
+    return f"current_timestamp({(match.group(1) or '').replace('0', '')})" if match else text
+
+
+def covered(columns: Tuple[str, ...], indexes: Dict[str, Index], constraints: Dict[str, Constraint]) -> bool:
+    """Tell whether a key begins with these columns, as InnoDB asks of both ends of a foreign key."""
+    keys = [index.columns for index in indexes.values() if not set(index.flags) & {"fulltext", "spatial"}]
+    keys += [item.columns for item in constraints.values() if item.kind == "primary_key"]
+    return any(key[: len(columns)] == columns for key in keys)
+
+
+DIALECTS: Dict[str, Dialect] = {dialect.name: dialect for dialect in (PostgreSQL(), MySQL())}
 DIALECT_ALIASES = {"postgres": "postgresql", "pg": "postgresql", "mariadb": "mysql", "sqlite3": "sqlite"}
 # == 8. Reading schemas ===============================================================================
 # In: a schema document. Out: a Schema in which one fact has one spelling, whoever wrote the document.
@@ -1419,6 +1797,7 @@ THING_SECTIONS = {
     "materialized_views": "materialized_view",
     "events": "event",
     "routines": "function",
+    "procedures": "procedure",
 }
 
 
@@ -1442,7 +1821,7 @@ def read_schema(document: Document, dialect: "Dialect") -> Schema:
             "export a live database with assets/export_schema_*.sql",
         )
     faults.keys(
-        root, (), ("schema_version", "database", "dialect", "server_version", "tables", "not_exported", *THING_SECTIONS)
+        root, (), ("schema_version", "database", "dialect", "server_version", "tables", "not_exported", "charset", "collation", *THING_SECTIONS)
     )
     tables = faults.typed(root.get("tables", {}), ("tables",), dict, "an object keyed by table name") or {}
     read: Dict[str, Table] = {}
@@ -1516,7 +1895,7 @@ def read_table(key: str, body: Dict[str, Any], faults: Faults, dialect: "Dialect
         {c.name: c for c in constraints},
         {index.name: index for index in read_indexes(name, body, path, faults, dialect)},
         parts,
-        {trait: body[trait] for trait in TABLE_TRAITS if body.get(trait)},
+        {trait: body[trait] for trait in (*TABLE_TRAITS, *dialect.table_traits) if body.get(trait)},
         read_text(body, "comment", path, faults),
         read_text(body, "renamed_from", path, faults),
         count,
@@ -1650,7 +2029,7 @@ def read_column_constraints(
             entry = dict(target) if isinstance(target, dict) and "columns" not in target else {}
             entry = {**entry, "columns": [name], "references": entry.get("references", target)}
             yield from read_foreign_key(table, entry, path + ("columns", name, "references"), faults, dialect)
-        if isinstance(spec.get("check"), str):
+        if isinstance(spec.get("check"), str) and not dialect.column_checks:
             yield dialect.check_constraint("check", table, {"expression": spec["check"]}, tuple(columns))
 
 
@@ -1774,6 +2153,7 @@ def kept_type(word: str) -> bool:
 def adopt(before: Schema, after: Schema) -> Schema:
     """Return the after schema with names and spellings that its author left open taken from the before schema."""
     exact = bool(before.not_exported is not None and is_export(before) and is_export(after))
+    after = DIALECTS[after.dialect].adopt(before, after)
     tables = {}
     for key, table in after.tables.items():
         old = before.tables.get(key) or before.tables.get(table.renamed_from or "")
@@ -2147,10 +2527,11 @@ TRAIT_RULES = {
     "inherits": "inheritance_changed",
     "partition_by": "partitioning_changed",
     "partition_of": "partition_bound_changed",
+    "partitions": "partition_bound_changed",
 }
 
 
-@judges(*(f"table.{trait}" for trait in TABLE_TRAITS))
+@judges(*(f"table.{trait}" for dialect in DIALECTS.values() for trait in (*TABLE_TRAITS, *dialect.table_traits)))
 def judge_table_trait(change: Change, dialect: Dialect) -> Iterator[Verdict]:
     trait = change.kind.split(".")[1]
     yield (
@@ -2188,15 +2569,15 @@ def judge_column_renamed(change: Change, dialect: Dialect) -> Iterator[Verdict]:
 def judge_column_type(change: Change, dialect: Dialect) -> Iterator[Verdict]:
     old, new = change.old.type, change.new.type
     conversion = dialect.convert(old, new)
-    same_base = parse_type(old).base == parse_type(new).base and parse_type(old).base in TEXTS + ("bit varying", "bit")
-    family = {parse_type(old).base, parse_type(new).base} <= {*INTEGERS, *FLOATS, "numeric"} or parse_type(
+    same_base = dialect.parse(old).base == dialect.parse(new).base and dialect.parse(old).base in TEXTS + ("bit varying", "bit")
+    family = {dialect.parse(old).base, dialect.parse(new).base} <= {*INTEGERS, *FLOATS, "numeric"} or dialect.parse(
         old
-    ).base == parse_type(new).base
+    ).base == dialect.parse(new).base
     said = f"{column_name(change)} changes its type from {old} to {new}."
     if conversion.loss == "impossible" and not change.new.using:
         yield "column_type_incompatible", said
     elif conversion.loss == "none":
-        both_text = {parse_type(old).base, parse_type(new).base} <= set(TEXTS)
+        both_text = {dialect.parse(old).base, dialect.parse(new).base} <= set(TEXTS)
         yield (
             (
                 "column_length_increased"
@@ -2207,7 +2588,7 @@ def judge_column_type(change: Change, dialect: Dialect) -> Iterator[Verdict]:
             ),
             said,
         )
-    elif same_base or {parse_type(old).base, parse_type(new).base} <= set(TEXTS):
+    elif same_base or {dialect.parse(old).base, dialect.parse(new).base} <= set(TEXTS):
         yield "column_length_reduced", said
     else:
         yield ("column_type_narrowed" if family else "column_type_changed"), said
@@ -2372,6 +2753,9 @@ def judge_comment(change: Change, dialect: Dialect) -> Iterator[Verdict]:
     yield "comment_changed", f"The comment of {show_path(change.path)} changes."
 
 
+SAME_RULES = {"materialized_view": "view", "procedure": "function"}  # kinds that share the rules of another
+
+
 @judges(
     *(
         f"{kind}.{verb}"
@@ -2383,6 +2767,8 @@ def judge_comment(change: Change, dialect: Dialect) -> Iterator[Verdict]:
             "function",
             "view",
             "materialized_view",
+            "procedure",
+            "event",
             "extension",
             "schema",
         )
@@ -2392,7 +2778,7 @@ def judge_comment(change: Change, dialect: Dialect) -> Iterator[Verdict]:
 )
 def judge_thing(change: Change, dialect: Dialect) -> Iterator[Verdict]:
     kind, verb = change.kind.split(".")
-    rule = f"{'view' if kind == 'materialized_view' else kind}_{verb}"
+    rule = f"{SAME_RULES.get(kind, kind)}_{verb}"
     name = kind.replace("_", " ").capitalize()
     yield rule, f'{name} "{(change.new or change.old).key}" is {verb}.'
 
@@ -6430,6 +6816,1843 @@ def bridged_foreign_keys(context: Context, keys: Set[str]) -> Iterator[Draft]:
             )
 
 
+# == 25. MariaDB/MySQL statements =====================================================================
+# Small pieces of SQL, each with the reason why it is written that way. Facts: runs on MariaDB 10.11; MySQL 8 by its manual.
+
+MY = DIALECTS["mysql"]
+my_quote, my_literal = MY.quote, MY.literal
+MY_ARCHIVE = "_migration_archive_"
+MY_RUN = MY_ARCHIVE + "run"  # the procedure that MySQL needs where MariaDB runs a block; exports leave it out
+MY_LARGE_ROWS, MY_LARGE_MB = 1_000_000, 1024  # assumption: blocking the writers for so long is no longer acceptable
+MY_STRICT = (
+    "SET NAMES utf8mb4;\n"
+    "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION';\n"
+)
+INSTANT, NOCOPY, INPLACE, INPLACE_SHARED, COPY = range(5)
+MY_RUNGS = (  # what ALTER TABLE is told, so that the server refuses where it would do something worse
+    "ALGORITHM=INSTANT",
+    "ALGORITHM=NOCOPY, LOCK=NONE",
+    "ALGORITHM=INPLACE, LOCK=NONE",
+    "ALGORITHM=INPLACE, LOCK=SHARED",
+    "ALGORITHM=COPY, LOCK=SHARED",
+)
+MY_LOCKS = (
+    "metadata lock for an instant (catalogue only)",
+    "metadata lock at start and end; reads and writes go on",
+    "metadata lock at start and end; reads and writes go on while the table is rebuilt",
+    "writes wait while the table is rebuilt",
+    "writes wait while the table is copied",
+)
+MY_EXISTS = re.compile(r"\b(ADD|DROP|RENAME) (COLUMN|INDEX|UNIQUE INDEX|CONSTRAINT|FOREIGN KEY) IF (?:NOT )?EXISTS ")
+
+
+class Server(NamedTuple):
+    """The server that runs the scripts: MariaDB has anonymous blocks and IF EXISTS in ALTER TABLE, MySQL has neither."""
+
+    maria: bool = True
+
+
+class Clause(NamedTuple):
+    """One action of an ALTER TABLE with the best that the server can do for it."""
+
+    text: str
+    rung: int
+
+
+def my_delimited(statement: str) -> str:
+    """Return a statement that holds semicolons as the client reads it."""
+    mark = next(text for text in ("//", "$$", "~~", ";;;;") if text not in statement)
+    return f"DELIMITER {mark}\n{statement} {mark}\nDELIMITER ;\n"
+
+
+def my_block(server: Server, body: str) -> str:
+    """Return a block that runs at once; MySQL has no anonymous blocks, so there a procedure is made, called and dropped."""
+    if server.maria:
+        return my_delimited(f"BEGIN NOT ATOMIC\n{body}\nEND")
+    drop = f"DROP PROCEDURE IF EXISTS {my_quote(MY_RUN)};\n"
+    make = my_delimited(f"CREATE PROCEDURE {my_quote(MY_RUN)}()\nBEGIN\n{body}\nEND")
+    return f"{drop}{make}CALL {my_quote(MY_RUN)}();\n{drop}"
+
+
+def my_retry(server: Server, statements: Sequence[str], rung: int = INSTANT) -> str:
+    """Return a block that repeats statements until they have their lock, and never lets the application queue behind it.
+
+    A waiting ALTER TABLE stops every statement behind it. MariaDB takes 0 for "do not wait"; a long build asks for its
+    lock once more at the end and would be lost, so it may wait a second, as MySQL has to.
+    """
+    lines = "\n".join(f"      {strip_words(statement)};" for statement in statements)
+    return my_block(server, f"""\
+  DECLARE _tries INT DEFAULT 0;
+  DECLARE _done INT DEFAULT 0;
+  WHILE _done = 0 DO
+    SET SESSION lock_wait_timeout = {"IF(_tries % 100 = 99, 1, 0)" if server.maria and rung == INSTANT else 1};
+    BEGIN
+      DECLARE EXIT HANDLER FOR 1205, 1213
+      BEGIN
+        SET _tries = _tries + 1;
+        IF _tries > 300 THEN RESIGNAL; END IF;
+        DO SLEEP(0.2 + 0.3 * RAND());
+      END;
+{lines}
+      SET _done = 1;
+    END;
+  END WHILE;
+  SET SESSION lock_wait_timeout = 10;""")
+
+
+def my_run(server: Server, statement: str) -> str:
+    """Return a statement that a program may not hold, such as CREATE TRIGGER, with the same patience."""
+    if server.maria:
+        return my_retry(server, [f"EXECUTE IMMEDIATE {my_literal(strip_words(statement))}"])
+    return "SET SESSION lock_wait_timeout = 1;\n" + my_delimited(strip_words(statement))
+
+
+def my_refuse(server: Server, tests: Sequence[Tuple[str, str]]) -> str:
+    """Return a block that stops the script, before it has changed anything, where rows stand in the way."""
+    if not tests:
+        return ""
+    lines = "\n".join(
+        f"  IF EXISTS ({query}) THEN\n    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = {my_literal(message[:120])};\n  END IF;"
+        for query, message in tests
+    )
+    return my_block(server, lines)
+
+
+def my_walk(server: Server, table: Table, key: str, update: str) -> str:
+    """Return a block that runs an UPDATE over 1000 keys at a time; `update` ends where AND can follow, on the table `t`."""
+    number, text = my_quote(key), my_quote(table.name)
+    kind = "BIGINT UNSIGNED" if "unsigned" in table.columns[key].type else "BIGINT"
+    return my_block(server, f"""\
+  DECLARE _low {kind};
+  DECLARE _next {kind};
+  DECLARE _first INT DEFAULT 1;
+  SET SESSION innodb_lock_wait_timeout = 2;
+  SELECT MIN({number}) INTO _low FROM {text};
+  WHILE _low IS NOT NULL DO
+    SELECT MAX(q.k) INTO _next
+      FROM (SELECT {number} AS k FROM {text} WHERE {number} >= _low ORDER BY {number} LIMIT 1000) AS q;
+    BEGIN
+      DECLARE EXIT HANDLER FOR 1205, 1213
+      BEGIN
+        SET _first = _first + 1;
+        IF _first > 1000 THEN RESIGNAL; END IF;
+        DO SLEEP(0.1);
+      END;
+      {update} AND t.{number} BETWEEN _low AND _next;
+      SELECT MIN({number}) INTO _low FROM {text} WHERE {number} > _next;
+      DO SLEEP(0.01);
+    END;
+  END WHILE;""")
+
+
+def my_native_type(server: Server, column: Column) -> str:
+    """Return a type as information_schema prints it."""
+    kind = parse_mysql(column.type)
+    base, _, tail = kind.base.partition(" ")
+    if server.maria and base in MYSQL_WIDTHS and not kind.args:
+        kind = kind._replace(args=(MYSQL_WIDTHS[base]["unsigned" in tail],))
+    if server.maria and base == "year":
+        kind = kind._replace(args=(4,))
+    return "longtext" if base == "json" and server.maria else show_mysql(kind)
+
+
+def my_column(server: Server, column: Column) -> str:
+    """Return the whole definition of a column: MODIFY forgets everything that it does not repeat."""
+    traits = dict(column.traits)
+    words = [my_quote(column.name), column.type]
+    if traits.get("charset"):
+        words.append(f"CHARACTER SET {traits['charset']}")
+    if column.collation:
+        words.append(f"COLLATE {column.collation}")
+    if column.generated:
+        words.append(f"GENERATED ALWAYS AS ({column.generated}) {str(traits.get('generated_kind', 'virtual')).upper()}")
+    else:
+        words.append("NULL" if column.nullable else "NOT NULL")
+    if column.default is not None:
+        words.append(f"DEFAULT {my_default(server, column)}")
+    if traits.get("on_update"):
+        words.append(f"ON UPDATE {traits['on_update']}")
+    words += ["AUTO_INCREMENT"] if traits.get("auto_increment") else []
+    words += ["INVISIBLE"] if traits.get("invisible") else []
+    words += [f"SRID {traits['srid']}"] if traits.get("srid") and not server.maria else []
+    words += [f"COMMENT {my_literal(column.comment)}"] if column.comment else []
+    words += [f"CHECK ({traits['check']})"] if traits.get("check") else []
+    return " ".join(words)
+
+
+def my_default(server: Server, column: Column) -> str:
+    """Return what follows DEFAULT; MySQL takes a default of a text, blob or JSON column only as an expression."""
+    text = str(column.default)
+    base = parse_mysql(column.type).base
+    literal_only = base in MYSQL_TEXT_BYTES or base in MYSQL_BLOB_BYTES or base == "json"
+    plain = re.fullmatch(r"(?is)(?:_\w+)?'.*'|-?[\d.]+|current_timestamp\(\d*\)|b'[01]*'|x'[0-9a-f]*'|true|false|\(.*\)", text)
+    return text if plain and (server.maria or not literal_only or text.startswith("(")) else f"({text})"
+
+
+def my_index(server: Server, index: Index, *, guarded: bool = True) -> str:
+    """Return the action that adds an index; where one of the same name leaves in the same statement it is not guarded."""
+    word = "UNIQUE " if index.unique else "FULLTEXT " if "fulltext" in index.flags else "SPATIAL " if "spatial" in index.flags else ""
+    comment = f" COMMENT {my_literal(index.comment)}" if index.comment else ""
+    hidden = (" IGNORED" if server.maria else " INVISIBLE") if "invisible" in index.flags else ""
+    there = "IF NOT EXISTS " if guarded and word in ("", "UNIQUE ") else ""
+    return f"ADD {word}INDEX {there}{my_quote(index.name)} {index.tail}{comment}{hidden}"
+
+
+def my_options(table: Table) -> List[str]:
+    """Return the options that follow the columns in CREATE TABLE."""
+    traits = table.traits
+    words = [f"ENGINE={traits['engine']}"] if traits.get("engine") else []
+    words += [f"DEFAULT CHARACTER SET {traits['charset']}"] if traits.get("charset") and not traits.get("collation") else []
+    words += [f"COLLATE={traits['collation']}"] if traits.get("collation") else []
+    words += [f"ROW_FORMAT={traits['row_format']}"] if traits.get("row_format") else []
+    words += [str(my_create_options(table))] if my_create_options(table) else []
+    return words + ([f"COMMENT={my_literal(table.comment)}"] if table.comment else [])
+
+
+def my_create_options(table: Table) -> str:
+    options = table.traits.get("options")
+    return str(options.get("create_options") or "") if isinstance(options, dict) else ""
+
+
+def my_partitions(table: Table) -> str:
+    """Return the PARTITION BY clause; partitions with the server's own names are only counted, as the server prints them."""
+    method, parts = table.traits.get("partition_by"), table.traits.get("partitions") or []
+    if not method:
+        return ""
+    named_parts = [str(part.get("name")) for part in parts if isinstance(part, dict)]
+    if named_parts == [f"p{number}" for number in range(len(parts))] and not any(part.get("values") for part in parts):
+        return f"PARTITION BY {method}" + (f" PARTITIONS {len(parts)}" if len(parts) > 1 else "")
+    texts = [my_partition(part) for part in parts]
+    return f"PARTITION BY {method}" + (f" ({', '.join(texts)})" if texts else "")
+
+
+def my_partition(part: Dict[str, Any]) -> str:
+    values = str(part.get("values") or "")
+    return f"PARTITION {my_quote(str(part.get('name')))}" + (f" {'' if values == 'DEFAULT' else 'VALUES '}{values}" if values else "")
+
+
+def my_create(server: Server, table: Table) -> str:
+    """Return CREATE TABLE with everything but foreign keys and triggers."""
+    parts = [my_column(server, column) for column in table.columns.values()]
+    parts += [item.definition for item in table.constraints.values() if item.kind == "primary_key"]
+    parts += [my_index(server, index, guarded=False)[len("ADD ") :] for index in table.indexes.values()]
+    parts += [f"CONSTRAINT {my_quote(c.name)} {c.definition}" for c in table.constraints.values() if c.kind == "check"]
+    lines = ",\n".join(f"  {part}" for part in parts)
+    return " ".join([f"CREATE TABLE {my_quote(table.name)} (\n{lines}\n)", *my_options(table), my_partitions(table)]).strip()
+
+
+def my_alter(server: Server, table: Table, clauses: Sequence[Clause]) -> Tuple[str, int]:
+    """Return one ALTER TABLE for all the clauses, told how much it may block, and its rung."""
+    rung = max((my_rung(table, clause) for clause in clauses), default=INSTANT)
+    texts = [clause.text for clause in clauses]
+    if len({text.split(" ")[0] for text in texts if text.startswith(("ADD COLUMN", "DROP COLUMN"))}) and any(
+        clause.rung == NOCOPY for clause in clauses
+    ):
+        rung = max(rung, INPLACE)
+    told = MY_RUNGS[rung]
+    if not server.maria:
+        texts = [MY_EXISTS.sub(r"\1 \2 ", text) for text in texts]
+        quick = all(text.startswith(("ADD COLUMN", "DROP COLUMN", "RENAME COLUMN")) for text in texts)
+        told = told if rung >= INPLACE or (rung == INSTANT and quick) else MY_RUNGS[INPLACE]
+    return f"ALTER TABLE {my_quote(table.name)} {', '.join([*texts, told])}", rung
+
+
+def my_rung(table: Table, clause: Clause) -> int:
+    """Return what the server can do at best, as far as the table itself stands in the way."""
+    if str(table.traits.get("engine", "InnoDB")).lower() != "innodb":
+        return COPY
+    special = {flag for index in table.indexes.values() for flag in index.flags}
+    options = my_create_options(table).lower()
+    changes_row = clause.text.startswith(("ADD COLUMN", "DROP COLUMN"))
+    rung = clause.rung
+    if rung == INSTANT and changes_row and ("compressed" in options or "key_block_size" in options):
+        rung = INPLACE
+    if (rung == INPLACE and special & {"fulltext", "spatial"}) or (rung in (INSTANT, INPLACE) and changes_row and "fulltext" in special):
+        rung = INPLACE_SHARED
+    return rung
+
+
+def my_archive_name(*parts: str) -> str:
+    return own_name(MY_ARCHIVE + parts[0], *parts[1:])
+
+
+def my_there(kind: str, table: str, conditions: str) -> str:
+    """Return a test for a row of information_schema that describes this table."""
+    schema = "constraint_schema" if kind == "referential_constraints" else "table_schema"
+    return f"EXISTS (SELECT 1 FROM information_schema.{kind} x WHERE x.{schema} = DATABASE() AND x.table_name = {my_literal(table)}{conditions})"
+
+
+def my_proof(conditions: Sequence[str]) -> Optional[str]:
+    return f"SELECT {' AND '.join(dict.fromkeys(conditions))} AS applied;\n" if conditions else None
+
+
+# == 26. MariaDB/MySQL recipes: a table as a chain of states ==========================================
+# A table goes from its old to its new state in stages. Both the script and its undo come from comparing two states
+# that follow each other, so a stage can be undone from wherever the run stopped.
+
+
+class Stage(NamedTuple):
+    name: str
+    phase: str
+    rank: int
+    words: str  # what the script does, for its description
+
+
+MY_STAGES = tuple(
+    Stage(name, phase, rank, words)
+    for rank, (name, phase, words) in enumerate(
+        (
+            ("add", EXPAND, "Add columns to"),
+            ("add_virtual", EXPAND, "Add generated columns to"),
+            ("add_stored", EXPAND, "Add columns that fill every row to"),
+            ("soft", EXPAND, "Change column definitions of"),
+            ("relax", EXPAND, "Allow NULL in"),
+            ("widen", EXPAND, "Widen column types of"),
+            ("index", EXPAND, "Add indexes to"),
+            ("check", EXPAND, "Add CHECK constraints to"),
+            ("options", EXPAND, "Change options of"),
+            ("rebuild", EXPAND, "Rebuild"),
+            ("partition", EXPAND, "Partition"),
+            ("link", EXPAND, "Add foreign keys to"),
+            ("unlink", CONTRACT, "Drop foreign keys of"),
+            ("uncheck", CONTRACT, "Drop CHECK constraints of"),
+            ("rename", CONTRACT, "Rename columns of"),
+            ("convert", CONTRACT, "Convert columns of"),
+            ("tighten", CONTRACT, "Tighten columns of"),
+            ("keys", CONTRACT, "Change the keys of"),
+            ("reindex", CONTRACT, "Change indexes of"),
+            ("drop", CONTRACT, "Drop columns of"),
+            ("recheck", CONTRACT, "Change CHECK constraints of"),
+            ("relink", CONTRACT, "Change foreign keys of"),
+        ),
+        10,
+    )
+)
+MY_RANKS = {"sequence": 0, "table": 1, "table_rename": 2, "view": 50, "function": 51, "trigger": 52, "event": 53, "fill": 5,
+            "drop_event": 0, "drop_trigger": 1, "drop_view": 2, "archive": 3, "drop_table": 60, "drop_old_name": 4,
+            "drop_function": 61, "drop_sequence": 62}  # fmt: skip
+
+
+class Edit(NamedTuple):
+    """One item of a table that a stage sets to a value; None takes it away."""
+
+    stage: str
+    section: str  # columns | indexes | constraints | traits | comment | rename
+    name: str
+    value: Any
+    path: Path
+
+
+class MyCase(NamedTuple):
+    """What the recipes need to know of the whole."""
+
+    before: Schema
+    after: Schema
+    changes: Tuple[Change, ...]
+    server: Server
+    typed: FrozenSet[Tuple[str, str]]  # (table, column) whose type or collation differs, under both names
+
+    def old_table(self, key: str) -> Optional[Table]:
+        table = self.after.tables.get(key)
+        return self.before.tables.get(key) or (self.before.tables.get(table.renamed_from or "") if table else None)
+
+
+def my_evolve(state: Table, edits: Sequence[Edit], final: Table) -> Table:
+    """Return the state after a stage; a new column stands behind the one that it follows in the end."""
+    columns, indexes, constraints = dict(state.columns), dict(state.indexes), dict(state.constraints)
+    traits, comment = dict(state.traits), state.comment
+    for edit in edits:
+        if edit.section == "columns":
+            columns = my_place(columns, edit.name, edit.value, final)
+        elif edit.section == "rename":
+            columns = {edit.name if name == edit.value.name else name: column for name, column in columns.items()}
+            columns[edit.name] = columns[edit.name]._replace(name=edit.name, renamed_from=edit.value.name)
+            indexes = {name: final.indexes.get(name, index) if edit.value.name in index.columns else index for name, index in indexes.items()}
+            constraints = {
+                name: final.constraints.get(name, item) if edit.value.name in item.columns else item for name, item in constraints.items()
+            }
+        elif edit.section == "comment":
+            comment = edit.value
+        else:
+            items = {"indexes": indexes, "constraints": constraints, "traits": traits}[edit.section]
+            items.pop(edit.name, None)
+            if edit.value is not None:
+                items[edit.name] = edit.value
+    return state._replace(columns=columns, indexes=indexes, constraints=constraints, traits=traits, comment=comment)
+
+
+def my_place(columns: Dict[str, Column], name: str, value: Optional[Column], final: Table) -> Dict[str, Column]:
+    """Return the columns with one set, put where it belongs, or taken away."""
+    if value is None:
+        return {key: column for key, column in columns.items() if key != name}
+    if name in columns:
+        return {key: value if key == name else column for key, column in columns.items()}
+    order = list(final.columns)
+    before = [other for other in order[: order.index(name)] if other in columns] if name in order else list(columns)
+    result: Dict[str, Column] = {} if before else {name: value}
+    for key, column in columns.items():
+        result[key] = column
+        if before and key == before[-1]:
+            result[name] = value
+    return result
+
+
+def my_renames(old: Table, new: Table) -> Dict[Optional[str], str]:
+    """Return the columns that change their name between two states, whichever of the two comes first."""
+    there = {c.renamed_from: n for n, c in new.columns.items() if c.renamed_from in old.columns and n not in old.columns}
+    back = {n: str(c.renamed_from) for n, c in old.columns.items() if c.renamed_from in new.columns and n not in new.columns}
+    return {**there, **back}
+
+
+def my_is_replaced(old: Column, new: Column) -> bool:
+    """Tell whether a column has to leave and come back: the server turns no plain or stored column into a virtual one."""
+    kinds = [dict(column.traits).get("generated_kind") if column.generated else None for column in (old, new)]
+    return kinds[0] != kinds[1] and "virtual" in kinds
+
+
+def my_clauses(server: Server, old: Table, new: Table) -> List[Clause]:
+    """Return the actions of the ALTER TABLE that leads from one state to the next."""
+    replaced = {name for name, column in new.columns.items() if name in old.columns and my_is_replaced(old.columns[name], column)}
+    clauses = list(my_leaving(old, new, replaced))
+    renamed = my_renames(old, new)
+    sources = {after: str(before) for before, after in renamed.items()}
+    clauses += [Clause(f"RENAME COLUMN {my_quote(before)} TO {my_quote(after)}", INSTANT) for after, before in sources.items()]
+    arriving = [name for name in new.columns if name not in old.columns and name not in sources]
+    for name, column in new.columns.items():
+        source = old.columns.get(name)
+        if name in sources:
+            continue
+        if source is None or name in replaced:
+            rung = INSTANT if name not in replaced or column.generated else COPY
+            clauses.append(my_add_column(server, old, new, column, arriving, rung))
+        elif my_facts(source) != my_facts(column):
+            clauses.append(my_modify(server, old, source, column))
+    clauses += my_arriving(server, old, new, replaced)
+    return clauses + my_option_clauses(old, new)
+
+
+def my_leaving(old: Table, new: Table, replaced: Set[str]) -> Iterator[Clause]:
+    names = my_renames(old, new)
+    for name, item in old.constraints.items():
+        come = new.constraints.get(name)
+        if come is None or not my_same(item, come, names):
+            if item.kind == "primary_key":
+                yield Clause("DROP PRIMARY KEY", COPY if come is None else INPLACE)
+            else:
+                word = "FOREIGN KEY" if item.kind == "foreign_key" else "CONSTRAINT"
+                yield Clause(f"DROP {word} IF EXISTS {my_quote(name)}", INSTANT)
+    renamed = my_renamed_indexes(old, new)
+    for name, index in old.indexes.items():
+        come = new.indexes.get(name)
+        if name not in renamed and (come is None or not my_same(index, come, names) or replaced & set(index.columns)):
+            yield Clause(f"DROP INDEX IF EXISTS {my_quote(name)}", NOCOPY)
+    for name, column in old.columns.items():
+        if (name not in new.columns and name not in names) or name in replaced:
+            indexed = any(name in index.columns for index in old.indexes.values())
+            yield Clause(f"DROP COLUMN IF EXISTS {my_quote(name)}", NOCOPY if indexed else INSTANT)
+
+
+def my_facts(column: Column) -> Column:
+    """Return a column without what an author says about the way there."""
+    return column._replace(renamed_from=None, using=None, backfill=None, comment=column.comment or None)
+
+
+def my_same(old: Any, new: Any, renamed: Dict[Optional[str], str]) -> bool:
+    """Tell whether two items are one, whose columns may have another name, which it takes over by itself."""
+    same = content(old, {}) == content(new, {}) or bool(renamed) and content(old, renamed) == content(new, {})
+    return same and (getattr(old, "comment", None) or None) == (getattr(new, "comment", None) or None)
+
+
+def my_renamed_indexes(old: Table, new: Table) -> Dict[str, str]:
+    gone = {name: index for name, index in old.indexes.items() if name not in new.indexes}
+    come = {name: index for name, index in new.indexes.items() if name not in old.indexes}
+    return {a.name: b.name for a, b in pair_renamed(gone, come, {}) if a.comment == b.comment}
+
+
+def my_arriving(server: Server, old: Table, new: Table, replaced: Set[str]) -> List[Clause]:
+    renamed, names = my_renamed_indexes(old, new), my_renames(old, new)
+    clauses = [Clause(f"RENAME INDEX {my_quote(a)} TO {my_quote(b)}", INSTANT) for a, b in renamed.items()]
+    for name, item in new.constraints.items():
+        gone = old.constraints.get(name)
+        if item.kind == "primary_key" and (gone is None or not my_same(gone, item, names)):
+            counted = any(dict(new.columns[c].traits).get("auto_increment") and c not in old.columns for c in item.columns)
+            clauses.append(Clause(f"ADD {item.definition}", INPLACE_SHARED if counted else INPLACE))
+    for name, index in new.indexes.items():
+        known = old.indexes.get(name)
+        if name not in renamed.values() and (known is None or not my_same(known, index, names) or replaced & set(index.columns)):
+            rung = COPY if "USING HASH" in index.tail else INPLACE_SHARED if set(index.flags) & {"fulltext", "spatial"} else NOCOPY
+            guarded = name.lower() not in {other.lower() for other in old.indexes}
+            clauses.append(Clause(my_index(server, index, guarded=guarded), rung))
+    for name, item in new.constraints.items():
+        gone = old.constraints.get(name)
+        if item.kind != "primary_key" and (gone is None or not my_same(gone, item, names)):
+            guard = "IF NOT EXISTS " if gone is None else ""
+            if item.kind == "foreign_key":
+                text = re.sub(r"(?i)^FOREIGN KEY ", f"FOREIGN KEY {guard}", item.definition)
+                clauses.append(Clause(f"ADD CONSTRAINT {my_quote(name)} {text if server.maria else item.definition}", INSTANT))
+            else:
+                clauses.append(Clause(f"ADD CONSTRAINT {guard}{my_quote(name)} {item.definition}", COPY))
+    return clauses
+
+
+def my_add_column(server: Server, old: Table, new: Table, column: Column, arriving: Sequence[str], rung: int) -> Clause:
+    names = list(new.columns)
+    place = names.index(column.name)
+    virtual = any(dict(other.traits).get("generated_kind") == "virtual" for other in old.columns.values())
+    where = "" if place == len(names) - 1 or virtual else f" AFTER {my_quote(names[place - 1])}" if place else " FIRST"
+    guard = "" if column.name in old.columns else "IF NOT EXISTS "
+    traits = dict(column.traits)
+    if traits.get("generated_kind") == "stored" or (column.default and not my_is_constant(column.default)):
+        rung = COPY
+    if traits.get("auto_increment"):
+        rung = INPLACE_SHARED
+    mixed = traits.get("generated_kind") == "virtual" and any(not new.columns[name].generated for name in arriving)
+    return Clause(f"ADD COLUMN {guard}{my_column(server, column)}{where}", COPY if mixed else rung)
+
+
+def my_is_constant(default: str) -> bool:
+    """Tell whether every row of a new column has the same default, so that the server need not visit the rows."""
+    return bool(re.fullmatch(r"(?is)\(?(?:(?:_\w+)?\s*(?:[nbx])?'(?:[^'\\]|''|\\.)*'|-?[\d.]+(?:e[+-]?\d+)?|null|true|false|current_timestamp(?:\(\d*\))?|curdate\(\))\)?", default))
+
+
+def my_modify(server: Server, table: Table, old: Column, new: Column) -> Clause:
+    if my_facts(old._replace(default=None)) == my_facts(new._replace(default=None)):
+        action = "DROP DEFAULT" if new.default is None else f"SET DEFAULT {my_default(server, new)}"
+        return Clause(f"ALTER COLUMN {my_quote(new.name)} {action}", INSTANT)
+    return Clause(f"MODIFY COLUMN {my_column(server, new)}", my_modify_rung(table, old, new))
+
+
+def my_modify_rung(table: Table, old: Column, new: Column) -> int:
+    """Return the best that the server can do for a changed definition (probed on MariaDB 10.11)."""
+    primary = any(old.name in item.columns for item in table.constraints.values() if item.kind == "primary_key")
+    indexed = any(old.name in index.columns for index in table.indexes.values())
+    was, now = dict(old.traits), dict(new.traits)
+    if now.get("auto_increment") and not was.get("auto_increment"):
+        return COPY
+    rung = INSTANT if old.nullable == new.nullable else INPLACE
+    if (old.generated, was.get("generated_kind")) != (new.generated, now.get("generated_kind")):
+        rung = INSTANT if now.get("generated_kind") == "virtual" and not indexed and rung == INSTANT else COPY
+    if old.collation != new.collation or was.get("charset") != now.get("charset"):
+        same = my_charset(old.collation) == my_charset(new.collation) and was.get("charset") == now.get("charset")
+        rung = max(rung, COPY if primary or not same else NOCOPY if indexed else INSTANT)
+    if old.type != new.type and not my_is_instant_type(old, new):
+        rung = COPY
+    return rung
+
+
+def my_charset(collation: Optional[str]) -> str:
+    return (collation or "").split("_")[0]
+
+
+def my_is_instant_type(old: Column, new: Column) -> bool:
+    """Tell whether only the catalogue changes: a label at the end, a longer varchar whose length takes no more bytes."""
+    a, b = parse_mysql(old.type), parse_mysql(new.type)
+    if a.base == b.base and a.base in ("enum", "set"):
+        labels, longer = mysql_labels(a), mysql_labels(b)
+        return longer[: len(labels)] == labels and my_label_bytes(a.base, len(labels)) == my_label_bytes(a.base, len(longer))
+    if a.base == b.base and a.base in MYSQL_WIDTHS:
+        return True  # the same integer with another display width
+    if a.base != b.base or a.base not in ("varchar", "varbinary") or my_charset(old.collation) != my_charset(new.collation):
+        return False
+    widths = {"utf8mb4": 4, "utf8mb3": 3, "utf8": 3, "latin1": 1, "ascii": 1, "ucs2": 2, "utf16": 4, "utf32": 4}
+    width = 1 if a.base == "varbinary" else widths.get(my_charset(old.collation), 4)
+    sizes = (a.args[0] * width, b.args[0] * width) if a.args and b.args else (1, 0)
+    return sizes[0] <= sizes[1] and (sizes[0] > 255) == (sizes[1] > 255)
+
+
+def my_label_bytes(base: str, count: int) -> int:
+    if base == "enum":
+        return 1 if count < 256 else 2
+    return next(size for size in (1, 2, 3, 4, 8) if count <= size * 8 or size == 8)
+
+
+def my_option_clauses(old: Table, new: Table) -> List[Clause]:
+    clauses = []
+    if old.traits.get("engine") != new.traits.get("engine") and new.traits.get("engine"):
+        clauses.append(Clause(f"ENGINE={new.traits['engine']}", COPY))
+    if old.traits.get("collation") != new.traits.get("collation") and new.traits.get("collation"):
+        clauses.append(Clause(f"DEFAULT CHARACTER SET {my_charset(new.traits['collation'])} COLLATE {new.traits['collation']}", INSTANT))
+    was, now = (dict(my_split_options(my_create_options(table))) for table in (old, new))
+    for name in sorted(was.keys() | now.keys()):
+        if was.get(name) != now.get(name):
+            value = now.get(name) or ("DEFAULT" if name in ("row_format", "stats_persistent", "stats_auto_recalc", "pack_keys") else "0")
+            clauses.append(Clause(f"{name.upper()}={value}", INSTANT if name.startswith("stats_") else INPLACE))
+    if (old.comment or "") != (new.comment or ""):
+        clauses.append(Clause(f"COMMENT={my_literal(new.comment or '')}", INSTANT))
+    return clauses
+
+
+def my_split_options(text: str) -> Iterator[Tuple[str, str]]:
+    for word in re.findall(r"[`\w]+=(?:'[^']*'|\S+)", text):
+        name, _, value = word.partition("=")
+        yield name.lower(), value
+
+
+# == 27. MariaDB/MySQL recipes: what happens in which stage, and the rows =============================
+
+
+def my_edits(case: MyCase, old: Table, new: Table) -> List[Edit]:
+    """Return every difference of two tables as edits of a stage."""
+    path: Path = ("tables", new.key)
+    renamed = {c.renamed_from: n for n, c in new.columns.items()
+               if c.renamed_from in old.columns and c.renamed_from not in new.columns and n not in old.columns}  # fmt: skip
+    edits: List[Edit] = []
+    keys = my_key_edits(old, new, path)
+    bound = {edit.name for edit in keys if edit.section == "columns"}
+    for name, column in new.columns.items():
+        source = old.columns.get(name)
+        place = path + ("columns", name)
+        if source is None and column.renamed_from in renamed:
+            source = old.columns[str(column.renamed_from)]
+            edits.append(Edit("rename", "rename", name, source, place))
+            source = source._replace(name=name, renamed_from=source.name)
+            column = column._replace(renamed_from=source.renamed_from)
+        if name in bound:
+            continue
+        if source is None:
+            edits += my_added_column(case, old, column._replace(renamed_from=None), place)
+        elif my_facts(source) != my_facts(column):
+            edits += my_changed_column(case, old, new, source, column, place)
+    for name, column in old.columns.items():
+        if name not in new.columns and name not in renamed and name not in bound:
+            edits += my_removed_column(old, column, path + ("columns", name))
+    edits += [*keys, *my_index_edits(case, old, new, edits + keys, renamed), *my_constraint_edits(case, old, new, renamed)]
+    return [*edits, *my_table_edits(old, new, path)]
+
+
+def my_key_edits(old: Table, new: Table, path: Path) -> List[Edit]:
+    """Return what has to happen in one statement: primary keys and the columns that number themselves."""
+    a, b = old.constraints.get("PRIMARY"), new.constraints.get("PRIMARY")
+    renamed = {column.renamed_from: name for name, column in new.columns.items() if column.renamed_from in old.columns}
+    moved = (a is None) != (b is None) or bool(a and b and not my_same(a, b, renamed))
+    edits = [Edit("keys", "constraints", "PRIMARY", b, path + ("constraints", "primary_key"))] if moved else []
+    for name in [*new.columns, *(name for name in old.columns if name not in new.columns and name not in renamed)]:
+        source, column = old.columns.get(name), new.columns.get(name)
+        counts = [bool(c and dict(c.traits).get("auto_increment")) for c in (source, column)]
+        keyed = any(item and name in item.columns for item in (a, b)) and moved
+        vanishes = (source is None or column is None) and (keyed or any(counts))
+        if source is None and not any(counts) and column and (column.nullable or column.default is not None or old.row_count == 0):
+            vanishes = False  # an ordinary column that the key then uses
+        loosened = keyed and source and column and my_facts(source) != my_facts(column)
+        if vanishes or counts[0] != counts[1] or loosened:
+            edits.append(Edit("keys", "columns", name, column, path + ("columns", name)))
+    return edits
+
+
+def my_added_column(case: MyCase, old: Table, column: Column, path: Path) -> Iterator[Edit]:
+    traits = dict(column.traits)
+    if column.generated:
+        stored = traits.get("generated_kind") == "stored"
+        yield Edit("add_stored" if stored and old.row_count != 0 else "add_virtual", "columns", column.name, column, path)
+    elif my_is_filled(case, old, column):
+        bare = column._replace(nullable=True, default=None)
+        yield Edit("add", "columns", column.name, bare, path)
+        if column.default is not None and not column.backfill:
+            yield Edit("soft", "columns", column.name, column._replace(nullable=True), path)
+        if not column.nullable or column.backfill:
+            yield Edit("tighten", "columns", column.name, column, path)
+    else:
+        computed = column.default is not None and not my_is_constant(column.default)
+        yield Edit("add_stored" if computed else "add", "columns", column.name, column, path)
+
+
+def my_is_filled(case: MyCase, old: Table, column: Column) -> bool:
+    """Tell whether the rows that exist get their value in batches and not from the statement that adds the column."""
+    computed = column.default is not None and not my_is_constant(column.default) and not my_has_update_trigger(case, old.key)
+    return old.row_count != 0 and not column.generated and bool(column.backfill or computed)
+
+
+def my_changed_column(case: MyCase, table: Table, final: Table, old: Column, new: Column, path: Path) -> Iterator[Edit]:
+    """Yield the versions of a column: first what the running release does not mind, then the rest."""
+    version = old._replace(using=new.using, backfill=new.backfill)
+    typed = (old.type, old.collation, dict(old.traits).get("charset")) != (new.type, new.collation, dict(new.traits).get("charset"))
+    lossless = MY.convert(old.type, new.type).loss == "none" and my_charset(old.collation) == my_charset(new.collation)
+    quick = lossless and old.collation == new.collation and my_is_instant_type(old, new)
+    made = (old.generated, dict(old.traits).get("generated_kind")) != (new.generated, dict(new.traits).get("generated_kind"))
+    free = not any(old.name in item.columns for side in (table, final) for item in (*side.indexes.values(), *side.constraints.values()))
+
+    def turn(stage: str, changed: Column) -> Iterator[Edit]:
+        nonlocal version
+        if changed != version:
+            version = changed
+            yield Edit(stage, "columns", new.name, changed, path)
+
+    if not made:
+        traits = {**dict(new.traits), "check": dict(old.traits).get("check"), "charset": dict(old.traits).get("charset")}
+        soft = version._replace(comment=new.comment, traits=tuple(sorted(((k, v) for k, v in traits.items() if v), key=str)))
+        if new.default is not None and (not typed or quick):
+            soft = soft._replace(default=new.default)
+        if typed and quick and not my_in_foreign_key(case, final.key, new.name):
+            soft = soft._replace(type=new.type)
+        if not old.renamed_from:
+            yield from turn("soft", soft)
+            yield from turn("relax", version._replace(nullable=version.nullable or new.nullable))
+        if typed and version.type != new.type and lossless and old.collation == new.collation and free and not old.renamed_from:
+            yield from turn("widen", version._replace(type=new.type))
+    if (typed and version.type != new.type) or version.collation != new.collation or made:
+        yield from turn("convert", new._replace(nullable=version.nullable if not made else new.nullable))
+    yield from turn("tighten", new)
+
+
+def my_in_foreign_key(case: MyCase, table: str, column: str) -> bool:
+    for side in (case.before, case.after):
+        for other in side.tables.values():
+            for item in other.constraints.values():
+                target, there = item.references or ("", ())
+                if item.references and ((other.key == table and column in item.columns) or (target == table and column in there)):
+                    return True
+    return False
+
+
+def my_removed_column(old: Table, column: Column, path: Path) -> Iterator[Edit]:
+    """Yield the steps of a column that leaves: the next release must be able to leave it out before it is gone."""
+    if not column.nullable and column.default is None and not column.generated:
+        neutral = my_neutral(old, column)
+        eased = column._replace(default=neutral) if neutral is not None else column._replace(nullable=True)
+        primary = any(column.name in item.columns for item in old.constraints.values() if item.kind == "primary_key")
+        spatial = any(column.name in index.columns and "spatial" in index.flags for index in old.indexes.values())
+        if not primary and not spatial:
+            yield Edit("soft" if neutral is not None else "relax", "columns", column.name, eased, path)
+    yield Edit("drop", "columns", column.name, None, path)
+
+
+def my_neutral(table: Table, column: Column) -> Optional[str]:
+    """Return a value for rows that know none; None where it could break a key, or where the type has no such value."""
+    bound = any(column.name in item.columns for item in table.constraints.values())
+    bound = bound or any(index.unique and column.name in index.columns for index in table.indexes.values())
+    kind = parse_mysql(column.type)
+    base = kind.base.split(" ")[0]
+    if bound or dict(column.traits).get("check"):
+        return None
+    if mysql_range(kind):
+        return f"{0:.{kind.args[1]}f}" if base == "decimal" else "0"
+    if base == "enum":
+        return split_top(kind.words)[0]
+    if base in ("datetime", "timestamp"):
+        return f"current_timestamp({kind.args[0] if kind.args else ''})"
+    return "''" if base in (*MYSQL_CHARACTER, *MYSQL_BYTES, "set") and base != "binary" else None
+
+
+def my_index_edits(case: MyCase, old: Table, new: Table, edits: Sequence[Edit], renamed: Dict[Optional[str], str]) -> List[Edit]:
+    late = {edit.name for edit in edits if edit.section in ("columns", "rename") and edit.value is not None
+            and edit.stage in ("convert", "tighten", "keys", "rename") and (edit.stage != "tighten" or edit.value.generated)}  # fmt: skip
+    types = {edit.name: edit.stage for edit in edits if edit.section == "columns" and edit.stage in ("convert", "widen", "keys")}
+    names = my_renamed_indexes(old, new)
+    taken = {name.lower() for name in old.indexes}  # the server takes Name and name for one
+    found = []
+    for name in sorted(old.indexes.keys() | new.indexes.keys()):
+        before, after = old.indexes.get(name), new.indexes.get(name)
+        if before and after and my_same(before, after, renamed):
+            continue
+        path: Path = ("tables", new.key, "indexes", name)
+        columns = (*(before.columns if before else ()), *(after.columns if after else ()))
+        bound = next((types[column] for column in columns if column in types), None)
+        if name in names or name in names.values():
+            stage = "index"
+        elif bound:
+            stage = bound
+        elif before is None and not late & set(columns) and name.lower() not in taken:
+            stage = "index"
+        else:
+            stage = "reindex"
+        found.append(Edit(stage, "indexes", name, after, path))
+    return found
+
+
+def my_constraint_edits(case: MyCase, old: Table, new: Table, renamed: Dict[Optional[str], str]) -> Iterator[Edit]:
+    late = my_late_columns(case, old, new)
+    taken = {name.lower() for name in old.constraints}
+    for name in sorted(old.constraints.keys() | new.constraints.keys()):
+        before, after = old.constraints.get(name), new.constraints.get(name)
+        kind = (before or after).kind  # type: ignore[union-attr]
+        same = bool(before and after and my_same(before, after, renamed))
+        path: Path = ("tables", new.key, "constraints", kind, name)
+        if kind == "primary_key":
+            continue
+        if kind == "foreign_key":
+            if before and (not same or my_is_bridged(case, before, old)):
+                yield Edit("unlink", "constraints", name, None, path)
+            if after and (not same or (before and my_is_bridged(case, before, old))):
+                yield Edit("relink" if before or my_is_late_link(case, new, after, late) else "link", "constraints", name, after, path)
+        elif not same:
+            if before:
+                yield Edit("uncheck", "constraints", name, None, path)
+            if after:
+                yield Edit("recheck" if name.lower() in taken or late & set(after.columns) else "check", "constraints", name, after, path)
+
+
+def my_late_columns(case: MyCase, old: Table, new: Table) -> Set[str]:
+    """Return the columns that have their final form only in the contract phase."""
+    typed = {column for table, column in case.typed if table in (old.key, new.key)}
+    renamed = {name for name, column in new.columns.items() if name not in old.columns and column.renamed_from in old.columns}
+    return typed | renamed
+
+
+def my_is_bridged(case: MyCase, item: Constraint, table: Table) -> bool:
+    """Tell whether a foreign key has to step aside while the type or the key at one of its ends changes."""
+    target, there = item.references or ("", ())
+    if any((table.key, name) in case.typed for name in item.columns) or any((target, name) in case.typed for name in there):
+        return True
+    for key, columns in ((target, there), (table.key, item.columns)):
+        side, now = case.before.tables.get(key), case.after.tables.get(key)
+        if side and now:
+            gone = [index.columns for name, index in side.indexes.items() if name not in now.indexes or not my_same(index, now.indexes[name], {})]
+            a, b = side.constraints.get("PRIMARY"), now.constraints.get("PRIMARY")
+            gone += [a.columns] if a and (b is None or a.columns != b.columns) else []
+            if any(names[: len(columns)] == columns for names in gone):
+                return True
+    return False
+
+
+def my_is_late_link(case: MyCase, table: Table, item: Constraint, late: Set[str]) -> bool:
+    """Tell whether a new foreign key has to wait for the contract phase."""
+    target, there = item.references or ("", ())
+    taken = any(item.name.lower() == name.lower() for other in case.before.tables.values() for name in other.constraints)
+    if taken or late & set(item.columns) or any((target, name) in case.typed for name in there):
+        return True
+    was, now = case.before.tables.get(target), case.after.tables.get(target)
+    if was and now and not covered(there, was.indexes, was.constraints):
+        return not covered(there, {n: i for n, i in now.indexes.items() if n not in was.indexes}, {})
+    mine = case.old_table(table.key)
+    return bool(mine and not covered(item.columns, mine.indexes, mine.constraints)
+                and not covered(item.columns, {n: i for n, i in table.indexes.items() if n not in mine.indexes}, {}))  # fmt: skip
+
+
+def my_table_edits(old: Table, new: Table, path: Path) -> Iterator[Edit]:
+    if (old.comment or None) != (new.comment or None):
+        yield Edit("options", "comment", "comment", new.comment, path + ("comment",))
+    for trait in sorted(old.traits.keys() | new.traits.keys()):
+        if old.traits.get(trait) != new.traits.get(trait):
+            stage = {"engine": "rebuild", "partition_by": "partition", "partitions": "partition"}.get(trait, "options")
+            yield Edit(stage, "traits", trait, new.traits.get(trait), path + (trait,))
+
+
+# The rows ------------------------------------------------------------------------------------------
+
+
+def my_key(state: Table, target: Table) -> Tuple[str, ...]:
+    """Return columns that identify a row in both states; none where no key outlives the stage."""
+    keys = [(item.columns, target.constraints.get(name)) for name, item in state.constraints.items() if item.kind == "primary_key"]
+    keys += [(index.columns, target.indexes.get(name)) for name, index in state.indexes.items() if index.unique and "(`" not in index.tail[2:]]
+    for columns, there in keys:
+        stays = all(
+            name in state.columns and name in target.columns and not state.columns[name].nullable
+            and state.columns[name].type == target.columns[name].type for name in columns
+        )  # fmt: skip
+        if there is not None and there.columns == columns and stays and columns:
+            return columns
+    return ()
+
+
+def my_lost(state: Table, target: Table) -> Tuple[List[str], List[str]]:
+    """Return the columns that a stage takes away, and those whose values it may not keep as they are."""
+    renamed = my_renames(state, target)
+    gone, bent = [], []
+    for name, column in state.columns.items():
+        come = target.columns.get(renamed.get(name, name))
+        if column.generated and (come is None or come.generated):
+            continue
+        if come is None or (come.generated and not column.generated):
+            gone.append(name)
+        elif MY.convert(column.type, come.type).loss != "none" or my_charset(column.collation) != my_charset(come.collation):
+            bent.append(name)
+    return gone, bent
+
+
+class Lost(NamedTuple):
+    """What a stage takes from the rows of a table, and how its undo finds them again."""
+
+    archive: str
+    key: Tuple[str, ...]
+    gone: Tuple[str, ...]
+    bent: Tuple[str, ...]
+    kept: Tuple[str, ...]  # columns that outlive the stage as they are
+
+
+def my_loss(state: Table, target: Table, stage: str) -> Optional[Lost]:
+    gone, bent = my_lost(state, target)
+    if not gone + bent:
+        return None
+    kept = tuple(name for name, c in state.columns.items() if name in target.columns and name not in gone + bent and not c.generated)
+    return Lost(my_archive_name(state.name, stage), my_key(state, target), tuple(gone), tuple(bent), kept)
+
+
+def my_same_row(kept: Sequence[str]) -> str:
+    return " AND ".join(f"CAST(a.{my_quote(n)} AS BINARY) <=> CAST(t.{my_quote(n)} AS BINARY)" for n in kept) or "TRUE"
+
+
+def my_numbered(kept: Sequence[str]) -> str:
+    """Return a number for rows that only differ in what a stage takes away; they are interchangeable."""
+    parts = ", ".join(f"CAST({my_quote(name)} AS BINARY)" for name in kept)
+    return f"ROW_NUMBER() OVER ({f'PARTITION BY {parts} ' if parts else ''}ORDER BY NULL)"
+
+
+def my_archive(state: Table, lost: Lost, target: Table) -> str:
+    """Return SQL that keeps what a stage takes away, read without locking out the writers.
+
+    What a conversion makes of a value is kept beside it: the undo tells by it which rows were written since, and a value
+    that cannot be converted stops the script before anything has changed.
+    """
+    extra = [f"{my_quote(n + '__now')} {my_bare_type(target.columns[n])}" for n in lost.bent]
+    extra += [f"KEY {my_key_terms(state, lost.key)}"] if lost.key else []
+    head = f" ({', '.join(extra)})" if extra else ""
+    number = "" if lost.key else f", {my_numbered(lost.kept)} AS `_row`"
+    picked = [my_quote(name) for name in (*(lost.key or lost.kept), *lost.gone, *lost.bent)]
+    picked += [f"{my_forth(state.columns[n], target.columns[n], my_quote(n))} AS {my_quote(n + '__now')}" for n in lost.bent]
+    return (
+        f"{MY_STRICT}SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;\n"
+        f"CREATE TABLE {my_quote(lost.archive)}{head} AS SELECT {', '.join(picked)}{number} FROM {my_quote(state.name)};\n"
+    )
+
+
+def my_bare_type(column: Column) -> str:
+    charset = dict(column.traits).get("charset")
+    return column.type + (f" CHARACTER SET {charset}" if charset else "") + (f" COLLATE {column.collation}" if column.collation else "")
+
+
+def my_key_terms(state: Table, key: Tuple[str, ...]) -> str:
+    """Return the columns of a key as its definition writes them, with the lengths of their prefixes."""
+    for item in (*state.constraints.values(), *state.indexes.values()):
+        if item.columns == key and (isinstance(item, Index) or item.kind == "primary_key"):
+            text = item.tail if isinstance(item, Index) else item.definition
+            return re.sub(r"(?is)^PRIMARY KEY\s*|\s+(?:COMMENT|USING)\s.*$", "", text)
+    return f"({MY.names_sql(key)})"
+
+
+def my_forth(old: Column, new: Column, value: str) -> str:
+    """Return the expression that converts a value; where assignment does it by itself, the value alone."""
+    if new.using:
+        return f"({replace_name(new.using, old.name, value)})"
+    cast = MY.convert(old.type, new.type).cast
+    return cast.replace("{c}", value) if cast else value
+
+
+def my_prepare_back(state: Table, lost: Optional[Lost]) -> str:
+    """Return SQL that has the archive say what a value of the new type looks like in the old one."""
+    if not (lost and lost.bent):
+        return ""
+    adds = ", ".join(f"ADD COLUMN IF NOT EXISTS {my_quote(n + '__back')} {my_bare_type(state.columns[n])}" for n in lost.bent)
+    sets = ", ".join(f"{my_quote(n + '__back')} = {my_quote(n + '__now')}" for n in lost.bent)
+    return f"ALTER TABLE {my_quote(lost.archive)} {adds};\nUPDATE {my_quote(lost.archive)} SET {sets};\n"
+
+
+def my_was(name: str, bent: bool) -> str:
+    """Return the value that a row gets back: the archived one, unless the row was written since."""
+    column = my_quote(name)
+    if not bent:
+        return f"a.{column}"
+    same = f"CAST(t.{column} AS BINARY) <=> CAST(a.{my_quote(name + '__back')} AS BINARY)"
+    return f"IF({same}, a.{column}, t.{column})"
+
+
+def my_on(key: Sequence[str]) -> str:
+    return " AND ".join(f"a.{my_quote(name)} = t.{my_quote(name)}" for name in key)
+
+
+def my_restore(case: MyCase, state: Table, lost: Lost) -> str:
+    """Return SQL that brings archived values back without touching anything else: no trigger, no ON UPDATE."""
+    text, archive = my_quote(state.name), my_quote(lost.archive)
+    names = (*lost.gone, *lost.bent)
+    sets = [f"t.{my_quote(n)} = {my_was(n, n in lost.bent)}" for n in names]
+    sets += [f"t.{my_quote(n)} = t.{my_quote(n)}" for n in my_clocks(state) if n not in names]
+    head = MY_STRICT + "SET SESSION foreign_key_checks = 0;\n"
+    if not lost.key:
+        off, on_again = my_silence(case, state.key, ("INSERT", "DELETE"))
+        return head + off + my_rebuild(state, lost) + on_again
+    off, on_again = my_silence(case, state.key, ("UPDATE",))
+    update = f"UPDATE {text} AS t JOIN {archive} AS a ON {my_on(lost.key)} SET {', '.join(sets)} WHERE TRUE"
+    single = my_number_key(state) if lost.key == tuple(filter(None, [my_number_key(state)])) else None
+    return head + off + (my_walk(case.server, state, single, update) if single else update + ";\n") + on_again
+
+
+def my_clocks(state: Table) -> List[str]:
+    """Return the columns that an UPDATE changes by itself unless it says otherwise."""
+    return [name for name, column in state.columns.items() if dict(column.traits).get("on_update")]
+
+
+def my_rebuild(state: Table, lost: Lost) -> str:
+    """Return SQL that writes the rows of a table without a key anew, each with what the archive holds for it."""
+    text, work = my_quote(state.name), my_quote(my_archive_name(state.name, "rows"))
+    names = [name for name, column in state.columns.items() if not column.generated]
+    taken = {*lost.gone, *lost.bent}
+    counted = [name for name in names if dict(state.columns[name].traits).get("auto_increment")]
+    picked = ", ".join(
+        f"IF(a.`_row` IS NULL, {'NULL' if n in counted else 't.' + my_quote(n)}, {my_was(n, n in lost.bent)}) AS {my_quote(n)}"
+        if n in taken else f"t.{my_quote(n)}" for n in names
+    )  # fmt: skip
+    order = f" ORDER BY {my_quote(counted[0])} IS NULL" if set(counted) & taken else ""
+    listed_names = ", ".join(my_quote(name) for name in names)
+    return (
+        f"DROP TABLE IF EXISTS {work};\n"
+        f"CREATE TABLE {work} AS SELECT {picked} FROM (SELECT {listed_names}, {my_numbered(lost.kept)} AS `_row` FROM {text}) AS t\n"
+        f"  LEFT JOIN {my_quote(lost.archive)} AS a ON a.`_row` = t.`_row` AND {my_same_row(lost.kept)};\n"
+        f"START TRANSACTION;\nDELETE FROM {text};\nINSERT INTO {text} ({listed_names}) SELECT {listed_names} FROM {work}{order};\nCOMMIT;\n"
+        f"DROP TABLE {work};\n"
+    )
+
+
+def my_silence(case: MyCase, key: str, events: Sequence[str]) -> Tuple[str, str]:
+    """Return SQL that takes the user's own triggers of a table away and puts them back: they cannot be switched off."""
+    sides = [side for side in (case.old_table(key), case.after.tables.get(key)) if side]
+    parts = {part.name: part for side in sides for part in side.parts.values() if part.kind == "trigger"}
+    after = sides[-1].parts if sides else {}
+    found = [part for part in parts.values() if ("trigger", part.name) in after and my_fires(part, events)]
+    off = "".join(my_run(case.server, my_drop_trigger(part)) for part in found)
+    on_again = "".join(my_run(case.server, part.definition) for part in my_by_order(found))
+    return off, on_again and f"SET SESSION sql_mode = @@GLOBAL.sql_mode;\n{on_again}"
+
+
+def my_fires(part: Part, events: Sequence[str]) -> bool:
+    return bool(re.search(rf"(?i)\b(?:BEFORE|AFTER)\s+(?:{'|'.join(events)})\b", part.definition))
+
+
+def my_has_update_trigger(case: MyCase, key: str) -> bool:
+    """Tell whether a trigger of the user's own would take part in an UPDATE of the tool's."""
+    sides = [side for side in (case.old_table(key), case.after.tables.get(key)) if side]
+    return any(my_fires(part, ("UPDATE",)) for side in sides for part in side.parts.values())
+
+
+def my_by_order(parts: Sequence[Part]) -> List[Part]:
+    """Return triggers with each one behind those that it names after FOLLOWS."""
+    placed: List[Part] = []
+    waiting = sorted(parts, key=lambda part: part.name)
+    while waiting:
+        ready = [part for part in waiting if not any(other.name in names_in(my_follows(part)) for other in waiting if other is not part)]
+        placed += ready or waiting
+        waiting = [part for part in waiting if ready and part not in ready]
+    return placed
+
+
+def my_follows(part: Part) -> str:
+    match = re.search(r"(?is)\bFOR EACH ROW\s+(?:FOLLOWS|PRECEDES)\s+(`(?:[^`]|``)*`|\S+)", part.definition)
+    return match.group(1) if match else ""
+
+
+def my_drop_trigger(part: Part) -> str:
+    return f"DROP TRIGGER IF EXISTS {my_quote(part.name)}"
+
+
+# == 28. MariaDB/MySQL recipes: scripts of tables, views, programs ====================================
+
+
+def my_table_drafts(case: MyCase, key: str) -> Iterator[Draft]:
+    """Yield the scripts that lead a table that stays from its old to its new state."""
+    new, source = case.after.tables[key], case.old_table(key)
+    old = source._replace(name=new.name, key=new.key) if source else new
+    edits = my_edits(case, old, new)
+    state, previous = old, ""
+    for stage in MY_STAGES:
+        mine = [edit for edit in edits if edit.stage == stage.name]
+        if not mine:
+            continue
+        target = my_evolve(state, mine, new)
+        for draft in my_stage(case, stage, state, target, mine):
+            ahead = PHASES.index(draft.phase) < PHASES.index(stage.phase)  # what a later stage prepares early
+            yield draft if ahead or not previous else draft._replace(after=(*draft.after, previous))
+            previous = previous if ahead else draft.key
+        state = target
+        if stage.name == "soft":
+            yield from my_fills(case, key, old, new, state)
+
+
+def my_stage(case: MyCase, stage: Stage, state: Table, target: Table, edits: Sequence[Edit]) -> Iterator[Draft]:
+    """Yield the scripts of one stage: what is lost goes to the archive first, then the table changes."""
+    clauses, paths = my_clauses(case.server, state, target), tuple(dict.fromkeys(edit.path for edit in edits))
+    key = f"{stage.name} {state.key}"
+    required = [name for name, column in target.columns.items() if stage.name in ("add", "keys") and name not in state.columns
+                and my_has_no_value(state, column)]  # fmt: skip
+    if required:
+        yield my_manual(key, paths, f"Column {required[0]} of table {state.key} is NOT NULL without a default: what do the rows that exist get? "
+                        f'State "default", or "backfill" with an expression, on {show_path(("tables", state.key, "columns", required[0]))}.')  # fmt: skip
+        return
+    if stage.name == "partition":
+        yield my_partition_draft(case, stage, state, target, paths)
+        return
+    if not clauses:
+        return
+    statement, rung = my_alter(case.server, target, clauses)
+    swapped = my_swapped_columns(case, state, target) if rung == COPY and state.row_count != 0 else ()
+    if swapped:
+        yield from my_swap(case, stage, Way(state, target, swapped), paths)
+        return
+    if rung == COPY and my_is_large(state):
+        yield my_online_tool(key, state, clauses, paths)
+        return
+    lost = None if state.row_count == 0 else my_loss(state, target, stage.name)
+    if lost:
+        yield my_archive_draft(case, stage, state, target, lost, paths)
+    yield my_alter_draft(case, stage, state, target, (statement, rung), lost, paths)
+
+
+def my_has_no_value(table: Table, column: Column) -> bool:
+    counted = dict(column.traits).get("auto_increment")
+    return table.row_count != 0 and not (column.nullable or column.default is not None or column.generated or counted)
+
+
+def my_is_large(table: Table) -> bool:
+    return (table.row_count or 0) > MY_LARGE_ROWS or (table.size_mb or 0) > MY_LARGE_MB
+
+
+def my_manual(key: str, paths: Tuple[Path, ...], question: str, more: str = "") -> Draft:
+    lines = "".join(f"-- {line}\n" for line in question.split("\n"))
+    return Draft(f"manual {key}", EXPAND, 99, question, lines + more, "", script_type="manual", transactional=False, issues=paths)
+
+
+def my_online_tool(key: str, table: Table, clauses: Sequence[Clause], paths: Tuple[Path, ...]) -> Draft:
+    """Return the command for a table that is too large to be copied while its writers wait."""
+    import shlex
+
+    alter = ", ".join(MY_EXISTS.sub(r"\1 \2 ", clause.text) for clause in clauses)
+    size = f"{table.row_count} rows" if table.row_count else f"{table.size_mb} MB"
+    command = (
+        f"gh-ost --database={{{{database}}}} --host={{{{host}}}} --table={shlex.quote(table.name)} --alter={shlex.quote(alter)} --execute\n"
+        f"pt-online-schema-change --alter {shlex.quote(alter)} D={{{{database}}}},t={shlex.quote(table.name)},h={{{{host}}}} --execute\n"
+    )
+    return my_manual(
+        key, paths, f"Table {table.key} ({size}) can only be changed by a copy during which its writers wait: run one of these commands instead. "
+        "gh-ost needs row based binary logs and no foreign keys or triggers on the table.", "".join(f"-- {line}\n" for line in command.splitlines()),
+    )  # fmt: skip
+
+
+def my_alter_draft(
+    case: MyCase, stage: Stage, state: Table, target: Table, alter: Tuple[str, int], lost: Optional[Lost], paths: Tuple[Path, ...]
+) -> Draft:
+    statement, rung = alter
+    links = stage.name in ("link", "relink")
+    off = "SET SESSION foreign_key_checks = 0;\n"
+    do = MY_STRICT + my_refuse(case.server, my_obstacles(case, state, target)) + (off if links else "")
+    do += my_guarded(case.server, state, target, statement, rung) + (my_recheck(case, state, target) if links else "")
+    undo = MY_STRICT + my_prepare_back(state, lost) + (off if stage.name in ("unlink", "link", "relink") else "")
+    middle = my_before_values(state, lost)
+    swapped = my_swapped_columns(case, target, state) if lost is None and rung == INSTANT and state.row_count != 0 else ()
+    undo += my_back(case.server, target, middle) + (my_restore(case, middle, lost) if lost else "")
+    undo += my_back(case.server, middle, state) if middle != state else ""
+    undo = my_way_back(case, Way(target, state, swapped)) if swapped else undo
+    arriving = tuple((target.name, name) for name in target.columns if name not in state.columns)
+    leaving = tuple((state.name, name) for name in state.columns if name not in target.columns)
+    return Draft(
+        f"{stage.name} {state.key}",
+        stage.phase,
+        stage.rank,
+        f"{stage.words} {state.key}: {my_said(state, target)}",
+        do,
+        undo,
+        makes=arriving,
+        frees=leaving,
+        proof=my_stage_proof(case, state, target),
+        transactional=False,
+        lock=MY_LOCKS[rung],
+        rewrites=rung >= INPLACE,
+        issues=paths,
+    )
+
+
+def my_before_values(state: Table, lost: Optional[Lost]) -> Table:
+    """Return the state that an undo comes to before the archived values are back: what needs them waits."""
+    empty = [
+        name for name in (lost.gone if lost else ()) if not state.columns[name].nullable and state.columns[name].default is None
+        and not dict(state.columns[name].traits).get("auto_increment")
+    ]  # fmt: skip
+    if not empty:
+        return state
+    columns = {name: column._replace(nullable=True) if name in empty else column for name, column in state.columns.items()}
+    kept = {n: c for n, c in state.constraints.items() if c.kind != "primary_key" or not set(empty) & set(c.columns)}
+    return state._replace(columns=columns, constraints=kept)
+
+
+def my_back(server: Server, old: Table, new: Table) -> str:
+    statement, rung = my_alter(server, new, my_clauses(server, old, new))
+    return my_guarded(server, old, new, statement, rung)
+
+
+def my_said(state: Table, target: Table) -> str:
+    """Return the names of what a stage touches, for its description."""
+    names = []
+    for before, after in ((state.columns, target.columns), (state.indexes, target.indexes), (state.constraints, target.constraints)):
+        names += [name for name in [*after, *(n for n in before if n not in after)] if before.get(name) != after.get(name)]  # type: ignore[attr-defined]
+    names += [trait for trait in sorted(target.traits) if state.traits.get(trait) != target.traits[trait]]
+    names += ["comment"] if state.comment != target.comment else []
+    return ", ".join(names[:6]) + (" and more" if len(names) > 6 else "")
+
+
+def my_guarded(server: Server, state: Table, target: Table, statement: str, rung: int) -> str:
+    """Return the retrying block; a primary key has no IF EXISTS, so a statement that moves one first looks whether it has to."""
+    a, b = state.constraints.get("PRIMARY"), target.constraints.get("PRIMARY")
+    if (a and a.columns) == (b and b.columns):
+        return my_retry(server, [statement], rung)
+    there = my_key_there(target.name, b.columns if b else ())
+    return my_retry(server, [f"IF NOT ({there}) THEN\n        {statement};\n      END IF"], rung)
+
+
+def my_key_there(table: str, columns: Sequence[str]) -> str:
+    return (
+        "(SELECT COALESCE(GROUP_CONCAT(x.column_name ORDER BY x.seq_in_index SEPARATOR ','), '') FROM information_schema.statistics x"
+        f" WHERE x.table_schema = DATABASE() AND x.table_name = {my_literal(table)} AND x.index_name = 'PRIMARY') = {my_literal(','.join(columns))}"
+    )
+
+
+def my_obstacles(case: MyCase, state: Table, target: Table) -> List[Tuple[str, str]]:
+    """Return queries for rows that stand in the way of a stage, each with what to say about them."""
+    text, tests = my_quote(state.name), []
+    renamed = {after: before for before, after in my_renames(state, target).items()}
+    for name, column in target.columns.items():
+        old = state.columns.get(str(renamed.get(name, name)))
+        if old and old.nullable and not column.nullable and not column.backfill and not old.generated:
+            tests.append((f"SELECT 1 FROM {text} WHERE {my_quote(old.name)} IS NULL", f"{state.key} holds NULL in {old.name}: nothing was changed"))
+        check = dict(column.traits).get("check")
+        if old and check and check != dict(old.traits).get("check") and old.name == name:
+            tests.append((f"SELECT 1 FROM {text} WHERE NOT ({check})", f"rows of {state.key} violate the CHECK of {name}: nothing was changed"))
+    for name, item in target.constraints.items():
+        gone = state.constraints.get(name)
+        if (gone is None or gone.definition != item.definition) and all(column in state.columns for column in item.columns):
+            tests += my_obstacle(state, item, my_has_parent(case, item))
+    for name, index in target.indexes.items():
+        known = state.indexes.get(name)
+        plain = index.unique and all(column in state.columns for column in index.columns) and "invisible" not in index.flags
+        if plain and (known is None or not known.unique or known.tail != index.tail):
+            tests.append((my_duplicates(text, index.columns, index.tail), f"rows of {state.key} are not unique for {name}: nothing was changed"))
+    return tests
+
+
+def my_duplicates(text: str, columns: Sequence[str], tail: str) -> str:
+    terms = [re.sub(r"(?i)\s+DESC$", "", part) for part in split_top(re.sub(r"(?is)^[^(]*\(|\)[^)]*$", "", tail))]
+    terms = [re.sub(r"^(`(?:[^`]|``)*`)\((\d+)\)$", r"LEFT(\1, \2)", term) for term in terms]
+    filled = " AND ".join(f"{term} IS NOT NULL" for term in terms)
+    return f"SELECT 1 FROM {text} WHERE {filled} GROUP BY {', '.join(terms)} HAVING COUNT(*) > 1"
+
+
+def my_obstacle(table: Table, item: Constraint, parents: bool) -> Iterator[Tuple[str, str]]:
+    text = my_quote(table.name)
+    if item.kind == "check" and not item.definition.endswith("NOT ENFORCED"):
+        condition = re.sub(r"(?is)^\s*CHECK\s*", "", item.definition)
+        yield f"SELECT 1 FROM {text} WHERE NOT {condition}", f"rows of {table.key} violate {item.name}: nothing was changed"
+    elif item.kind == "primary_key":
+        nulls = " OR ".join(f"{my_quote(column)} IS NULL" for column in item.columns)
+        yield f"SELECT 1 FROM {text} WHERE {nulls}", f"rows of {table.key} hold NULL in the new key: nothing was changed"
+        tail = re.sub(r"(?is)^PRIMARY KEY\s*", "", item.definition)
+        yield my_duplicates(text, item.columns, tail), f"rows of {table.key} are not unique for the new key: nothing was changed"
+    elif item.kind == "foreign_key" and parents:
+        yield my_orphans(table, item), f"rows of {table.key} have no parent for {item.name}: nothing was changed"
+
+
+def my_has_parent(case: MyCase, item: Constraint) -> bool:
+    """Tell whether the parent is a table of these documents; InnoDB lets a foreign key name a table that is not there."""
+    return bool(item.references and item.references[0] in case.after.tables)
+
+
+def my_orphans(table: Table, item: Constraint) -> str:
+    target, there = item.references or ("", ())
+    match = re.search(r"(?is)\bREFERENCES\s+((?:`(?:[^`]|``)*`\.)?`(?:[^`]|``)*`)", item.definition)
+    parent = match.group(1) if match else my_quote(target)
+    filled = " AND ".join(f"c.{my_quote(name)} IS NOT NULL" for name in item.columns)
+    equal = " AND ".join(f"p.{my_quote(b)} = c.{my_quote(a)}" for a, b in zip(item.columns, there))
+    return f"SELECT 1 FROM {my_quote(table.name)} c WHERE {filled} AND NOT EXISTS (SELECT 1 FROM {parent} p WHERE {equal})"
+
+
+def my_recheck(case: MyCase, state: Table, target: Table) -> str:
+    """Return a block that takes a foreign key away again where rows without a parent came in while it was being added.
+
+    With foreign_key_checks on, adding one copies the table while its writers wait; off, it is instant and looks at no row.
+    """
+    lines = []
+    for name, item in target.constraints.items():
+        if item.kind == "foreign_key" and my_has_parent(case, item) and (name not in state.constraints or state.constraints[name].definition != item.definition):
+            lines.append(
+                f"  IF EXISTS ({my_orphans(target, item)}) THEN\n    ALTER TABLE {my_quote(target.name)} DROP FOREIGN KEY {my_quote(name)};\n"
+                f"    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = {my_literal(f'rows of {target.key} have no parent for {name}: it was taken away again'[:120])};\n  END IF;"
+            )
+    return my_block(case.server, "\n".join(lines)) if lines else ""
+
+
+def my_stage_proof(case: MyCase, state: Table, target: Table) -> Optional[str]:
+    """Return a query that is true when the stage has run, from what it changes."""
+    conditions, table = [], target.name
+    for name in [*target.columns, *(n for n in state.columns if n not in target.columns)]:
+        old, new = state.columns.get(name), target.columns.get(name)
+        if new is None:
+            conditions.append("NOT " + my_there("columns", table, f" AND x.column_name = {my_literal(name)}"))
+        elif old is None or my_facts(old) != my_facts(new):
+            conditions.append(my_there("columns", table, f" AND x.column_name = {my_literal(name)}{my_column_proof(case.server, old, new)}"))
+    for name in [*target.indexes, *(n for n in state.indexes if n not in target.indexes)]:
+        if state.indexes.get(name) != target.indexes.get(name):
+            index = target.indexes.get(name)
+            unique = f" AND x.non_unique = {0 if index.unique else 1}" if index else ""
+            columns = f" AND {len(index.columns)} = (SELECT COUNT(*) FROM information_schema.statistics y WHERE y.table_schema = DATABASE()" \
+                f" AND y.table_name = {my_literal(table)} AND y.index_name = {my_literal(name)})" if index else ""  # fmt: skip
+            conditions.append(("" if index else "NOT ") + my_there("statistics", table, f" AND x.index_name = {my_literal(name)}{unique}{columns}"))
+    for name in [*target.constraints, *(n for n in state.constraints if n not in target.constraints)]:
+        if state.constraints.get(name) != target.constraints.get(name):
+            item = target.constraints.get(name)
+            if name == "PRIMARY":
+                conditions.append(my_key_there(table, item.columns if item else ()))
+            else:
+                conditions.append(("" if item else "NOT ") + my_there("table_constraints", table, f" AND x.constraint_name = {my_literal(name)}"))
+    if state.comment != target.comment:
+        conditions.append(my_there("tables", table, f" AND x.table_comment = {my_literal(target.comment or '')}"))
+    if state.traits.get("collation") != target.traits.get("collation"):
+        conditions.append(my_there("tables", table, f" AND x.table_collation = {my_literal(str(target.traits.get('collation')))}"))
+    if state.traits.get("engine") != target.traits.get("engine"):
+        conditions.append(my_there("tables", table, f" AND x.engine = {my_literal(str(target.traits.get('engine')))}"))
+    return my_proof(conditions)
+
+
+def my_column_proof(server: Server, old: Optional[Column], new: Column) -> str:
+    """Return what else is true of a column once it is changed."""
+    if old is None:
+        return ""
+    words = ""
+    if old.type != new.type:
+        words += f" AND x.column_type = {my_literal(my_native_type(server, new))}"
+    if old.nullable != new.nullable and not new.generated:
+        words += f" AND x.is_nullable = '{'YES' if new.nullable else 'NO'}'"
+    if old.collation != new.collation and new.collation:
+        words += f" AND x.collation_name = {my_literal(new.collation)}"
+    if old.default != new.default:
+        words += " AND COALESCE(x.column_default, 'NULL') " + ("= 'NULL'" if new.default is None else f"<> {my_literal(old.default or 'NULL')}")
+    if (old.comment or "") != (new.comment or ""):
+        words += f" AND x.column_comment = {my_literal(new.comment or '')}"
+    was, now = dict(old.traits), dict(new.traits)
+    for trait, word in (("auto_increment", "auto_increment"), ("invisible", "INVISIBLE"), ("on_update", "on update")):
+        if bool(was.get(trait)) != bool(now.get(trait)):
+            words += f" AND x.extra {'' if now.get(trait) else 'NOT '}LIKE '%{word}%'"
+    return words
+
+
+def my_archive_draft(case: MyCase, stage: Stage, state: Table, target: Table, lost: Lost, paths: Tuple[Path, ...]) -> Draft:
+    names = ", ".join((*lost.gone, *lost.bent))
+    return Draft(
+        f"archive {stage.name} {state.key}",
+        stage.phase,
+        stage.rank,
+        f"Keep the values of {names} of table {state.key} in {lost.archive}",
+        my_archive(state, lost, target),
+        f"DROP TABLE IF EXISTS {my_quote(lost.archive)};\n",
+        proof=my_proof([my_there("tables", lost.archive, "")]),
+        transactional=False,
+        lock="none; the rows are read as of one moment",
+        issues=paths,
+    )
+
+
+def my_fills(case: MyCase, key: str, old: Table, new: Table, state: Table) -> Iterator[Draft]:
+    """Yield the steps that fill columns which were added empty, a thousand rows at a time where the key allows it."""
+    for name, column in new.columns.items():
+        if name in old.columns or not my_is_filled(case, old, column._replace(renamed_from=None)) or column.renamed_from in old.columns:
+            continue
+        text, value = my_quote(new.name), column.backfill or column.default
+        guard = f"t.{my_quote(name)} IS NULL" + (f" AND ({value}) IS NOT NULL" if column.backfill else "")
+        quiet = "".join(f", t.{my_quote(n)} = t.{my_quote(n)}" for n in my_clocks(state))
+        update = f"UPDATE {text} AS t SET t.{my_quote(name)} = ({value}){quiet} WHERE {guard}"
+        single = my_number_key(state)
+        off, on_again = my_silence(case, key, ("UPDATE",))
+        yield Draft(
+            f"fill {key} {name}",
+            MIGRATE,
+            MY_RANKS["fill"],
+            f"Fill column {name} of table {key}",
+            MY_STRICT + off + (my_walk(case.server, state, single, update) if single else update + ";\n") + on_again,
+            "",
+            proof=f"SELECT NOT EXISTS (SELECT 1 FROM {text} AS t WHERE {guard}) AS applied;\n",
+            transactional=False,
+            lock="row locks, in batches" if single else "row locks",
+            issues=(("tables", key, "columns", name),),
+            after=(f"add {key}", f"soft {key}"),
+        )
+
+
+def my_number_key(state: Table) -> Optional[str]:
+    """Return the column of a primary key that is one whole number, by which a table can be walked in small steps."""
+    item = state.constraints.get("PRIMARY")
+    if item is None or len(item.columns) != 1 or item.columns[0] not in state.columns:
+        return None
+    return item.columns[0] if parse_mysql(state.columns[item.columns[0]].type).base.split(" ")[0] in MYSQL_BITS else None
+
+
+def my_partition_draft(case: MyCase, stage: Stage, state: Table, target: Table, paths: Tuple[Path, ...]) -> Draft:
+    def words(old: Table, new: Table) -> str:
+        before, after = old.traits.get("partitions") or [], new.traits.get("partitions") or []
+        more = after[len(before) :]
+        if before and more and after[: len(before)] == before and old.traits.get("partition_by") == new.traits.get("partition_by") and more[0].get("values"):
+            return f"ALTER TABLE {my_quote(new.name)} ADD PARTITION ({', '.join(my_partition(part) for part in more)})"
+        return f"ALTER TABLE {my_quote(new.name)} {my_partitions(new) or 'REMOVE PARTITIONING'}"
+
+    return Draft(
+        f"partition {state.key}",
+        stage.phase,
+        stage.rank,
+        f"Partition {state.key} anew",
+        MY_STRICT + my_retry(case.server, [words(state, target)], COPY),
+        MY_STRICT + my_retry(case.server, [words(target, state)], COPY),
+        transactional=False,
+        lock=MY_LOCKS[COPY],
+        rewrites=True,
+        issues=paths,
+    )
+
+
+def my_swapped_columns(case: MyCase, state: Table, target: Table) -> Tuple[str, ...]:
+    """Return the columns that would be copied, if each can be built beside the old one and take its place; else none.
+
+    That asks for a key to walk by, for nothing that hangs on the column, and for no trigger of the user's own, which the
+    walk would fire.
+    """
+    changed = [name for name, c in target.columns.items() if name in state.columns and my_facts(c) != my_facts(state.columns[name])]
+    names = tuple(name for name in changed if my_modify_rung(state, state.columns[name], target.columns[name]) == COPY)
+    others = [clause for clause in my_clauses(case.server, state, target) if not my_is_clause_of(clause, names)]
+    options = my_create_options(state).lower()
+    plain = not any(word in options for word in ("compressed", "key_block_size")) and not state.traits.get("partition_by")
+    flags = {flag for index in state.indexes.values() for flag in index.flags}
+    key = my_number_key(state)
+    possible = (
+        case.server.maria and plain and key and key == my_number_key(target) and key not in names and not flags & {"fulltext", "spatial"}
+        and str(state.traits.get("engine", "InnoDB")).lower() == "innodb" and not my_has_update_trigger(case, state.key)
+        and all(my_rung(state, clause) == INSTANT for clause in others) and all(my_is_free(case, side, name) for side in (state, target) for name in names)
+    )  # fmt: skip
+    return names if possible and all(my_start(target, target.columns[name]) for name in names) else ()
+
+
+def my_is_clause_of(clause: Clause, names: Sequence[str]) -> bool:
+    return any(clause.text.startswith(f"MODIFY COLUMN {my_quote(name)} ") for name in names)
+
+
+def my_is_free(case: MyCase, table: Table, name: str) -> bool:
+    """Tell whether nothing in a table but the column itself speaks of it."""
+    column = table.columns[name]
+    traits = dict(column.traits)
+    if column.generated or column.type == "json" or traits.get("check") or traits.get("auto_increment"):
+        return False
+    items = (*table.constraints.values(), *table.indexes.values())
+    told = " ".join(str(c.generated or "") + str(dict(c.traits).get("check", "")) for c in table.columns.values())
+    return not any(name in item.columns for item in items) and name not in names_in(told)
+
+
+def my_start(table: Table, column: Column) -> Optional[Column]:
+    """Return the column that is built beside the old one, with a value for rows that are not filled yet; None without one."""
+    work = column._replace(name=own_name("_migration_new", column.name))
+    if column.nullable:
+        return work
+    neutral = my_neutral(table, column)
+    return work._replace(default=neutral) if neutral is not None else None
+
+
+class Way(NamedTuple):
+    """A swap of columns in one direction: both states, the columns, and where archived values come from on the way back."""
+
+    state: Table
+    target: Table
+    names: Tuple[str, ...]
+    lost: Optional[Lost] = None
+
+
+def my_way_add(case: MyCase, way: Way) -> str:
+    clauses = []
+    for name in way.names:
+        work = my_start(way.target, way.target.columns[name])
+        clauses.append(Clause(f"ADD COLUMN IF NOT EXISTS {my_column(case.server, work)} AFTER {my_quote(name)}", INSTANT) if work else Clause("", COPY))
+    return my_retry(case.server, [my_alter(case.server, way.state, clauses)[0]])
+
+
+def my_way_work(way: Way, name: str) -> str:
+    return my_quote(own_name("_migration_new", name))
+
+
+def my_way_triggers(way: Way) -> Tuple[str, str]:
+    table = way.state.name
+    return my_quote(own_name("_migration_insert", table)), my_quote(own_name("_migration_update", table))
+
+
+def my_way_sync(case: MyCase, way: Way) -> str:
+    """Return SQL that keeps the new columns up to date; a program may not create triggers, a prepared statement may."""
+    lines = {"INSERT": "", "UPDATE": ""}
+    for name in way.names:
+        value = my_forth(way.state.columns[name], way.target.columns[name], f"NEW.{my_quote(name)}")
+        turn = f"SET NEW.{my_way_work(way, name)} = {value};"
+        same = f"CAST(NEW.{my_quote(name)} AS BINARY) <=> CAST(OLD.{my_quote(name)} AS BINARY)"
+        lines["INSERT"] += f" {turn}"
+        lines["UPDATE"] += f" IF NOT ({same}) THEN {turn} END IF;"
+    scripts_text = ""
+    for event, trigger in zip(lines, my_way_triggers(way)):
+        text = f"CREATE OR REPLACE TRIGGER {trigger} BEFORE {event} ON {my_quote(way.state.name)} FOR EACH ROW BEGIN{lines[event]} END"
+        scripts_text += my_retry(case.server, [f"EXECUTE IMMEDIATE {my_literal(text)}"])
+    return scripts_text
+
+
+def my_way_unsync(case: MyCase, way: Way) -> str:
+    return "".join(my_retry(case.server, [f"DROP TRIGGER IF EXISTS {trigger}"]) for trigger in my_way_triggers(way))
+
+
+def my_way_fill(case: MyCase, way: Way) -> str:
+    """Return SQL that fills the new columns, from the archive where the row was not written since it was made."""
+    sets, text = [], my_quote(way.state.name)
+    for name in way.names:
+        value = my_forth(way.state.columns[name], way.target.columns[name], f"t.{my_quote(name)}")
+        if way.lost and name in way.lost.bent:
+            key = my_quote(way.lost.key[0])
+            same = f"CAST(t.{my_quote(name)} AS BINARY) <=> CAST(a.{my_quote(name + '__now')} AS BINARY)"
+            value = f"IF(a.{key} IS NOT NULL AND {same}, a.{my_quote(name)}, {value})"
+        sets.append(f"t.{my_way_work(way, name)} = {value}")
+    sets += [f"t.{my_quote(n)} = t.{my_quote(n)}" for n in my_clocks(way.state) if n not in way.names]
+    join = f" LEFT JOIN {my_quote(way.lost.archive)} AS a ON {my_on(way.lost.key)}" if way.lost else ""
+    return my_walk(case.server, way.state, str(my_number_key(way.state)), f"UPDATE {text} AS t{join} SET {', '.join(sets)} WHERE TRUE")
+
+
+def my_way_end(case: MyCase, way: Way) -> str:
+    """Return SQL that puts the new columns in the place of the old ones; LOCK TABLES makes it one step for all others.
+
+    The triggers go last: if the ALTER TABLE fails, they still keep the columns in step. Once the table is locked nobody is
+    made to queue any more, so the statements may wait for the server's own threads; a try after that finds it done.
+    """
+    clauses = [clause for clause in my_clauses(case.server, way.state, way.target) if not my_is_clause_of(clause, way.names)]
+    for name in way.names:
+        clauses.append(Clause(f"DROP COLUMN {my_quote(name)}", INSTANT))
+        clauses.append(Clause(f"CHANGE COLUMN {my_way_work(way, name)} {my_column(case.server, way.target.columns[name])}", INSTANT))
+    lock = my_literal(f"LOCK TABLES {my_quote(way.state.name)} WRITE")
+    drops = [f"DROP TRIGGER IF EXISTS {trigger}" for trigger in my_way_triggers(way)]
+    there = my_there("columns", way.state.name, f" AND x.column_name = {my_literal(own_name('_migration_new', way.names[0]))}")
+    alter = f"IF {there} THEN\n        {my_alter(case.server, way.state, clauses)[0]};\n      END IF"
+    wait = "SET SESSION lock_wait_timeout = 10"
+    return my_retry(case.server, [f"EXECUTE IMMEDIATE {lock}", wait, alter, *drops, "EXECUTE IMMEDIATE 'UNLOCK TABLES'"])
+
+
+def my_way_back(case: MyCase, way: Way) -> str:
+    """Return the whole way in one script, as the undo of a swap or of a widening that was instant."""
+    return (
+        MY_STRICT + my_refuse(case.server, my_misfits(way)) + my_way_add(case, way) + my_way_sync(case, way) + my_way_fill(case, way) + my_way_end(case, way)
+    )
+
+
+def my_misfits(way: Way) -> List[Tuple[str, str]]:
+    """Return queries for values that the new type cannot hold, as far as a simple test tells."""
+    tests = []
+    for name in way.names:
+        condition = my_misfit(way.state.columns[name], way.target.columns[name], f"t.{my_quote(name)}")
+        if condition and not way.target.columns[name].using:
+            join, known = "", ""
+            if way.lost and name in way.lost.bent:
+                join = f" LEFT JOIN {my_quote(way.lost.archive)} AS a ON {my_on(way.lost.key)}"
+                known = f" AND NOT (CAST(t.{my_quote(name)} AS BINARY) <=> CAST(a.{my_quote(name + '__now')} AS BINARY))"
+            query = f"SELECT 1 FROM {my_quote(way.state.name)} AS t{join} WHERE {condition}{known}"
+            tests.append((query, f"{way.state.key} holds values of {name} that do not fit: nothing was changed"))
+    return tests
+
+
+def my_misfit(old: Column, new: Column, value: str) -> Optional[str]:
+    a, b = parse_mysql(old.type), parse_mysql(new.type)
+    base, here, there = b.base.split(" ")[0], mysql_range(b), mysql_range(a)
+    text = a.base in MYSQL_CHARACTER or a.base in ("enum", "set")
+    if base in ("char", "varchar"):
+        return f"CHAR_LENGTH({value}) > {b.args[0]}"
+    if base == "enum" and text:
+        return f"CAST({value} AS CHAR) NOT IN ({b.words})"
+    if base in MYSQL_BITS and here:
+        if text:
+            return f"{value} NOT REGEXP '^ *[+-]?[0-9]+ *$'"
+        return f"{value} NOT BETWEEN {here[0]} AND {here[1]}" if there else None
+    return None
+
+
+def my_swap(case: MyCase, stage: Stage, way: Way, paths: Tuple[Path, ...]) -> Iterator[Draft]:
+    """Yield the scripts of a conversion that nobody has to wait for: a new column beside the old one, and a switch."""
+    phases = (EXPAND, MIGRATE, CONTRACT) if stage.phase == CONTRACT else (EXPAND, EXPAND, EXPAND)
+    state, names, words = way.state, ", ".join(way.names), f"{stage.name} {way.state.key}"
+    lost = my_loss(state, way.target, stage.name)
+    rank = MY_STAGES[3].rank if stage.phase == CONTRACT else stage.rank
+    works = [my_there("columns", state.name, f" AND x.column_name = {my_literal(own_name('_migration_new', name))}") for name in way.names]
+    drops = [Clause(f"DROP COLUMN IF EXISTS {my_way_work(way, name)}", INSTANT) for name in way.names]
+    common = Draft(f"new {words}", phases[0], rank, "", "", "", transactional=False, lock=MY_LOCKS[INSTANT], issues=paths)
+    yield common._replace(
+        description=f"Add what is to become {names} of table {state.key}", proof=my_proof(works),
+        do=MY_STRICT + my_refuse(case.server, my_misfits(way)) + my_way_add(case, way),
+        undo=my_retry(case.server, [my_alter(case.server, state, drops)[0]]),
+    )  # fmt: skip
+    yield common._replace(
+        key=f"sync {words}", description=f"Keep it in step with {names} of table {state.key}", do=MY_STRICT + my_way_sync(case, way),
+        undo=my_way_unsync(case, way), after=(f"new {words}",),
+    )  # fmt: skip
+    yield common._replace(
+        key=f"fill {words}", phase=phases[1], description=f"Fill it from {names} of table {state.key}, a thousand rows at a time",
+        do=MY_STRICT + my_way_fill(case, way), lock="row locks, in batches", after=(f"sync {words}",),
+    )  # fmt: skip
+    if lost:
+        yield my_archive_draft(case, stage, state, way.target, lost, paths)
+    back = Way(way.target, state, way.names, lost)
+    yield common._replace(
+        key=words, phase=phases[2], rank=stage.rank, description=f"{stage.words} {state.key}: {names}", do=MY_STRICT + my_way_end(case, way),
+        undo=my_way_back(case, back), proof=my_stage_proof(case, state, way.target), after=(f"fill {words}",),
+        lock="the table is locked while its columns change places",
+    )  # fmt: skip
+
+
+# Tables, views, programs ---------------------------------------------------------------------------
+
+
+def my_new_table(case: MyCase, change: Change) -> Iterator[Draft]:
+    table = change.new
+    bare = table._replace(constraints={n: c for n, c in table.constraints.items() if c.kind != "foreign_key"})
+    yield Draft(
+        f"table {table.key}",
+        EXPAND,
+        MY_RANKS["table"],
+        f"Create table {table.key}",
+        MY_STRICT + my_create(case.server, bare) + ";\n",
+        f"DROP TABLE IF EXISTS {my_quote(table.name)};\n",
+        makes=((table.name,),),
+        proof=my_proof([my_there("tables", table.name, "")]),
+        transactional=False,
+        lock="none",
+        issues=(change.path,),
+    )
+    links = [Edit("link", "constraints", n, c, change.path) for n, c in table.constraints.items() if c.kind == "foreign_key"]
+    for name in ("link", "relink"):
+        stage = next(stage for stage in MY_STAGES if stage.name == name)
+        mine = [e for e in links if my_is_late_link(case, table, e.value, set()) == (name == "relink")]
+        if mine:
+            target = my_evolve(bare, mine, table)
+            yield from my_stage(case, stage, bare, target, mine)
+            bare = target
+
+
+def my_old_table(case: MyCase, change: Change) -> Iterator[Draft]:
+    """Yield the steps that put a table away: it keeps its rows and numbers under another name."""
+    table = change.old
+    links = {n: c for n, c in table.constraints.items() if c.kind == "foreign_key"}
+    bare = table._replace(constraints={n: c for n, c in table.constraints.items() if c.kind != "foreign_key"})
+    if links:
+        stage = next(stage for stage in MY_STAGES if stage.name == "unlink")
+        yield from my_stage(case, stage, table, bare, [Edit("unlink", "constraints", n, None, change.path) for n in links])
+    archive = my_quote(my_archive_name(table.name))
+    text = my_quote(table.name)
+    yield Draft(
+        f"drop table {table.key}",
+        CONTRACT,
+        MY_RANKS["drop_table"],
+        f"Move table {table.key} to the archive",
+        my_retry(case.server, [f"RENAME TABLE {text} TO {archive}"]),
+        my_retry(case.server, [f"RENAME TABLE IF EXISTS {archive} TO {text}" if case.server.maria else f"RENAME TABLE {archive} TO {text}"]),
+        frees=((table.name,), *((table.name, name) for name in table.columns)),
+        proof=my_proof(["NOT " + my_there("tables", table.name, "")]),
+        transactional=False,
+        lock=MY_LOCKS[INSTANT],
+        issues=(change.path,),
+    )
+    for part in table.parts.values():
+        yield my_trigger_draft(case, change.path, part, None)
+
+
+def my_renamed_table(case: MyCase, change: Change) -> Iterator[Draft]:
+    """Yield the steps of a rename: a view bears the old name until the release that uses it is gone.
+
+    A view cannot be made of a table that is not there yet, and a rename is only atomic if the view is: so it is made
+    over an empty table of the new name, and takes the old name in the same statement in which the table leaves it.
+    """
+    old, new = my_quote(change.old.name), my_quote(change.new.name)
+    work = my_quote(my_archive_name(change.old.name, "name"))
+    view = f"CREATE TABLE {new} LIKE {old};\nCREATE VIEW {work} AS SELECT * FROM {new};\nDROP TABLE {new};\n"
+    key = f"rename table {change.new.key}"
+    names = tuple((change.new.name, name) for name in change.new.columns)
+    yield Draft(
+        key,
+        EXPAND,
+        MY_RANKS["table_rename"],
+        f"Rename table {change.old.key} to {change.new.key}; a view keeps the old name",
+        MY_STRICT + view + my_retry(case.server, [f"RENAME TABLE {old} TO {new}, {work} TO {old}"]),
+        my_retry(case.server, [f"RENAME TABLE {old} TO {work}, {new} TO {old}"]) + f"DROP VIEW {work};\n",
+        makes=((change.new.name,), *names),
+        proof=my_proof([my_there("tables", change.new.name, "")]),
+        transactional=False,
+        lock=MY_LOCKS[INSTANT],
+        issues=(change.path,),
+    )
+    if change.old.key in case.after.tables or ("view", change.old.key) in case.after.things:
+        return
+    yield Draft(
+        f"drop old name {change.old.key}",
+        CONTRACT,
+        MY_RANKS["drop_old_name"],
+        f"Drop the view that bears the old name {change.old.key}",
+        my_run(case.server, f"DROP VIEW IF EXISTS {old}"),
+        my_run(case.server, f"CREATE OR REPLACE VIEW {old} AS SELECT * FROM {new}"),
+        frees=((change.old.name,),),
+        proof=my_proof(["NOT " + my_there("tables", change.old.name, "")]),
+        transactional=False,
+        lock="metadata lock of the view",
+        issues=(change.path,),
+        after=(key,),
+    )
+
+
+def my_view_sql(server: Server, view: Thing) -> str:
+    options = view.facts.get("options") or {}
+    head = "CREATE OR REPLACE" + (f" ALGORITHM={options['algorithm'].upper()}" if options.get("algorithm") else "")
+    head += f" SQL SECURITY {options['security'].upper()}" if options.get("security") else ""
+    check = f" WITH {options['check_option'].upper()} CHECK OPTION" if options.get("check_option") else ""
+    text = f"{head} VIEW {my_quote(view.name)} AS {strip_words(view.facts['definition'])}{check}"
+    return "SET NAMES utf8mb4;\n" + my_run(server, text)
+
+
+def my_view_draft(case: MyCase, path: Path, old: Optional[Thing], new: Optional[Thing]) -> Draft:
+    view: Any = new or old
+    drop = my_run(case.server, f"DROP VIEW IF EXISTS {my_quote(view.name)}")
+    make = my_view_sql(case.server, new) if new else drop
+    back = my_view_sql(case.server, old) if old else drop
+    there = my_there("views", view.name, "")
+    verb = "Create" if old is None else "Drop" if new is None else "Change"
+    return Draft(
+        f"{'drop ' if new is None else ''}view {view.key}",
+        CONTRACT if new is None else EXPAND,
+        MY_RANKS["drop_view" if new is None else "view"],
+        f"{verb} view {view.key}",
+        make,
+        back,
+        makes=((view.name,),) if new and not old else (),
+        frees=((view.name,),) if old and not new else (),
+        reads=new.facts["definition"] if new else "",
+        holds=old.facts["definition"] if old else "",
+        proof=my_proof([there if new else f"NOT {there}"]) if not (old and new) else None,
+        transactional=False,
+        lock="metadata lock of the view",
+        issues=(path,),
+    )
+
+
+def my_trigger_draft(case: MyCase, path: Path, old: Optional[Part], new: Optional[Part]) -> Draft:
+    part: Any = new or old
+    drop = "SET NAMES utf8mb4;\n" + my_run(case.server, my_drop_trigger(part))
+    there = f"EXISTS (SELECT 1 FROM information_schema.triggers x WHERE x.trigger_schema = DATABASE() AND x.trigger_name = {my_literal(part.name)})"
+    verb = "Create" if old is None else "Drop" if new is None else "Change"
+    return Draft(
+        f"{'drop ' if new is None else ''}trigger {part.name}",
+        CONTRACT if new is None else EXPAND,
+        MY_RANKS["drop_trigger" if new is None else "trigger"],
+        f"{verb} trigger {part.name}",
+        drop + (my_run(case.server, new.definition) if new else ""),
+        drop + (my_run(case.server, old.definition) if old else ""),
+        makes=((part.name,),) if new and not old else (),
+        frees=((part.name,),) if old and not new else (),
+        reads=new.definition.replace(my_quote(new.name), "", 1) if new else "",
+        holds=old.definition.replace(my_quote(old.name), "", 1) if old else "",
+        proof=my_proof([there if new else f"NOT {there}"]) if not (old and new) else None,
+        transactional=False,
+        lock="metadata lock of the table",
+        issues=(path,),
+    )
+
+
+def my_program_draft(case: MyCase, path: Path, old: Optional[Thing], new: Optional[Thing]) -> Draft:
+    """Return the step of a function, procedure or event, which is dropped and made again when it changes."""
+    thing: Any = new or old
+    word = thing.kind.upper() if thing.facts.get("kind") != "procedure" else "PROCEDURE"
+    drop = f"DROP {word} IF EXISTS {my_quote(thing.name)};\n"
+    source, field, schema = ("events", "event_name", "event_schema") if thing.kind == "event" else ("routines", "routine_name", "routine_schema")
+    kind = "" if thing.kind == "event" else f" AND x.routine_type = '{word}'"
+    there = f"EXISTS (SELECT 1 FROM information_schema.{source} x WHERE x.{schema} = DATABASE() AND x.{field} = {my_literal(thing.name)}{kind})"
+    rank = ("event" if thing.kind == "event" else "function") if new else ("drop_event" if thing.kind == "event" else "drop_function")
+    return Draft(
+        f"{'drop ' if new is None else ''}{word.lower()} {thing.key}",
+        CONTRACT if new is None else EXPAND,
+        MY_RANKS[rank],
+        f"{'Create' if old is None else 'Drop' if new is None else 'Change'} {word.lower()} {thing.key}",
+        "SET NAMES utf8mb4;\n" + drop + (my_delimited(strip_words(new.facts["definition"])) if new else ""),
+        "SET NAMES utf8mb4;\n" + drop + (my_delimited(strip_words(old.facts["definition"])) if old else ""),
+        makes=((thing.name,),) if new and not old else (),
+        frees=((thing.name,),) if old and not new else (),
+        reads=new.facts["definition"].replace(my_quote(new.name), "", 1) if new and thing.kind == "function" else "",
+        proof=my_proof([there if new else f"NOT {there}"]) if not (old and new) else None,
+        transactional=False,
+        lock="none",
+        issues=(path,),
+    )
+
+
+def my_sequence_draft(case: MyCase, path: Path, old: Optional[Thing], new: Optional[Thing]) -> Draft:
+    thing: Any = new or old
+    text, archive = my_quote(thing.name), my_quote(my_archive_name(thing.name))
+    there = my_there("tables", thing.name, "")
+    if old and new:
+        do, undo = (f"ALTER SEQUENCE {text} {my_sequence_options(side.facts)};\n" for side in (new, old))
+    elif new:
+        do, undo = f"CREATE SEQUENCE IF NOT EXISTS {text} {my_sequence_options(new.facts)};\n", f"DROP SEQUENCE IF EXISTS {text};\n"
+    else:
+        do, undo = f"RENAME TABLE {text} TO {archive};\n", f"RENAME TABLE IF EXISTS {archive} TO {text};\n"
+    return Draft(
+        f"{'drop ' if new is None else ''}sequence {thing.key}",
+        CONTRACT if new is None else EXPAND,
+        MY_RANKS["drop_sequence" if new is None else "sequence"],
+        f"{'Create' if old is None else 'Drop' if new is None else 'Change'} sequence {thing.key}",
+        do,
+        undo,
+        makes=((thing.name,),) if new and not old else (),
+        frees=((thing.name,),) if old and not new else (),
+        proof=my_proof([there if new else f"NOT {there}"]) if not (old and new) else None,
+        transactional=False,
+        lock="none",
+        issues=(path,),
+    )
+
+
+def my_sequence_options(facts: Dict[str, Any]) -> str:
+    words = [f"{text} {facts[key]}" for key, text in (("start", "START WITH"), ("min", "MINVALUE"), ("max", "MAXVALUE"),
+             ("increment", "INCREMENT BY"), ("cache", "CACHE")) if facts.get(key) is not None]  # fmt: skip
+    return " ".join([*words, "CYCLE" if facts.get("cycle") else "NOCYCLE"])
+
+
+MyRecipe = Callable[[MyCase, Path, Any, Any], Draft]
+MY_THINGS: Dict[str, MyRecipe] = {
+    "view": my_view_draft,
+    "trigger": my_trigger_draft,
+    "function": my_program_draft,
+    "procedure": my_program_draft,
+    "event": my_program_draft,
+    "sequence": my_sequence_draft,
+}
+
+
+def my_typed(before: Schema, after: Schema) -> FrozenSet[Tuple[str, str]]:
+    """Return the columns whose type or collation differs, by the names of both sides."""
+    found = set()
+    for key, table in after.tables.items():
+        old = before.tables.get(key) or before.tables.get(table.renamed_from or "")
+        for name, column in table.columns.items() if old else ():
+            source = old.columns.get(name) or old.columns.get(column.renamed_from or "") if old else None
+            if source and (source.type, source.collation, dict(source.traits).get("charset")) != (column.type, column.collation, dict(column.traits).get("charset")):
+                found |= {(key, name), (old.key, source.name)} if old else set()
+    return frozenset(found)
+
+
+def plan_mysql(before: Schema, after: Schema, changes: Sequence[Change]) -> List[Step]:
+    """Return the steps of a MariaDB or MySQL migration: each table as one chain of states, the rest object by object."""
+    maria = not before.server_version or "mariadb" in before.server_version.lower()
+    case = MyCase(before, after, tuple(changes), Server(maria), my_typed(before, after))
+    drafts: List[Draft] = []
+    tables = set()
+    for change in changes:
+        kind, verb = change.kind.split(".")
+        if change.kind == "table.added":
+            drafts += my_new_table(case, change)
+            drafts += (my_trigger_draft(case, change.path, None, part) for part in change.new.parts.values())
+        elif change.kind == "table.removed":
+            drafts += my_old_table(case, change)
+        elif change.kind == "table.renamed":
+            drafts += my_renamed_table(case, change)
+        elif kind in MY_THINGS and verb in ("added", "removed", "changed"):
+            drafts.append(MY_THINGS[kind](case, change.path, change.old, change.new))
+        elif change.table:
+            tables.add(change.table)
+    for key in sorted(tables | my_touched(case)):
+        drafts += my_table_drafts(case, key)
+    return number_drafts(order_drafts(drafts))
+
+
+def my_touched(case: MyCase) -> Set[str]:
+    """Return the tables whose foreign keys have to step aside for a change of another table."""
+    return {
+        key
+        for key, table in case.before.tables.items()
+        if key in case.after.tables
+        and any(item.kind == "foreign_key" and my_is_bridged(case, item, table) for item in table.constraints.values())
+    }
+
+
 # == 20. Database: the whole ==========================================================================
 
 
@@ -6507,7 +8730,7 @@ def orphan_query(constraint: Constraint, text: str, dialect: Dialect) -> Iterato
 
 
 def misfit_query(change: Change, text: str, dialect: Dialect) -> Iterator[Tuple[str, str]]:
-    name, new = dialect.quote(change.old.name), parse_type(change.new.type)
+    name, new = dialect.quote(change.old.name), dialect.parse(change.new.type)
     if new.base in TEXTS and new.args:
         yield (
             f"Values of {change.old.name} longer than {new.args[0]} characters: shorten them first.",
