@@ -2803,7 +2803,7 @@ def public_value(item: Any) -> Any:
     return item.definition
 
 
-def judge_schemas(changes: Iterable[Change], dialect: Dialect) -> Iterator[Finding]:
+def judge_changes(changes: Iterable[Change], dialect: Dialect) -> Iterator[Finding]:
     for change in changes:
         for rule_id, sentence in JUDGES[change.kind](change, dialect):
             old, new = public_value(change.old), public_value(change.new)
@@ -5851,7 +5851,7 @@ def column_traits_recipe(context: Context, change: Change) -> Iterator[Draft]:
 NO_EQUALITY = frozenset("json xml point box polygon path circle line lseg".split())
 
 
-class Side(NamedTuple):
+class End(NamedTuple):
     """One end of a conversion: the table with the constraints and indexes of that end, and the column there."""
 
     table: Table
@@ -5863,8 +5863,8 @@ class Turn(NamedTuple):
     """One direction of a conversion: from the side that has the name now to the side that shall have it."""
 
     table: Table  # as the live server names it
-    leave: Side
-    come: Side
+    leave: End
+    come: End
     fill: str  # expression for the coming column; refuses what does not fit
     guard: str  # the same without refusing, to find rows that are not done
     sync: str  # name of the trigger function that keeps the coming column up to date
@@ -5874,7 +5874,7 @@ class Turn(NamedTuple):
     keep: FrozenSet[str] = frozenset()  # names of items that other steps take care of
 
 
-def waiting(side: Side) -> str:
+def waiting(side: End) -> str:
     return own_name(side.column.name, side.suffix)
 
 
@@ -6138,7 +6138,7 @@ def conversion_of(context: Context, change: Change) -> Optional[Conversions]:
         return None
     before = context.old_table(table.key) or table
     after = context.after.tables[table.key]
-    leave, come = Side(before, old._replace(name=new.name), "old"), Side(after, new, "new")
+    leave, come = End(before, old._replace(name=new.name), "old"), End(after, new, "new")
     names = own_name(table.name, new.name, "up"), own_name(table.name, new.name, "down")
     there = Turn(
         table,
@@ -6679,8 +6679,8 @@ def enum_turn(context: Context, table: Table, column: Column, thing: Thing, foll
     )
     return Turn(
         table,
-        Side(table, column, "old"),
-        Side(table, shadow, "new"),
+        End(table, column, "old"),
+        End(table, shadow, "new"),
         up,
         up,
         own_name(table.name, column.name, "up"),
@@ -8767,7 +8767,7 @@ def compare_databases(before: Document, after: Document, options: Options) -> Co
     old = read_schema(before, dialect)
     new = adopt(old, read_schema(after, dialect))
     changes = diff_schemas(old, new)
-    findings = tuple(judge_schemas(changes, dialect)) + tuple(suspect_renames(changes))
+    findings = tuple(judge_changes(changes, dialect)) + tuple(suspect_renames(changes))
     steps = tuple(dialect.plan(old, new, changes))
     counts: Dict[str, int] = {}
     for schema in (old, new):
