@@ -658,6 +658,16 @@ DATABASE_RULES = catalogue(
     ("extension_changed", NON_BREAKING, "Extension changed", "Its functions may act differently.", "Read its release notes."),
     ("schema_added", ADDITIVE, "Schema added", "Nobody uses it yet.", "None needed."),
     ("schema_removed", BREAKING, "Schema removed", "Names in it no longer resolve.", "Release programs without it first."),
+    ("virtual_table_added", ADDITIVE, "Virtual table added", "Nobody uses it yet.", "The client needs the module that it names."),
+    ("virtual_table_removed", BREAKING, "Virtual table removed", "Statements that name it fail.",
+     "Stop the programs that use it first."),
+    ("virtual_table_changed", BREAKING, "Virtual table changed",
+     "It has to be made and filled anew.", "Build the new one beside it and fill it from its source."),
+    ("column_affinity_changed", POTENTIALLY, "Column affinity changed",
+     "SQLite stores and compares values of the column in another way, and refuses none.",
+     "Check comparisons and ORDER BY on the column, and programs that look at typeof()."),
+    ("column_declared_type_changed", NON_BREAKING, "Declared type changed, affinity the same",
+     "SQLite stores the same values as before and enforces no length.", "Check programs that read the declared type."),
     ("comment_changed", NON_BREAKING, "Comment changed", "Nothing acts differently.", "None needed."),
 )
 # fmt: on
@@ -1128,6 +1138,8 @@ class Dialect:
     max_name_bytes = 63
     column_checks = False  # whether a CHECK can belong to its column, so that only the column's definition removes it
     table_traits: Tuple[str, ...] = ()  # facts of a table that only this database has
+    key_not_null = True  # a primary key makes its columns NOT NULL
+    strict_types = True  # the server refuses values that are not of the column's type
 
     def quote(self, name: str) -> str:
         """Return an identifier as SQL, quoted only where it must be."""
@@ -1148,8 +1160,19 @@ class Dialect:
         return ", ".join(self.quote(name) for name in names)
 
     def reference_sql(self, key: str) -> str:
-        schema, name = split_key(key, None)
+        schema, name = self.split_key(key, None)
         return self.table_sql(schema, name)
+
+    def split_key(self, key: str, body: Any) -> Tuple[str, str]:
+        return split_key(key, body)
+
+    def table_body(self, body: Dict[str, Any]) -> Dict[str, Any]:
+        """Return a table's members as they are to be read."""
+        return body
+
+    def align(self, before: Schema, after: Schema) -> Schema:
+        """Return the after schema with the names that mean the same spelled as in the before schema."""
+        return after
 
     def implied_name(self, table: str, columns: Sequence[str], label: str) -> str:
         """Return the name that the server would give, shortened as PostgreSQL's makeObjectName does."""
@@ -1686,7 +1709,290 @@ def covered(columns: Tuple[str, ...], indexes: Dict[str, Index], constraints: Di
     return any(key[: len(columns)] == columns for key in keys)
 
 
-DIALECTS: Dict[str, Dialect] = {dialect.name: dialect for dialect in (PostgreSQL(), MySQL())}
+SQLITE_KEYWORDS = frozenset(
+    "abort action add after all alter always analyze and as asc attach autoincrement before begin between by cascade case "
+    "cast check collate column commit conflict constraint create cross current current_date current_time current_timestamp "
+    "database default deferrable deferred delete desc detach distinct do drop each else end escape except exclude exclusive "
+    "exists explain fail filter first following for foreign from full generated glob group groups having if ignore immediate "
+    "in index indexed initially inner insert instead intersect into is isnull join key last left like limit match "
+    "materialized natural no not nothing notnull null nulls of offset on or order others outer over partition plan pragma "
+    "preceding primary query raise range recursive references regexp reindex release rename replace restrict returning right "
+    "rollback row rows savepoint select set table temp temporary then ties to transaction trigger unbounded union unique "
+    "update using vacuum values view virtual when where window with within without".split()
+)  # https://www.sqlite.org/lang_keywords.html
+SQLITE_CONSTANT = re.compile(  # what DEFAULT takes without parentheses
+    r"(?is)[+-]?\s*(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|0x[0-9a-f]+|x?'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[a-z_]\w*"
+)
+SQLITE_TRAITS = ("strict", "without_rowid", "sql")
+
+
+class SQLite(Dialect):
+    """Types are affinities, names fold case, and the text of a statement says more than the pragmas."""
+
+    name = "sqlite"
+    max_name_bytes = 1000
+    key_not_null = False  # a primary key that is not the rowid may hold NULL: https://www.sqlite.org/quirks.html
+    strict_types = False
+
+    def quote(self, name: str) -> str:
+        if PLAIN_NAME.fullmatch(name) and name not in SQLITE_KEYWORDS and "$" not in name:
+            return name
+        return '"' + name.replace('"', '""') + '"'
+
+    def boolean(self, value: bool) -> str:
+        return "1" if value else "0"
+
+    def split_key(self, key: str, body: Any) -> Tuple[str, str]:
+        return "main", key
+
+    def table_sql(self, schema: str, name: str) -> str:
+        return self.quote(name)
+
+    def reference_sql(self, key: str) -> str:
+        return self.quote(key)
+
+    def type_text(self, kind: str, spec: Dict[str, Any]) -> str:
+        """Return the declared type in capitals with its sizes; SQLite keeps any words and draws an affinity from them."""
+        text = re.sub(r"\s*([(),])\s*", r"\1", re.sub(r"\s+", " ", kind.strip().upper()))
+        sizes = [spec.get("length")] if spec.get("length") is not None else [spec.get("precision"), spec.get("scale")]
+        numbers = [str(size) for size in sizes if isinstance(size, int) and not isinstance(size, bool)]
+        return f"{text}({','.join(numbers)})" if numbers and "(" not in text else text
+
+    def complete_column(self, column: Column, spec: Dict[str, Any]) -> Column:
+        traits = [("autoincrement", True)] if spec.get("auto_increment") or column.identity else []
+        traits += [(key, spec[key]) for key in ("on_conflict", "primary_key_order") if spec.get(key)]
+        if column.generated:
+            traits.append(("generated_kind", str(spec.get("generated_kind") or "virtual").lower()))
+        return column._replace(traits=tuple(traits), identity=None, identity_options=None, comment=None)
+
+    def table_body(self, body: Dict[str, Any]) -> Dict[str, Any]:
+        """Return a table as its own text tells it, or without the text where the members no longer agree with it."""
+        parsed = table_text(body["sql"]) if isinstance(body.get("sql"), str) else None
+        if parsed is None or table_form(parsed.members, self) != table_form(body, self):
+            return {key: value for key, value in body.items() if key != "sql"}
+        columns = {name: {**body["columns"][name], **spec} for name, spec in parsed.members["columns"].items()}
+        constraints = dict(parsed.members["constraints"])
+        stated = body["constraints"].get("foreign_key") or []
+        constraints["foreign_key"] = [
+            {**entry, "references": other["references"]} for entry, other in zip(constraints["foreign_key"], stated)
+        ]
+        return {**body, "columns": columns, "constraints": constraints}
+
+    def key_constraint(self, kind: str, table: str, columns: Tuple[str, ...], entry: Dict[str, Any]) -> Constraint:
+        word = "PRIMARY KEY" if kind == "primary_key" else "UNIQUE"
+        answer = f" ON CONFLICT {str(entry['on_conflict']).upper()}" if entry.get("on_conflict") else ""
+        definition = entry.get("definition") or f"{word} ({self.names_sql(columns)}){answer}"
+        name = entry.get("name") or (kind if kind == "primary_key" else f"unique ({', '.join(columns)})")
+        return Constraint(kind, name, columns, definition, None, None, bool(entry.get("name")))
+
+    def foreign_key(
+        self, table: str, columns: Tuple[str, ...], target: str, there: Tuple[str, ...], entry: Dict[str, Any]
+    ) -> Constraint:
+        name = entry.get("name") or f"foreign key ({', '.join(columns)})"
+        made = super().foreign_key(table, columns, target, there, {**entry, "name": name})
+        return made._replace(comment=None, named=bool(entry.get("name")))
+
+    def check_constraint(self, kind: str, table: str, entry: Dict[str, Any], columns: Tuple[str, ...]) -> Constraint:
+        name = entry.get("name") or f"check ({' '.join(str(entry.get('expression') or '').split())})"
+        made = super().check_constraint(kind, table, {**entry, "name": name}, columns)
+        used = {token.name.lower() for token in sqlite_tokens(made.definition)}
+        mentioned = tuple(column for column in columns if column.lower() in used)
+        return made._replace(comment=None, named=bool(entry.get("name")), columns=mentioned)
+
+    def index(self, table: str, entry: Dict[str, Any]) -> Index:
+        if isinstance(entry.get("definition"), str):
+            name, unique, tail = index_text(entry["definition"])
+            return Index(entry.get("name") or name, unique, tail, tuple(index_terms(tail)[0]))
+        columns = [entry["columns"]] if isinstance(entry["columns"], str) else list(entry["columns"])
+        falling = entry.get("descending") or ()
+        terms = ", ".join(self.index_column(name) + (" DESC" if name in falling else "") for name in columns)
+        tail = f"({terms})" + (f" WHERE {entry['where']}" if entry.get("where") else "")
+        name = entry.get("name") or self.implied_name(table, [re.sub(r"\W+", "_", name) for name in columns], "idx")
+        return Index(name, bool(entry.get("unique")), tail, tuple(columns), named=bool(entry.get("name")))
+
+    def complete(self, schema: Schema) -> Schema:
+        """Return the schema without what SQLite cannot hold, and with all that makes one of its views."""
+        tables, things = {}, {}
+        for key, table in schema.tables.items():
+            traits = {trait: table.traits[trait] for trait in SQLITE_TRAITS if table.traits.get(trait)}
+            tables[key] = table._replace(traits=traits, comment=None)
+        for identity, thing in schema.things.items():
+            facts = dict(thing.facts)
+            if thing.kind == "view":
+                facts["column_list"] = list(facts.get("columns") or ()) if "sql" in facts else None
+                parts = {name: part.get("definition", "") for name, part in (facts.get("triggers") or {}).items()}
+                facts["instead_of"] = {name: strip_words(parts[name]) for name in sorted(parts)}
+            things[identity] = thing._replace(facts=facts, name=thing.key, comment=None)
+        return schema._replace(tables=tables, things=things)
+
+    def align(self, before: Schema, after: Schema) -> Schema:
+        return align_sqlite(before, after)
+
+    def convert(self, old: str, new: str) -> Conversion:
+        """Judge a change of type by affinity: only it decides how a value is stored."""
+        here, there = affinity(old), affinity(new)
+        numbers = {"INTEGER", "NUMERIC", "REAL"}
+        if here == there or there == "BLOB" or {here, there} == {"INTEGER", "NUMERIC"}:
+            return Conversion("none", True)
+        if there == "TEXT" and here in numbers or here in numbers and there in numbers:
+            return Conversion("none", False)
+        return Conversion("narrowing", False, "", True)
+
+    def plan(self, before: Schema, after: Schema, changes: Sequence[Change]) -> List[Step]:
+        return plan_sqlite(before, after, changes)
+
+
+def affinity(kind: str) -> str:
+    """Return a type's affinity by the five rules of https://www.sqlite.org/datatype3.html#determination_of_column_affinity."""
+    text = kind.upper()
+    for words, found in (("INT", "INTEGER"), ("CHAR CLOB TEXT", "TEXT"), ("BLOB", "BLOB"), ("REAL FLOA DOUB", "REAL")):
+        if any(word in text for word in words.split()):
+            return found
+    return "NUMERIC" if text else "BLOB"
+
+
+def table_form(body: Dict[str, Any], dialect: SQLite) -> Any:
+    """Return what a table's text and its members in the document both say, in comparable form."""
+    columns = {}
+    for name, spec in (body.get("columns") or {}).items():
+        spec = spec if isinstance(spec, dict) else {"type": spec}
+        default = spec.get("default")
+        default = default.get("expression") if isinstance(default, dict) else default
+        kind = dialect.type_text(str(spec.get("type") or ""), spec)
+        facts = [kind, spec.get("nullable", True), canonical(default if isinstance(default, str) else to_json(default))]
+        facts += [canonical(spec.get("generated")), spec.get("generated_kind"), bool(spec.get("auto_increment"))]
+        extras = [spec.get(key) for key in ("on_conflict", "unique", "primary_key", "references", "check")]
+        columns[name] = facts + [str(spec.get("collation") or "").lower()] + [extra or None for extra in extras]
+    constraints = body.get("constraints")
+    return columns, constraint_form(constraints), bool(body.get("strict")), bool(body.get("without_rowid"))
+
+
+def constraint_form(constraints: Any) -> Any:
+    if not isinstance(constraints, dict):
+        return None
+    keys = [constraints.get("primary_key"), *(constraints.get("unique") or ())]
+    if not all(key is None or isinstance(key, dict) for key in keys):
+        return None
+    forms: List[Any] = [key and (key.get("name"), key["columns"], key.get("on_conflict")) for key in keys]
+    for entry in constraints.get("foreign_key") or ():
+        target = entry.get("references") if isinstance(entry, dict) else None
+        if not isinstance(target, dict):
+            return None
+        table = str(target.get("table")).lower()
+        answers = [entry.get(key) for key in ("name", "columns", "on_delete", "on_update", "deferrable")]
+        forms.append([*answers, table])
+    for entry in constraints.get("check") or ():
+        expression = entry.get("expression") if isinstance(entry, dict) else entry
+        forms.append([entry.get("name") if isinstance(entry, dict) else None, canonical(str(expression))])
+    return forms
+
+
+def align_sqlite(before: Schema, after: Schema) -> Schema:
+    """Return the after schema in the spelling of the before schema: SQLite folds the case of names.
+
+    Where the after document was written by hand, what it leaves open is taken from the before schema too.
+    """
+    written = not (is_export(before) and is_export(after))
+    spelled = {key.lower(): key for key in before.tables}
+    tables: Dict[str, Table] = {}
+    for key, table in after.tables.items():
+        old = before.tables.get(spelled.get(key.lower(), ""))
+        if old is not None:
+            table = respelled(old, table)
+            table = completed(old, table) if written else table
+        tables[table.key] = table
+    things = {}
+    known = {(kind, key.lower()): key for kind, key in before.things}
+    for (kind, key), thing in after.things.items():
+        name = known.get((kind, key.lower()), key)
+        things[kind, name] = thing._replace(key=name, name=name)
+    return after._replace(tables=tables, things=things)
+
+
+def respelled(old: Table, new: Table) -> Table:
+    """Return a table with names spelled as in the old one wherever they differ in case only."""
+    names = {name.lower(): name for name in (*old.columns, *old.indexes, *old.constraints)}
+    names.update({part[1].lower(): part[1] for part in old.parts})
+
+    def spell(name: str) -> str:
+        return names.get(name.lower(), name)
+
+    columns = {spell(name): column._replace(name=spell(name)) for name, column in new.columns.items()}
+    constraints, indexes = {}, {}
+    for constraint in new.constraints.values():
+        name, there = spell(constraint.name), old.constraints.get(spell(constraint.name))
+        equal = there is not None and folded(there.definition) == folded(constraint.definition)
+        constraint = constraint._replace(name=name, columns=tuple(spell(column) for column in constraint.columns))
+        constraints[name] = constraint._replace(definition=there.definition) if there and equal else constraint
+    for index in new.indexes.values():
+        name, known = spell(index.name), old.indexes.get(spell(index.name))
+        equal = known is not None and known.unique == index.unique and folded(known.tail) == folded(index.tail)
+        indexes[name] = index._replace(name=name, tail=known.tail) if known and equal else index._replace(name=name)
+    parts = {}
+    for (kind, name), part in new.parts.items():
+        part = part._replace(name=spell(name))
+        twin = old.parts.get((kind, part.name))
+        equal = twin is not None and folded(twin.definition) == folded(part.definition)
+        parts[kind, part.name] = part._replace(definition=twin.definition) if twin and equal else part
+    return new._replace(
+        key=old.key, name=old.name, columns=columns, constraints=constraints, indexes=indexes, parts=parts
+    )
+
+
+def folded(text: Optional[str]) -> Optional[str]:
+    """Return SQL in which the case, quotes and spacing of names do not count; strings do."""
+    if text is None:
+        return None
+    return " ".join(t.name if t.kind == "string" else t.name.lower() for t in sqlite_tokens(text) if t.word != ";")
+
+
+def completed(old: Table, new: Table) -> Table:
+    """Return a table written by hand with the spellings of the database where both mean the same."""
+    columns = {}
+    for name, column in new.columns.items():
+        live = old.columns.get(name) or old.columns.get(column.renamed_from or "")
+        if live is not None:
+            column = column._replace(
+                type=live.type if plain_type(live.type) == plain_type(column.type) else column.type,
+                default=live.default if plain_value(live.default) == plain_value(column.default) else column.default,
+                traits=live.traits if not column.traits else column.traits,
+            )
+            keyed = any(c.kind == "primary_key" and name in c.columns for c in new.constraints.values())
+            column = column._replace(nullable=live.nullable) if keyed else column
+        columns[name] = column
+    constraints = {}
+    for constraint in new.constraints.values():
+        twin = next((c for c in old.constraints.values() if meaning(c) == meaning(constraint)), None)
+        if twin is not None and (not constraint.named or constraint.name == twin.name):
+            constraint = twin
+        constraints[constraint.name] = constraint
+    traits = {**{key: value for key, value in old.traits.items() if key != "sql"}, **new.traits}
+    return new._replace(columns=columns, constraints=constraints, traits=traits)
+
+
+def plain_type(kind: str) -> Tuple[str, Any]:
+    parsed = parse_type(kind)
+    return affinity(kind), (parsed.base, parsed.args, parsed.words)
+
+
+def plain_value(text: Optional[str]) -> Optional[str]:
+    """Return a default without what SQLite does not tell apart: true and 1, now() and CURRENT_TIMESTAMP, (1) and 1."""
+    plain = canonical(text)
+    return {"true": "1", "false": "0", "now ( )": "current_timestamp"}.get(plain or "", plain)
+
+
+def meaning(constraint: Constraint) -> Any:
+    """Return what a constraint demands, without its name and spelling."""
+    words = [token.word for token in sqlite_tokens(constraint.definition)]
+    if constraint.kind == "foreign_key" and constraint.references:
+        table, columns = constraint.references
+        deferred = words[-3:] == ["DEFERRABLE", "INITIALLY", "DEFERRED"]
+        actions = (action_of(words, "DELETE"), action_of(words, "UPDATE"), deferred)
+        return ("foreign_key", constraint.columns, table.lower(), tuple(c.lower() for c in columns), actions)
+    return (constraint.kind, loose(folded(constraint.definition)))
+
+
+DIALECTS: Dict[str, Dialect] = {dialect.name: dialect for dialect in (PostgreSQL(), MySQL(), SQLite())}
 DIALECT_ALIASES = {"postgres": "postgresql", "pg": "postgresql", "mariadb": "mysql", "sqlite3": "sqlite"}
 # == 8. Reading schemas ===============================================================================
 # In: a schema document. Out: a Schema in which one fact has one spelling, whoever wrote the document.
@@ -1794,6 +2100,7 @@ THING_SECTIONS = {
     "sequences": "sequence",
     "functions": "function",
     "views": "view",
+    "virtual_tables": "virtual_table",
     "materialized_views": "materialized_view",
     "events": "event",
     "routines": "function",
@@ -1868,7 +2175,8 @@ def read_text(body: Dict[str, Any], key: str, path: Path, faults: Faults) -> Opt
 def read_table(key: str, body: Dict[str, Any], faults: Faults, dialect: "Dialect") -> Table:
     path: Path = ("tables", key)
     faults.keys(body, path, TABLE_KEYS)
-    schema, name = split_key(key, body)
+    body = dialect.table_body(body)
+    schema, name = dialect.split_key(key, body)
     columns: Dict[str, Column] = {}
     bodies = faults.typed(body.get("columns", {}), path + ("columns",), dict, "an object keyed by column name") or {}
     for column, spec in bodies.items():
@@ -1878,7 +2186,7 @@ def read_table(key: str, body: Dict[str, Any], faults: Faults, dialect: "Dialect
     constraints = list(read_constraints(name, body, bodies, path, faults, dialect))
     constraints = unique_constraints(constraints)
     for constraint in constraints:
-        if constraint.kind == "primary_key":
+        if constraint.kind == "primary_key" and dialect.key_not_null:
             columns = {n: c._replace(nullable=False) if n in constraint.columns else c for n, c in columns.items()}
     parts = {(part.kind, part.name): part for part in read_parts(body, path, faults)}
     count = body.get("row_count")
@@ -2569,6 +2877,10 @@ def judge_column_renamed(change: Change, dialect: Dialect) -> Iterator[Verdict]:
 def judge_column_type(change: Change, dialect: Dialect) -> Iterator[Verdict]:
     old, new = change.old.type, change.new.type
     conversion = dialect.convert(old, new)
+    if not dialect.strict_types:
+        rule = "column_declared_type_changed" if conversion.instant else "column_affinity_changed"
+        yield rule, f"{column_name(change)} changes its type from {old or 'none'} to {new or 'none'}."
+        return
     same_base = dialect.parse(old).base == dialect.parse(new).base and dialect.parse(old).base in TEXTS + ("bit varying", "bit")
     family = {dialect.parse(old).base, dialect.parse(new).base} <= {*INTEGERS, *FLOATS, "numeric"} or dialect.parse(
         old
@@ -2769,6 +3081,7 @@ SAME_RULES = {"materialized_view": "view", "procedure": "function"}  # kinds tha
             "materialized_view",
             "procedure",
             "event",
+            "virtual_table",
             "extension",
             "schema",
         )
@@ -8653,6 +8966,1289 @@ def my_touched(case: MyCase) -> Set[str]:
     }
 
 
+# == 21. SQLite: statements taken apart ===============================================================
+# In: a CREATE statement as sqlite_schema keeps it. Out: the members that the export writes of it, and the verbatim
+# text of each part: SQLite keeps CHECK, COLLATE, AUTOINCREMENT, DEFERRABLE and more nowhere but in this text.
+
+SQLITE_TOKEN = re.compile(
+    r"""
+    (?P<space>\s+|--[^\n]*|/\*.*?(?:\*/|\Z))
+  | (?P<string>[xX]?'(?:[^']|'')*')
+  | (?P<name>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\])
+  | (?P<number>0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
+  | (?P<word>[^\W\d][\w$]*)
+  | (?P<other>\|\||<>|<=|>=|==|!=|->>|->|.)""",
+    re.X | re.S,
+)
+TABLE_CONSTRAINT = frozenset({"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"})
+COLUMN_CONSTRAINT = TABLE_CONSTRAINT - {"FOREIGN"} | {
+    "NOT",
+    "NULL",
+    "DEFAULT",
+    "COLLATE",
+    "REFERENCES",
+    "GENERATED",
+    "AS",
+}
+
+
+class Token(NamedTuple):
+    """One token of SQLite's SQL: `word` is a keyword or sign in upper case, empty for what is quoted."""
+
+    kind: str
+    word: str
+    name: str  # without its quotes
+    start: int
+    end: int
+    depth: int  # parentheses around it
+
+
+def sqlite_tokens(text: str) -> List[Token]:
+    found, depth = [], 0
+    for match in SQLITE_TOKEN.finditer(text):
+        kind, token = match.lastgroup or "", match.group()
+        if kind == "space":
+            continue
+        depth -= token == ")"
+        name = token
+        if kind in ("name", "string"):
+            name = token[1:-1].replace(token[-1] * 2, token[-1]) if token[0] != "[" else token[1:-1]
+        found.append(Token(kind, "" if kind in ("name", "string") else token.upper(), name, *match.span(), depth))
+        depth += token == "("
+    return found
+
+
+def closing(found: Sequence[Token], start: int) -> int:
+    """Return the index of the parenthesis that closes the one at `start`, or of the last token."""
+    return next(
+        (i for i in range(start + 1, len(found)) if found[i].word == ")" and found[i].depth == found[start].depth),
+        len(found) - 1,
+    )
+
+
+class TableText(NamedTuple):
+    """A CREATE TABLE statement taken apart: the members of the document, and texts to use as they stand."""
+
+    members: Dict[str, Any]
+    body: str  # from the first parenthesis to the end
+    items: Dict[str, str]  # the definition of each column
+
+
+TABLE_TEXTS: Dict[str, Optional[TableText]] = {}
+
+
+def table_text(sql: str) -> Optional[TableText]:
+    """Return a CREATE TABLE statement taken apart, or None for what is none."""
+    if sql not in TABLE_TEXTS:
+        TABLE_TEXTS[sql] = read_table_text(sql)
+    return TABLE_TEXTS[sql]
+
+
+def read_table_text(sql: str) -> Optional[TableText]:
+    found = sqlite_tokens(sql)
+    start = next((i for i, token in enumerate(found) if token.word == "("), None)
+    words = [token.word for token in found[:start]]
+    if start is None or words[:2] != ["CREATE", "TABLE"] or "AS" in words:
+        return None
+    end = closing(found, start)
+    reader = TableReader(sql)
+    for first, last in item_spans(found, start, end):
+        reader.item(found[first:last])
+    tail = [token.word for token in found[end + 1 :]]
+    members: Dict[str, Any] = {"columns": reader.columns, "constraints": reader.constraints()}
+    members.update({"strict": True} if "STRICT" in tail else {})
+    members.update({"without_rowid": True} if "ROWID" in tail else {})
+    members.update({"autoincrement": True} if any("auto_increment" in c for c in reader.columns.values()) else {})
+    last = next((token for token in reversed(found) if token.word != ";"), found[end])
+    return TableText(members, sql[found[start].start : last.end], reader.items)
+
+
+def item_spans(found: Sequence[Token], start: int, end: int) -> Iterator[Tuple[int, int]]:
+    """Yield first and last index of each part between two parentheses; commas of its own level part them."""
+    first = start + 1
+    for index in range(start + 1, end):
+        if found[index].word == "," and found[index].depth == found[start].depth + 1:
+            yield first, index
+            first = index + 1
+    if first < end:
+        yield first, end
+
+
+class TableReader:
+    """Reads the column definitions and constraints of one CREATE TABLE statement."""
+
+    def __init__(self, sql: str) -> None:
+        self.sql = sql
+        self.columns: Dict[str, Dict[str, Any]] = {}
+        self.items: Dict[str, str] = {}
+        self.primary: Optional[Dict[str, Any]] = None
+        self.lists: Dict[str, List[Dict[str, Any]]] = {"unique": [], "foreign_key": [], "check": []}
+
+    def constraints(self) -> Dict[str, Any]:
+        return {**({"primary_key": self.primary} if self.primary else {}), **self.lists}
+
+    def text(self, found: Sequence[Token]) -> str:
+        return self.sql[found[0].start : found[-1].end] if found else ""
+
+    def item(self, found: Sequence[Token]) -> None:
+        if not found:
+            return
+        if found[0].word in TABLE_CONSTRAINT:
+            self.clauses(found, None)
+            return
+        name = found[0].name
+        end = next((i for i in range(1, len(found)) if found[i].word in COLUMN_CONSTRAINT), len(found))
+        self.columns[name] = {"type": self.text(found[1:end]), "nullable": True}
+        self.items[name] = self.text(found)
+        self.clauses(found[end:], name)
+
+    def clauses(self, found: Sequence[Token], column: Optional[str]) -> None:
+        """Read constraint after constraint; a name goes with the one that follows it."""
+        readers: Dict[str, Callable[[Sequence[Token], Optional[str], Optional[str]], None]] = {
+            "PRIMARY": self.primary_key,
+            "UNIQUE": self.unique,
+            "CHECK": self.check,
+            "FOREIGN": self.foreign_key,
+            "REFERENCES": self.foreign_key,
+        }
+        starts = self.clause_starts(found)
+        for position, start in enumerate(starts):
+            clause = found[start : starts[position + 1] if position + 1 < len(starts) else len(found)]
+            name = None
+            if clause[0].word == "CONSTRAINT":
+                name, clause = (clause[1].name if len(clause) > 1 else None), clause[2:]
+            if clause and clause[0].word in readers:
+                readers[clause[0].word](clause, name, column)
+            elif clause and column is not None:
+                self.column_clause(clause, self.columns[column])
+
+    def clause_starts(self, found: Sequence[Token]) -> List[int]:
+        """Return where constraints begin: SQLite needs no comma between them."""
+        starts, held = [], -1
+        level = found[0].depth if found else 0
+        for index, token in enumerate(found):
+            before = found[index - 1].word if index else ""
+            if token.depth != level or token.word not in COLUMN_CONSTRAINT | TABLE_CONSTRAINT or index <= held:
+                continue
+            if token.word == "CONSTRAINT":
+                held = index + 2  # its name, and the word that it names
+            elif before in ("NOT", "ALWAYS", "SET", "ON", "DEFAULT") or self.in_reference(found, starts, index):
+                continue
+            starts.append(index)
+        return starts
+
+    def in_reference(self, found: Sequence[Token], starts: Sequence[int], index: int) -> bool:
+        """Tell whether a word belongs to the foreign key before it: FOREIGN KEY (a) REFERENCES p, NOT DEFERRABLE."""
+        following = found[index + 1].word if index + 1 < len(found) else ""
+        if found[index].word == "NOT":
+            return following == "DEFERRABLE"
+        words = [token.word for token in found[starts[-1] : starts[-1] + 3]] if starts else []
+        return found[index].word == "REFERENCES" and "FOREIGN" in words and "REFERENCES" not in {
+            token.word for token in found[starts[-1] : index]
+        }
+
+    def column_clause(self, clause: Sequence[Token], spec: Dict[str, Any]) -> None:
+        word = clause[0].word
+        if word == "NOT":
+            spec["nullable"] = False
+            spec.update(self.conflict(clause, "not_null"))
+        elif word == "DEFAULT" and len(clause) > 1:
+            wrapped = clause[1].word == "("
+            inner = self.text(clause[2 : closing(clause, 1)] if wrapped else clause[1:])
+            spec["default"] = {"expression": f"({inner})" if wrapped else inner}
+        elif word == "COLLATE" and len(clause) > 1:
+            spec["collation"] = clause[1].name
+        elif word in ("GENERATED", "AS"):
+            start = next((i for i, token in enumerate(clause) if token.word == "("), 0)
+            end = closing(clause, start)
+            stored = any(token.word == "STORED" for token in clause[end:])
+            spec["generated"] = self.text(clause[start + 1 : end])
+            spec["generated_kind"] = "stored" if stored else "virtual"
+
+    def conflict(self, clause: Sequence[Token], kind: str = "") -> Dict[str, Any]:
+        """Return the ON CONFLICT of a clause; for a column it is kept by the constraint that it answers."""
+        for index in range(1, len(clause) - 1):
+            if clause[index].word == "CONFLICT" and clause[index - 1].word == "ON":
+                answer = clause[index + 1].name.lower()
+                return {"on_conflict": {kind: answer} if kind else answer}
+        return {}
+
+    def key_terms(self, clause: Sequence[Token], column: Optional[str]) -> Tuple[List[str], str]:
+        """Return the columns of a key, and its terms as they stand (COLLATE, DESC)."""
+        start = next((i for i, token in enumerate(clause[:3]) if token.word == "("), None)
+        if start is None or column is not None:
+            return [column or ""], name_text(column or "")
+        end = closing(clause, start)
+        spans = list(item_spans(clause, start, end))
+        return [clause[first].name for first, _ in spans], self.text(clause[start + 1 : end])
+
+    def primary_key(self, clause: Sequence[Token], name: Optional[str], column: Optional[str]) -> None:
+        columns, terms = self.key_terms(clause, column)
+        words = {token.word for token in clause}
+        answer = self.conflict(clause)
+        if column is not None:
+            self.columns[column].update({"auto_increment": True} if "AUTOINCREMENT" in words else {})
+            self.columns[column].update({"primary_key_order": "desc"} if "DESC" in words else {})
+        elif "AUTOINCREMENT" in words:
+            next(spec for key, spec in self.columns.items() if same(key, columns[0]))["auto_increment"] = True
+        self.primary = named_entry(name, columns, f"PRIMARY KEY ({terms})", answer)
+
+    def unique(self, clause: Sequence[Token], name: Optional[str], column: Optional[str]) -> None:
+        columns, terms = self.key_terms(clause, column)
+        self.lists["unique"].append(named_entry(name, columns, f"UNIQUE ({terms})", self.conflict(clause)))
+
+    def check(self, clause: Sequence[Token], name: Optional[str], column: Optional[str]) -> None:
+        body = self.text(clause[2 : closing(clause, 1)])
+        entry = {"name": name} if name else {}
+        self.lists["check"].append({**entry, "expression": body, "definition": f"CHECK ({body})"})
+
+    def foreign_key(self, clause: Sequence[Token], name: Optional[str], column: Optional[str]) -> None:
+        start = next((i for i, token in enumerate(clause) if token.word == "REFERENCES"), None)
+        if start is None or start + 1 >= len(clause):
+            return
+        columns = [column] if column is not None else [t.name for t in clause[3 : start - 1] if t.word != ","]
+        words = [token.word for token in clause]
+        there = clause[start + 3 : closing(clause, start + 2)] if words[start + 2 : start + 3] == ["("] else []
+        entry: Dict[str, Any] = {"name": name} if name else {}
+        entry["columns"] = columns
+        entry["references"] = {"table": clause[start + 1].name, "columns": [t.name for t in there if t.word != ","]}
+        for event in ("DELETE", "UPDATE"):
+            action = action_of(words, event)
+            entry.update({f"on_{event.lower()}": action} if action else {})
+        if "DEFERRABLE" in words and words[words.index("DEFERRABLE") - 1] != "NOT":
+            deferred = words[words.index("DEFERRABLE") + 1 :][:2] == ["INITIALLY", "DEFERRED"]
+            entry["deferrable"] = "initially_deferred" if deferred else True
+        listed_columns = ", ".join(name_text(key) for key in columns)
+        entry["definition"] = f"FOREIGN KEY ({listed_columns}) {self.text(clause[start:])}"
+        self.lists["foreign_key"].append(entry)
+
+
+def same(one: str, other: str) -> bool:
+    """Tell whether two names mean one thing: SQLite folds ASCII letters only, which lower() does for these too."""
+    return one.lower() == other.lower()
+
+
+def name_text(name: str) -> str:
+    return DIALECTS["sqlite"].quote(name)
+
+
+def named_entry(
+    name: Optional[str], columns: List[str], definition: str, answer: Dict[str, Any]
+) -> Dict[str, Any]:
+    suffix = f" ON CONFLICT {answer['on_conflict'].upper()}" if answer else ""
+    return {**({"name": name} if name else {}), "columns": columns, **answer, "definition": definition + suffix}
+
+
+def action_of(words: Sequence[str], event: str) -> Optional[str]:
+    """Return what ON DELETE or ON UPDATE does, unless it is the default."""
+    for index in range(len(words) - 2):
+        if words[index : index + 2] == ["ON", event]:
+            action = " ".join(words[index + 2 : index + 4]) if words[index + 2] in ("SET", "NO") else words[index + 2]
+            return None if action == "NO ACTION" else action
+    return None
+
+
+def index_text(sql: str) -> Tuple[str, bool, str]:
+    """Return name, uniqueness and everything behind the table's name of a CREATE INDEX statement."""
+    found = sqlite_tokens(sql)
+    start = next((i for i, token in enumerate(found) if token.word == "ON" and token.depth == 0), 0)
+    unique = any(token.word == "UNIQUE" for token in found[:2])
+    last = next((token for token in reversed(found) if token.word != ";"), found[-1])
+    return found[start - 1].name, unique, sql[found[start + 1].end : last.end].strip()
+
+
+def index_terms(tail: str) -> Tuple[List[str], List[str], Optional[str]]:
+    """Return columns or expressions, the columns in descending order, and WHERE of what follows an index's table."""
+    found = sqlite_tokens(tail)
+    end = closing(found, 0)
+    terms, descending = [], []
+    for first, last in item_spans(found, 0, end):
+        words = [token.word for token in found[first:last]]
+        rest = list(words)
+        while rest and (rest[-1] in ("ASC", "DESC") or rest[-2:-1] == ["COLLATE"]):
+            del rest[-1 if rest[-1] in ("ASC", "DESC") else -2 :]
+        plain = len(rest) == 1 and found[first].kind in ("word", "name", "string")
+        terms.append(found[first].name if plain else tail[found[first].start : found[last - 1].end])
+        descending += [terms[-1]] if plain and "DESC" in words else []
+    where = next((token for token in found[end:] if token.word == "WHERE"), None)
+    return terms, descending, tail[where.end :].strip() if where else None
+
+
+def view_text(sql: str) -> Tuple[List[str], str]:
+    """Return the listed column names and the SELECT of a CREATE VIEW statement."""
+    found = sqlite_tokens(sql)
+    start = next(i for i, token in enumerate(found) if token.word == "AS" and token.depth == 0)
+    columns = [token.name for token in found[:start] if token.depth == 1 and token.word not in (",", "(", ")")]
+    return columns, sql[found[start].end :].strip()
+
+
+# == 22. SQLite: reading a database file ==============================================================
+# In: a database file. Out: the document that assets/export_schema_sqlite.sql would print of it.
+
+SQLITE_HEADER = b"SQLite format 3\x00"  # https://www.sqlite.org/fileformat.html, section 1.3
+SQLITE_OWN = re.compile(r"(?i)sqlite_|_migration_archive")
+
+
+def is_sqlite_file(path: str) -> bool:
+    """Tell whether a path is an SQLite database, by its first bytes."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(SQLITE_HEADER)) == SQLITE_HEADER
+    except OSError:
+        return False
+
+
+def load_sqlite(path: str) -> Document:
+    """Return the schema of a database file as a document; the file is opened read-only."""
+    import hashlib
+    import sqlite3
+    from urllib.request import pathname2url
+
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            for block in iter(lambda: file.read(1 << 20), b""):
+                digest.update(block)
+        connection = sqlite3.connect(f"file:{pathname2url(os.path.abspath(path))}?mode=ro", uri=True)
+        try:
+            value = sqlite_document(connection, os.path.basename(path))
+        finally:
+            connection.close()
+    except (OSError, sqlite3.Error) as error:
+        raise InputError(f"{path}: cannot be read as an SQLite database: {error}")
+    return Document(path, to_json(value), value, digest.hexdigest())
+
+
+def sqlite_document(connection: Any, name: str) -> Dict[str, Any]:
+    """Return the schema document of an open database."""
+    rows = connection.execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name, rowid"
+    ).fetchall()
+    rows = [row for row in rows if not SQLITE_OWN.match(row[1]) and not SQLITE_OWN.match(row[2])]
+    hidden = shadow_tables(rows)
+    tables: Dict[str, Any] = {}
+    document = {
+        "schema_version": "1.0",
+        "database": name,
+        "dialect": "sqlite",
+        "server_version": connection.execute("SELECT sqlite_version()").fetchone()[0],
+        "tables": tables,
+        "virtual_tables": {},
+        "views": {},
+        "not_exported": [],
+    }
+    for kind, key, _, sql in rows:
+        if kind == "view":
+            columns, definition = view_text(sql)
+            listed_columns = {"columns": columns} if columns else {}
+            document["views"][key] = {"definition": definition, **listed_columns, "sql": sql}
+        elif kind == "table" and sqlite_tokens(sql)[1].word == "VIRTUAL":
+            document["virtual_tables"][key] = {"definition": sql}
+        elif kind == "table" and key not in hidden:
+            parsed = table_text(sql)
+            members = {k: v for k, v in parsed.members.items()} if parsed else {"columns": {}, "constraints": {}}
+            tables[key] = {**members, "indexes": [], "triggers": {}, "sql": sql}
+            tables[key].update(small_count(connection, key))
+    attach_parts(document, rows)
+    complete_references(tables)
+    return document
+
+
+def small_count(connection: Any, table: str) -> Dict[str, int]:
+    """Return the number of rows where counting them takes no time: SQLite would have to walk all of them."""
+    query = f"SELECT count(*) FROM (SELECT 1 FROM {name_text(table)} LIMIT {SMALL_ROWS + 1})"
+    rows = connection.execute(query).fetchone()[0]
+    return {"row_count": rows} if rows <= SMALL_ROWS else {}
+
+
+def shadow_tables(rows: Sequence[Tuple[str, str, str, str]]) -> Set[str]:
+    """Return the tables in which a virtual table keeps its content: NAME_content, NAME_data, NAME_idx ..."""
+    virtual = [row[1] for row in rows if row[0] == "table" and sqlite_tokens(row[3])[1].word == "VIRTUAL"]
+    return {row[1] for row in rows for name in virtual if row[1].startswith(name + "_") and row[0] == "table"}
+
+
+def attach_parts(document: Dict[str, Any], rows: Sequence[Tuple[str, str, str, str]]) -> None:
+    """Put indexes and triggers into their tables and views, however their author spelled the table's name."""
+    owners = {key.lower(): body for section in ("tables", "views") for key, body in document[section].items()}
+    for kind, key, owner, sql in rows:
+        body = owners.get(owner.lower())
+        if body is not None and kind == "trigger":
+            body.setdefault("triggers", {})[key] = {"definition": sql}
+        elif body is not None and kind == "index":
+            _, unique, tail = index_text(sql)
+            terms, descending, where = index_terms(tail)
+            entry = {"name": key, "definition": sql, "unique": unique, "columns": terms}
+            entry.update({"descending": descending} if descending else {})
+            entry.update({"where": where} if where else {})
+            body["indexes"].append(entry)
+
+
+def complete_references(tables: Dict[str, Any]) -> None:
+    """Spell referenced tables as they are created; a reference without columns means the other table's key."""
+    spelled = {key.lower(): key for key in tables}
+    for body in tables.values():
+        for entry in body["constraints"].get("foreign_key", ()):
+            target = dict(entry["references"])
+            target["table"] = spelled.get(target["table"].lower(), target["table"])
+            there = tables.get(target["table"], {"constraints": {}})["constraints"].get("primary_key") or {}
+            target["columns"] = target["columns"] or list(there.get("columns", ()))
+            entry["references"] = target
+
+
+# == 23. SQLite statements ============================================================================
+# Small pieces of SQL. Facts: https://www.sqlite.org/lang_altertable.html (3.40), each tried on 3.40.1.
+
+LITE = SQLite()
+lite = LITE.quote
+LITE_ARCHIVE = "_migration_archive_"
+LITE_NEW = "_migration_new_"
+LITE_BEGIN = "PRAGMA busy_timeout = 5000;\nPRAGMA foreign_keys = OFF;\nPRAGMA legacy_alter_table = ON;\nBEGIN IMMEDIATE;\n"
+LITE_LOCK = "the database's only write lock; readers go on where the journal mode is WAL"
+
+
+def lite_script(*statements: str) -> str:
+    """Return statements as one transaction that leaves nothing behind when one of them fails.
+
+    foreign_keys is off because DROP TABLE would delete the rows of children, and cannot be switched inside a
+    transaction; legacy_alter_table is on so that a rename neither rewrites nor checks views and triggers.
+    """
+    lines = "".join(strip_words(statement) + ";\n" for statement in statements if statement.strip())
+    return f"{LITE_BEGIN}{lines}COMMIT;\nPRAGMA legacy_alter_table = OFF;\n"
+
+
+def archive_name(*parts: str) -> str:
+    return own_name(LITE_ARCHIVE + parts[0], *parts[1:])
+
+
+def is_strict(table: Table) -> bool:
+    return bool(table.traits.get("strict"))
+
+
+def has_rowid(table: Table) -> bool:
+    return not table.traits.get("without_rowid")
+
+
+def stored_as(column: Column, table: Table) -> str:
+    """Return what decides how a value is kept: the affinity, and in a STRICT table the type, ANY keeping all."""
+    if is_strict(table):
+        return {"INT": "INTEGER", "ANY": "BLOB"}.get(column.type, column.type)
+    return affinity(column.type)
+
+
+def key_of(table: Table) -> Optional[Constraint]:
+    return next((c for c in table.constraints.values() if c.kind == "primary_key"), None)
+
+
+def rowid_alias(table: Table) -> Optional[str]:
+    """Return the column that is the rowid: INTEGER PRIMARY KEY, except DESC (lang_createtable.html#rowid)."""
+    key = key_of(table)
+    column = table.columns.get(key.columns[0]) if key and len(key.columns) == 1 and has_rowid(table) else None
+    if column is None or column.type != "INTEGER" or "primary_key_order" in dict(column.traits):
+        return None
+    return column.name
+
+
+def rowid_name(table: Table) -> Optional[str]:
+    """Return a name of the rowid that no column hides."""
+    taken = {name.lower() for name in table.columns}
+    return next((n for n in ("rowid", "_rowid_", "oid") if n not in taken), None) if has_rowid(table) else None
+
+
+def counts(table: Table) -> bool:
+    return any(("autoincrement", True) in column.traits for column in table.columns.values())
+
+
+def default_sql(text: str) -> str:
+    plain = {"now()": "CURRENT_TIMESTAMP"}.get(text.lower(), text)
+    constant = SQLITE_CONSTANT.fullmatch(plain) or (plain.startswith("(") and closes_at_end(plain))
+    return plain if constant else f"({plain})"
+
+
+def lite_column(column: Column) -> str:
+    """Return a column definition without keys and constraints of the table."""
+    traits = dict(column.traits)
+    answer = (traits.get("on_conflict") or {}).get("not_null")
+    words = [lite(column.name), column.type]
+    words += ["NOT NULL" + (f" ON CONFLICT {answer.upper()}" if answer else "")] if not column.nullable else []
+    words += [f"DEFAULT {default_sql(column.default)}"] if column.default is not None else []
+    words += [f"COLLATE {lite(column.collation)}"] if column.collation else []
+    if column.generated:
+        words.append(f"GENERATED ALWAYS AS ({column.generated}) {str(traits.get('generated_kind', 'virtual')).upper()}")
+    return " ".join(word for word in words if word)
+
+
+def constraint_sql(constraint: Constraint) -> str:
+    return (f"CONSTRAINT {lite(constraint.name)} " if constraint.named else "") + constraint.definition
+
+
+def table_definition(table: Table) -> str:
+    """Return what follows the name in CREATE TABLE: the table's own text, else one made from its members."""
+    parsed = table_text(table.traits.get("sql", ""))
+    if parsed:
+        return parsed.body
+    counted = next((c.name for c in table.columns.values() if ("autoincrement", True) in c.traits), None)
+    lines = []
+    for column in table.columns.values():
+        lines.append(lite_column(column) + (" PRIMARY KEY AUTOINCREMENT" if column.name == counted else ""))
+    for constraint in table.constraints.values():
+        if constraint.kind != "primary_key" or counted is None:
+            lines.append(constraint_sql(constraint))
+    options = [word for trait, word in (("strict", "STRICT"), ("without_rowid", "WITHOUT ROWID")) if table.traits.get(trait)]
+    return "(\n  " + ",\n  ".join(lines) + "\n)" + (f" {', '.join(options)}" if options else "")
+
+
+def create_lite_table(table: Table, name: str = "") -> str:
+    definition = table_definition(table)
+    return f"CREATE TABLE {lite(name or table.name)}{' ' if definition.startswith('(') else ''}{definition}"
+
+
+def create_lite_index(table: Table, index: Index) -> str:
+    return f"CREATE {'UNIQUE ' if index.unique else ''}INDEX {lite(index.name)} ON {lite(table.name)} {index.tail}"
+
+
+def parts_sql(table: Table) -> List[str]:
+    """Return statements for what DROP TABLE takes along: indexes first, then triggers."""
+    triggers = [part.definition for _, part in sorted(table.parts.items()) if part.kind == "trigger"]
+    return [create_lite_index(table, index) for _, index in sorted(table.indexes.items())] + triggers
+
+
+def has_object(kind: str, name: str) -> str:
+    return (
+        f"SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = {literal(kind)} "
+        f"AND name = {literal(name)} COLLATE NOCASE);\n"
+    )
+
+
+def has_text(kind: str, name: str, text: str) -> str:
+    """Return a query that tells whether an object has exactly this definition behind its name."""
+    return (
+        f"SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = {literal(kind)} "
+        f"AND name = {literal(name)} COLLATE NOCASE AND instr(sql, {literal(text)}) > 0);\n"
+    )
+
+
+def has_lite_column(table: Table, name: str) -> str:
+    return (
+        f"SELECT EXISTS (SELECT 1 FROM pragma_table_xinfo({literal(table.name)}) "
+        f"WHERE name = {literal(name)} COLLATE NOCASE);\n"
+    )
+
+
+def neutral_lite(table: Table, column: Column) -> str:
+    """Return what a column gets back in rows that were written while it was gone."""
+    if column.default is not None:
+        return default_sql(column.default)
+    bound = any(column.name in c.columns for c in table.constraints.values() if c.kind != "check")
+    if column.nullable or bound:
+        return "NULL"
+    return {"TEXT": "''", "BLOB": "x''"}.get(stored_as(column, table), "0")
+
+
+def has_target(reference: Constraint, tables: Dict[str, Table]) -> bool:
+    """Tell whether a foreign key finds its parent and a unique key there; otherwise SQLite cannot check it."""
+    key, columns = reference.references or ("", ())
+    parent = next((table for name, table in tables.items() if same(name, key)), None)
+    if parent is None:
+        return False
+    wanted = {name.lower() for name in columns}
+    keys = [c.columns for c in parent.constraints.values() if c.kind in ("primary_key", "unique")]
+    keys += [index.columns for index in parent.indexes.values() if index.unique and " where " not in index.tail.lower()]
+    return any({name.lower() for name in key} == wanted for key in keys)
+
+
+def checkable(table: Table, tables: Dict[str, Table]) -> bool:
+    """Tell whether foreign_key_check can look at a table: it has references, and all of them resolve."""
+    references = [c for c in table.constraints.values() if c.kind == "foreign_key"]
+    return bool(references) and all(has_target(reference, tables) for reference in references)
+
+
+def orphan_guard(old: Table, new: Table, before: Schema, after: Schema) -> Tuple[List[str], List[str]]:
+    """Return statements for the start and the end of a rebuild that stop it when rows lose their parent.
+
+    PRAGMA foreign_key_check only lists; a CHECK is what ends the script. Orphans that were there before are left.
+    """
+    if not checkable(new, after.tables):
+        return [], []
+    found = f"(SELECT count(*) FROM pragma_foreign_key_check({literal(new.name)}))"
+    known = found if checkable(old, before.tables) else "0"
+    why = lite(f"rows of {new.name} whose parent row is missing")
+    start = [f"CREATE TEMP TABLE _migration_orphans (before_it, added CONSTRAINT {why} CHECK (added <= 0))"]
+    start.append(f"INSERT INTO _migration_orphans (before_it) SELECT {known}")
+    end = [f"UPDATE _migration_orphans SET added = {found} - before_it", "DROP TABLE _migration_orphans"]
+    return start, end
+
+
+# == 24. SQLite recipes ===============================================================================
+# In: changes. Out: drafts. A table is altered in place where SQLite can, else built anew once for all its changes.
+
+
+class Copy(NamedTuple):
+    """How the rows of a table get into its new form, and what of them the undo cannot find there."""
+
+    old: Table
+    new: Table
+    values: Dict[str, str]  # new column -> expression over the old row, which is called o
+    keys: Tuple[Tuple[str, str], ...]  # a new row's key column, and its expression over the old row
+    gone: Tuple[str, ...]  # old columns whose values have no place in the new form
+    converted: Tuple[str, ...]  # columns whose values may differ in the new form
+    archive: str
+
+    @property
+    def archived(self) -> bool:
+        return bool(self.gone or self.converted)
+
+
+def value_of(old: Table, new: Table, column: Column) -> Optional[str]:
+    """Return the expression that a column is copied from, or None when its default is to apply."""
+    live = old.columns.get(column.name)
+    if live is None:
+        return column.backfill
+    value = f"o.{lite(live.name)}"
+    if column.using and live.type != column.type:
+        return f"({column.using})"
+    if column.backfill and live.nullable and not column.nullable:
+        return f"coalesce({value}, {column.backfill})"
+    return value
+
+
+def copy_of(old: Table, new: Table) -> Copy:
+    plain = {name: column for name, column in new.columns.items() if not column.generated}
+    values = {name: value for name, column in plain.items() if (value := value_of(old, new, column)) is not None}
+    alias, there, here = rowid_alias(new), rowid_name(new), rowid_name(old)
+    if here and alias and alias not in values:
+        values[alias] = f"o.{here}"
+    elif here and there and not alias:
+        values[there] = f"o.{here}"
+    gone = [
+        name for name, column in old.columns.items() if not column.generated and (name not in plain)
+    ]
+    converted = [
+        name
+        for name, column in plain.items()
+        if name in old.columns
+        and (
+            values[name] != f"o.{lite(name)}"
+            or stored_as(column, new) not in ("BLOB", stored_as(old.columns[name], old))
+        )
+    ]
+    name = archive_name(old.name, *gone, *converted)
+    return Copy(old, new, values, row_keys(old, new, values, converted), tuple(gone), tuple(converted), name)
+
+
+def row_keys(
+    old: Table, new: Table, values: Dict[str, str], converted: Sequence[str]
+) -> Tuple[Tuple[str, str], ...]:
+    """Return what finds a row again after the change: the rowid's column, the primary key, or the bare rowid."""
+    alias, key = rowid_alias(new), key_of(new)
+    if alias:
+        return ((alias, values[alias]),) if alias in values else ()
+    columns = key.columns if key else ()
+    columns = tuple(next((name for name in new.columns if same(name, column)), column) for column in columns)
+    pairs = tuple((name, values[name]) for name in columns if name in values and name not in converted)
+    bare = rowid_name(new)
+    if pairs and len(pairs) == len(columns):
+        loose_key = any(new.columns[name].nullable for name in columns) and has_rowid(new)
+        return pairs + ((bare, values[bare]),) if loose_key and bare in values else pairs
+    return ((bare, values[bare]),) if bare and bare in values else ()
+
+
+def key_match(copy: Copy) -> str:
+    """Return the condition that joins a new row o with its archived row a."""
+    tests = [f"a.key_{number} IS o.{lite(name)}" for number, (name, _) in enumerate(copy.keys, 1)]
+    if len(tests) > 1 and copy.keys[-1][0] not in copy.new.columns:  # the rowid only tells keys with NULL apart
+        filled = " AND ".join(f"a.key_{number} IS NOT NULL" for number in range(1, len(tests)))
+        tests[-1] = f"({filled} OR {tests[-1]})"
+    return " AND ".join(tests)
+
+
+def archive_sql(copy: Copy, made: str) -> List[str]:
+    """Return statements that keep the values that the change takes away, and what became of converted ones."""
+    if not copy.archived:
+        return []
+    kinds = [copy.new.columns[n].type if n in copy.new.columns else "INTEGER" for n, _ in copy.keys]
+    names = [f"key_{number}" for number in range(1, len(copy.keys) + 1)]
+    columns = [f"{name} {kind if kind != 'ANY' else ''}".strip() for name, kind in zip(names, kinds)]
+    olds = [lite(f"old_{name}") for name in (*copy.gone, *copy.converted)]
+    news = [lite(f"new_{name}") for name in copy.converted]
+    values = [expression for _, expression in copy.keys]
+    values += [f"o.{lite(name)}" for name in (*copy.gone, *copy.converted)] + [f"n.{lite(n)}" for n in copy.converted]
+    match = " AND ".join(f"n.{lite(name)} IS {expression}" for name, expression in copy.keys)
+    join = f" JOIN {lite(made)} AS n ON {match}" if copy.converted else ""
+    return [
+        f"CREATE TABLE {lite(copy.archive)} ({', '.join(columns + olds + news)}, PRIMARY KEY ({', '.join(names)}))",
+        f"INSERT INTO {lite(copy.archive)} SELECT {', '.join(values)} FROM {lite(copy.old.name)} AS o{join}",
+    ]
+
+
+def restored(copy: Copy) -> Dict[str, str]:
+    """Return for each old column the expression over the new row o and its archived row a."""
+    values = {}
+    for name, column in copy.old.columns.items():
+        if column.generated:
+            continue
+        here, kept, made = f"o.{lite(name)}", f"a.{lite('old_' + name)}", f"a.{lite('new_' + name)}"
+        if name in copy.gone:
+            later = here if name in copy.new.columns else neutral_lite(copy.old, column)
+            values[name] = f"CASE WHEN a.key_1 IS NULL THEN {later} ELSE {kept} END" if later != "NULL" else kept
+        elif name in copy.converted:  # a value that was changed since stays as it is
+            untouched = f"a.rowid IS NOT NULL AND {here} COLLATE BINARY IS {made} AND typeof({here}) = typeof({made})"
+            values[name] = f"CASE WHEN {untouched} THEN {kept} ELSE {here} END"
+        else:
+            values[name] = here
+        values[name] = values[name].replace("a.key_1 IS NULL", "a.rowid IS NULL")
+    there, here = rowid_name(copy.old), rowid_name(copy.new)
+    if there and here and rowid_alias(copy.old) is None:
+        values[there] = f"o.{here}"
+    return values
+
+
+def counter_sql(old: Table, new: Table, made: str) -> List[str]:
+    """Return statements that keep the counter of an AUTOINCREMENT table, which DROP TABLE would take along."""
+    if not counts(old):
+        return []
+    if not counts(new):
+        kept = lite(archive_name(old.name, "counter"))
+        return [f"CREATE TABLE {kept} AS SELECT seq FROM sqlite_sequence WHERE name = {literal(old.name)}"]
+    return [
+        f"DELETE FROM sqlite_sequence WHERE name = {literal(made)}",
+        f"INSERT INTO sqlite_sequence (name, seq) SELECT {literal(made)}, seq FROM sqlite_sequence "
+        f"WHERE name = {literal(old.name)}",
+    ]
+
+
+def counter_back(old: Table, name: str) -> List[str]:
+    """Return statements that give an AUTOINCREMENT table its counter back, or the higher one it has reached since."""
+    kept, made = lite(archive_name(old.name, "counter")), literal(name)
+    return [
+        f"INSERT INTO sqlite_sequence (name, seq) SELECT {made}, max(seq, coalesce("
+        f"(SELECT s.seq FROM sqlite_sequence AS s WHERE s.name = {made}), 0)) FROM {kept} WHERE true",
+        f"DELETE FROM sqlite_sequence WHERE name = {made} AND rowid < "
+        f"(SELECT max(s.rowid) FROM sqlite_sequence AS s WHERE s.name = {made})",
+        f"DROP TABLE {kept}",
+    ]
+
+
+def move_rows(made: str, values: Dict[str, str], source: str) -> str:
+    """Return the INSERT that fills a new form; OR ABORT keeps an ON CONFLICT clause from dropping rows unseen."""
+    return (
+        f"INSERT OR ABORT INTO {lite(made)} ({', '.join(lite(name) for name in values)})\n"
+        f"SELECT {', '.join(values.values())}\nFROM {source}"
+    )
+
+
+def rebuild_forward(copy: Copy, before: Schema, after: Schema) -> str:
+    made, old, new = LITE_NEW + copy.new.name, copy.old, copy.new
+    start, end = orphan_guard(old, new, before, after)
+    return lite_script(
+        *start,
+        create_lite_table(new, made),
+        move_rows(made, copy.values, f"{lite(old.name)} AS o") if copy.values else "",
+        *archive_sql(copy, made),
+        *counter_sql(old, new, made),
+        f"DROP TABLE {lite(old.name)}",
+        f"ALTER TABLE {lite(made)} RENAME TO {lite(new.name)}",
+        *parts_sql(new),
+        *end,
+    )
+
+
+def rebuild_back(copy: Copy) -> str:
+    """Return the undo: the table in its old form, with the rows of now and the archived values of then."""
+    made, old, new = LITE_NEW + copy.old.name, copy.old, copy.new
+    source = f"{lite(new.name)} AS o"
+    if copy.archived:
+        source += f" LEFT JOIN {lite(copy.archive)} AS a ON {key_match(copy)}\nORDER BY a.rowid IS NULL"
+    return lite_script(
+        create_lite_table(old, made),
+        move_rows(made, restored(copy), source),
+        *(counter_sql(new, old, made) if counts(old) and counts(new) else []),
+        *(counter_back(old, made) if counts(old) and not counts(new) else []),
+        f"DROP TABLE {lite(new.name)}",
+        f"ALTER TABLE {lite(made)} RENAME TO {lite(old.name)}",
+        *parts_sql(old),
+        f"DROP TABLE {lite(copy.archive)}" if copy.archived else "",
+    )
+
+
+class Whole(NamedTuple):
+    """Both schemas as the scripts of this plan find and leave them."""
+
+    before: Schema
+    after: Schema
+
+    @property
+    def views(self) -> bool:
+        """Tell whether views exist: DROP COLUMN reads them all, and fails on one that is broken for any reason."""
+        return any(kind == "view" for schema in (self.before, self.after) for kind, _ in schema.things)
+
+
+def column_item(table: Table, column: Column) -> str:
+    """Return a column definition as ADD COLUMN takes it, with the constraints that belong to the column alone."""
+    parsed = table_text(table.traits.get("sql", ""))
+    if parsed:
+        return parsed.items[next(name for name in parsed.items if same(name, column.name))]
+    own = [c for c in table.constraints.values() if c.columns == (column.name,) and c.kind in ("check", "foreign_key")]
+    words = [lite_column(column)]
+    for constraint in own:
+        words.append(re.sub(r"^FOREIGN KEY \(.*?\) (?=REFERENCES)", "", constraint_sql(constraint)))
+    return " ".join(words)
+
+
+def is_addable(table: Table, column: Column, added: Sequence[Constraint]) -> bool:
+    """Tell whether ADD COLUMN takes a column: https://www.sqlite.org/lang_altertable.html#altertabaddcol."""
+    default, kind = column.default, dict(column.traits).get("generated_kind")
+    plain = default is None or (SQLITE_CONSTANT.fullmatch(default) and not default.upper().startswith("CURRENT_"))
+    own = [c for c in added if column.name in c.columns]
+    item = table_text(f"CREATE TABLE t ({column_item(table, column)})")
+    inside = item.members["constraints"] if item else {}
+    within = sum(len(inside.get(kind) or ()) for kind in ("check", "foreign_key"))
+    return bool(
+        plain
+        and kind != "stored"
+        and not column.backfill
+        and (column.nullable or column.default is not None or column.generated)
+        and all(c.kind in ("check", "foreign_key") and c.columns == (column.name,) for c in own)
+        and within == len(own)
+        and not inside.get("unique")
+        and not inside.get("primary_key")
+        and not (default is not None and any(c.kind == "foreign_key" for c in own))
+    )
+
+
+def is_droppable(table: Table, column: Column, removed: Sequence[Constraint]) -> bool:
+    """Tell whether DROP COLUMN takes a column: no other part of the table may name it."""
+    item = table_text(f"CREATE TABLE t ({column_item(table, column)})")
+    inside = item.members["constraints"] if item else {}
+    within = sum(len(inside.get(kind) or ()) for kind in ("check", "foreign_key"))
+    own = [c for c in table.constraints.values() if column.name in c.columns]
+    others = " ".join(c.generated or "" for c in table.columns.values() if c.name != column.name)
+    return bool(
+        len(own) == within
+        and all(c in removed and c.kind in ("check", "foreign_key") for c in own)
+        and column.name.lower() not in {token.name.lower() for token in sqlite_tokens(others)}
+        and table.traits.get("sql")
+    )
+
+
+PART_KINDS = ("index", "trigger")
+
+
+def altered_in_place(whole: Whole, changes: Sequence[Change]) -> Optional[Tuple[List[Column], List[Column]]]:
+    """Return the columns to add and to drop where ALTER TABLE can do all of a table's changes, else None."""
+    old, new = whole.before.tables[changes[0].table or ""], whole.after.tables[changes[0].table or ""]
+    facts = [change for change in changes if change.kind.split(".")[0] not in PART_KINDS]
+    come = [change.new for change in facts if change.kind == "column.added"]
+    gone = [change.old for change in facts if change.kind == "column.removed"]
+    added = [change.new for change in facts if change.kind in ("check.added", "foreign_key.added")]
+    removed = [change.old for change in facts if change.kind in ("check.removed", "foreign_key.removed")]
+    owned = all(any(c.name in item.columns for c in come) for item in added)
+    owned = owned and all(any(c.name in item.columns for c in gone) for item in removed)
+    if (
+        len(facts) == len(come) + len(gone) + len(added) + len(removed)
+        and owned
+        and all(is_addable(new, column, added) for column in come)
+        and all(is_droppable(old, column, removed) for column in gone)
+        and not (gone and (whole.views or not row_keys(old, new, copy_of(old, new).values, ())))
+    ):
+        return come, gone
+    return None
+
+
+def alter_forward(copy: Copy, come: Sequence[Column], gone: Sequence[Column]) -> str:
+    """Return the ALTER TABLE statements, with the indexes and triggers that change along with the columns."""
+    old, new = copy.old, copy.new
+    leave = [f"DROP TRIGGER {lite(n)}" for (_, n), part in sorted(old.parts.items()) if new.parts.get((_, n)) != part]
+    leave += [f"DROP INDEX {lite(n)}" for n, index in sorted(old.indexes.items()) if new.indexes.get(n) != index]
+    enter = [create_lite_index(new, i) for n, i in sorted(new.indexes.items()) if old.indexes.get(n) != i]
+    enter += [part.definition for key, part in sorted(new.parts.items()) if old.parts.get(key) != part]
+    return lite_script(
+        *leave,
+        *archive_sql(copy, ""),
+        *(f"ALTER TABLE {lite(old.name)} DROP COLUMN {lite(column.name)}" for column in gone),
+        *(f"ALTER TABLE {lite(old.name)} ADD COLUMN {column_item(new, column)}" for column in come),
+        *enter,
+    )
+
+
+CHANGE_WORDS = {"added": "add", "removed": "drop", "changed": "change", "renamed": "rename"}
+RELAXING = frozenset(
+    "column.added column.default check.removed foreign_key.removed unique.removed index.added index.removed "
+    "index.renamed trigger.added constraint.renamed check.renamed".split()
+)
+
+
+def said(change: Change) -> str:
+    """Return a change in a few words, for the description of the script that carries it out."""
+    noun, verb = change.kind.split(".")
+    item = change.new or change.old
+    name = item.name if isinstance(item, (Column, Index, Part, Constraint)) else str(change.path[-1])
+    if verb in CHANGE_WORDS:
+        return f"{CHANGE_WORDS[verb]} {noun.replace('_', ' ')} {' '.join(name.split())}".replace("check check", "check")
+    return f"change {verb} of {name}" if noun == "column" else f"change {verb}"
+
+
+def phase_of(changes: Sequence[Change]) -> str:
+    """Return expand when programs of the running release can go on, else contract."""
+    relaxed = all(change.kind in RELAXING or (change.kind == "column.nullable" and change.new.nullable) for change in changes)
+    return EXPAND if relaxed else CONTRACT
+
+
+def missing_value(whole: Whole, changes: Sequence[Change]) -> Iterator[Draft]:
+    """Yield a question for each column that is NOT NULL and has no value for the rows that exist."""
+    for change in changes:
+        column, table = change.new, change.table or ""
+        if change.kind != "column.added" or column.nullable or column.generated or column.backfill:
+            continue
+        if column.default is None and column.name != rowid_alias(whole.after.tables[table]):
+            if not is_empty(whole.before.tables[table]):
+                yield manual(
+                    change,
+                    f"Column {column.name} of table {table} is NOT NULL without a default: what do the rows that "
+                    f'exist get? State "default", or "backfill" with an expression, on {show_path(change.path)}.',
+                )
+
+
+def lite_table_drafts(whole: Whole, key: str, changes: Sequence[Change]) -> Iterator[Draft]:
+    """Yield the scripts for one table: made, archived, altered, or built anew."""
+    old, new = whole.before.tables.get(key), whole.after.tables.get(key)
+    if old is None or new is None:
+        yield table_made(new, changes) if new else table_archived(old or whole.before.tables[key], changes)
+    elif all(change.kind.split(".")[0] in PART_KINDS for change in changes):
+        for change in changes:
+            yield from part_drafts(old, new, change)
+    else:
+        questions = list(missing_value(whole, changes))
+        in_place = altered_in_place(whole, changes)
+        if questions:
+            yield from questions
+        elif in_place and not in_place[1] and not whole.views:
+            yield from column_drafts(old, new, in_place[0], changes)
+            for change in changes:
+                yield from part_drafts(old, new, change) if change.kind.split(".")[0] in PART_KINDS else ()
+        else:
+            yield altered(whole, old, new, changes, in_place)
+
+
+def names_text(*texts: str) -> str:
+    """Return SQL in which the ordering of steps can look for names: in small letters, as SQLite compares them."""
+    return " ".join(texts).lower()
+
+
+def column_drafts(old: Table, new: Table, come: Sequence[Column], changes: Sequence[Change]) -> Iterator[Draft]:
+    for column in come:
+        item = column_item(new, column)
+        issues = [c.path for c in changes if c.kind != "column.added" and column.name in getattr(c.new, "columns", ())]
+        yield Draft(
+            f"column {new.key} {column.name}",
+            EXPAND,
+            RANKS["column"],
+            f"Add column {column.name} to table {new.key}",
+            lite_script(f"ALTER TABLE {lite(old.name)} ADD COLUMN {item}"),
+            lite_script(f"ALTER TABLE {lite(old.name)} DROP COLUMN {lite(column.name)}"),
+            makes=((new.name.lower(), column.name.lower()),),
+            reads=names_text(item, lite(old.name)),
+            proof=has_lite_column(new, column.name),
+            lock=LITE_LOCK,
+            issues=(("tables", new.key, "columns", column.name), *issues),
+        )
+
+
+def altered(
+    whole: Whole,
+    old: Table,
+    new: Table,
+    changes: Sequence[Change],
+    in_place: Optional[Tuple[List[Column], List[Column]]],
+) -> Draft:
+    """Return the one script for all changes of a table; its undo builds the table anew in its old form."""
+    copy = copy_of(old, new)
+    if copy.archived and not copy.keys:
+        return manual(
+            changes[0],
+            f"Table {new.key} loses values of {', '.join((*copy.gone, *copy.converted))}, and nothing identifies a row both "
+            "before and after: which columns are to tell rows apart? Change the key in a step of its own.",
+        )
+    words = ", ".join(said(change) for change in changes)
+    come = [c for c in new.columns if c not in old.columns]
+    gone = [c for c in old.columns if c not in new.columns]
+    targets = [c.references[0] for c in new.constraints.values() if c.references and c not in old.constraints.values()]
+    body = table_definition(new)
+    proof = has_text("table", new.name, body)
+    if in_place:
+        proof = has_lite_column(new, in_place[0][0].name) if in_place[0] else lacks(has_lite_column(new, gone[0]))
+    return Draft(
+        f"table {new.key}",
+        phase_of(changes),
+        RANKS["column"],
+        f"{'Alter' if in_place else 'Rebuild'} table {new.key}: {words}",
+        alter_forward(copy, *in_place) if in_place else rebuild_forward(copy, whole.before, whole.after),
+        rebuild_back(copy),
+        makes=(*((new.name.lower(), c.lower()) for c in come), *((i.lower(),) for i in new.indexes if i not in old.indexes)),
+        reads=names_text(body, *parts_sql(new)),
+        frees=(*((old.name.lower(), c.lower()) for c in gone), *((i.lower(),) for i in old.indexes if i not in new.indexes)),
+        holds=names_text(table_definition(old)),
+        proof=proof,
+        lock=LITE_LOCK,
+        rewrites=not in_place or bool(gone),
+        issues=tuple(change.path for change in changes),
+        after=tuple(f"table {target}" for target in targets if target != new.key),
+    )
+
+
+def table_made(table: Table, changes: Sequence[Change]) -> Draft:
+    statements = [create_lite_table(table), *parts_sql(table)]
+    return Draft(
+        f"table {table.key}",
+        EXPAND,
+        RANKS["table"],
+        f"Create table {table.key}",
+        lite_script(*statements),
+        lite_script(f"DROP TABLE IF EXISTS {lite(table.name)}"),
+        makes=((table.name.lower(),), *((name.lower(),) for name in table.indexes), *((n.lower(),) for _, n in table.parts)),
+        reads=names_text(*statements),
+        proof=has_object("table", table.name),
+        lock=LITE_LOCK,
+        issues=tuple(change.path for change in changes),
+    )
+
+
+def table_archived(table: Table, changes: Sequence[Change]) -> Draft:
+    """Return the script that copies a table to the archive and drops it; a copy has no constraint that acts on rows."""
+    kept, bare = archive_name(table.name), rowid_name(table) if rowid_alias(table) is None else None
+    plain = [name for name, column in table.columns.items() if not column.generated]
+    stored = [lite("old_" + name) for name in plain] + (["row"] if bare else [])
+    values = {**{name: f"a.{lite('old_' + name)}" for name in plain}, **({bare: 'a."row"'} if bare else {})}
+    taken = ", ".join([lite(name) for name in plain] + ([bare] if bare else []))
+    counter = [f"CREATE TABLE {lite(archive_name(table.name, 'counter'))} AS SELECT seq FROM sqlite_sequence "
+               f"WHERE name = {literal(table.name)}"] if counts(table) else []
+    return Draft(
+        f"drop table {table.key}",
+        CONTRACT,
+        RANKS["drop_table"],
+        f"Move table {table.key} to the archive",
+        lite_script(
+            f"CREATE TABLE {lite(kept)} ({', '.join(name if name != 'row' else lite(name) for name in stored)})",
+            f"INSERT INTO {lite(kept)} SELECT {taken} FROM {lite(table.name)}",
+            *counter,
+            f"DROP TABLE {lite(table.name)}",
+        ),
+        lite_script(
+            create_lite_table(table),
+            move_rows(table.name, values, f"{lite(kept)} AS a"),
+            *(counter_back(table, table.name) if counter else []),
+            *parts_sql(table),
+            f"DROP TABLE {lite(kept)}",
+        ),
+        frees=((table.name.lower(),), *((name.lower(),) for name in table.indexes), *((n.lower(),) for _, n in table.parts)),
+        holds=names_text(table_definition(table), *parts_sql(table)),
+        proof=lacks(has_object("table", table.name)),
+        lock=LITE_LOCK,
+        issues=tuple(change.path for change in changes),
+    )
+
+
+def part_drafts(old: Table, new: Table, change: Change) -> Iterator[Draft]:
+    """Yield the script for one index or trigger of a table that is not built anew."""
+    kind = "index" if change.kind.startswith("index") else "trigger"
+
+    def made(table: Table, item: Any) -> str:
+        return create_lite_index(table, item) if kind == "index" else item.definition
+
+    leave = [f"DROP {kind.upper()} IF EXISTS {lite(change.old.name)}"] if change.old else []
+    back = [made(old, change.old)] if change.old else []
+    enter = [made(new, change.new)] if change.new else []
+    undo = [f"DROP {kind.upper()} IF EXISTS {lite(change.new.name)}"] if change.new else []
+    item, verb = change.new or change.old, change.kind.split(".")[1]
+    exact = has_text(kind, item.name, index_text(enter[0])[2] if kind == "index" else item.definition.split(None, 2)[2]) if enter else ""
+    yield Draft(
+        f"{kind} {new.key} {item.name}",
+        EXPAND if change.new else CONTRACT,
+        RANKS[kind] if change.new else RANKS["drop_index" if kind == "index" else "drop_part"],
+        f"{CHANGE_WORDS.get(verb, 'Change').capitalize()} {kind} {item.name} of table {new.key}",
+        lite_script(*leave, *enter),
+        lite_script(*undo, *back),
+        makes=((change.new.name.lower(),),) if change.new else (),
+        reads=names_text(*enter),
+        frees=((change.old.name.lower(),),) if change.old and not same(change.old.name, item.name if change.new else "") else (),
+        holds=names_text(*back),
+        proof=exact if change.new else lacks(has_object(kind, change.old.name)),
+        lock=LITE_LOCK,
+        issues=(change.path,),
+    )
+
+
+def view_sql(thing: Thing) -> List[str]:
+    """Return statements that make a view with its INSTEAD OF triggers."""
+    columns = f" ({LITE.names_sql(thing.facts['column_list'])})" if thing.facts.get("column_list") else ""
+    create = f"CREATE VIEW {lite(thing.key)}{columns} AS {strip_words(thing.facts['definition'])}"
+    return [create, *(thing.facts.get("instead_of") or {}).values()]
+
+
+def view_drafts(change: Change) -> Iterator[Draft]:
+    old, new = change.old, change.new
+    item, verb = new or old, change.kind.split(".")[1]
+    drop = f"DROP VIEW IF EXISTS {lite(item.key)}"
+    enter, back = view_sql(new) if new else [], view_sql(old) if old else []
+    proof = has_text("view", item.key, strip_words(new.facts["definition"])) if new else lacks(has_object("view", item.key))
+    yield Draft(
+        f"view {item.key}",
+        EXPAND if new else CONTRACT,
+        RANKS["view"] if new else RANKS["drop_view"],
+        f"{CHANGE_WORDS[verb].capitalize()} view {item.key}",
+        lite_script(*([drop] if old else []), *enter),
+        lite_script(*([drop] if new else []), *back),
+        makes=((item.key.lower(),),) if not old else (),
+        reads=names_text(*enter),
+        frees=((item.key.lower(),),) if not new else (),
+        holds=names_text(*back) if not new else "",
+        proof=proof,
+        lock=LITE_LOCK,
+        issues=(change.path,),
+    )
+
+
+def virtual_drafts(change: Change) -> Iterator[Draft]:
+    if change.old is not None:
+        yield manual(
+            change,
+            f"Virtual table {change.old.key} is to be {change.kind.split('.')[1]}: its module alone knows its content, so "
+            "where will the undo get that from? Drop it by hand when its source can fill it again.",
+        )
+        return
+    key, create = change.new.key, strip_words(change.new.facts["definition"])
+    yield Draft(
+        f"virtual table {key}",
+        EXPAND,
+        RANKS["table"],
+        f"Create virtual table {key}",
+        lite_script(create),
+        lite_script(f"DROP TABLE IF EXISTS {lite(key)}"),
+        makes=((key.lower(),),),
+        reads=names_text(create),
+        proof=has_object("table", key),
+        lock=LITE_LOCK,
+        issues=(change.path,),
+    )
+
+
+def renamed_text(text: Optional[str], old: str, new: str) -> Optional[str]:
+    """Return SQL with one name exchanged wherever it stands as a name."""
+    if text is None:
+        return None
+    result, position = "", 0
+    for token in sqlite_tokens(text):
+        if token.kind in ("word", "name") and same(token.name, old):
+            result, position = result + text[position : token.start] + lite(new), token.end
+    return result + text[position:]
+
+
+def renamed_table(table: Table, old: str, new: str, column: bool) -> Table:
+    """Return a table as SQLite leaves it after a rename of itself, of its parent, or of a column."""
+
+    def swap(name: str) -> str:
+        return new if column and same(name, old) else name
+
+    columns = {}
+    for name, spec in table.columns.items():
+        columns[swap(name)] = spec._replace(name=swap(name), generated=renamed_text(spec.generated, old, new))
+    constraints, indexes, parts = {}, {}, {}
+    for constraint in table.constraints.values():
+        target, there = constraint.references or ("", ())
+        target = new if not column and same(target, old) else target
+        constraint = constraint._replace(
+            name=constraint.name if constraint.named else renamed_text(constraint.name, old, new),
+            columns=tuple(swap(name) for name in constraint.columns),
+            definition=renamed_text(constraint.definition, old, new) or "",
+            references=(target, tuple(swap(name) for name in there)) if constraint.references else None,
+        )
+        constraints[constraint.name] = constraint
+    for name, index in table.indexes.items():
+        tail = renamed_text(index.tail, old, new) or ""
+        indexes[name] = index._replace(tail=tail, columns=tuple(swap(term) for term in index.columns))
+    for key, part in table.parts.items():
+        parts[key] = part._replace(definition=renamed_text(part.definition, old, new) or "")
+    traits = {k: renamed_text(v, old, new) if k == "sql" else v for k, v in table.traits.items()}
+    return table._replace(columns=columns, constraints=constraints, indexes=indexes, parts=parts, traits=traits)
+
+
+def renamed_schema(schema: Schema, table: str, old: str, new: str, column: bool) -> Schema:
+    """Return the schema as it is after ALTER TABLE RENAME: SQLite rewrites whatever names the object."""
+    tables: Dict[str, Table] = {}
+    for key, body in schema.tables.items():
+        points = any(c.references and same(c.references[0], table) for c in body.constraints.values())
+        if same(key, table) or points or any(table.lower() in p.definition.lower() for p in body.parts.values()):
+            body = renamed_table(body, old, new, column)
+        if not column and same(key, old):
+            body = body._replace(key=new, name=new)
+        tables[body.key] = body
+    things = {}
+    for identity, thing in schema.things.items():
+        text = thing.facts.get("definition")
+        if isinstance(text, str) and table.lower() in text.lower():
+            thing = thing._replace(facts={**thing.facts, "definition": renamed_text(text, old, new)})
+        things[identity] = thing
+    return schema._replace(tables=tables, things=things)
+
+
+def rename_draft(change: Change, table: str, old: str, new: str, column: bool) -> Draft:
+    """Return a rename, which SQLite makes in the catalogue, views and triggers included."""
+
+    def alter(name: str, there: str, here: str) -> str:
+        words = f"RENAME COLUMN {lite(here)} TO {lite(there)}" if column else f"RENAME TO {lite(there)}"
+        text = f"ALTER TABLE {lite(name)} {words}"
+        return lite_script(text).replace("legacy_alter_table = ON", "legacy_alter_table = OFF")
+
+    what = f"column {old} of table {table}" if column else f"table {old}"
+    return Draft(
+        f"rename {what}",
+        CONTRACT,
+        RANKS["switch"],
+        f"Rename {what} to {new}",
+        alter(table, new, old),
+        alter(table if column else new, old, new),
+        makes=((table.lower(), new.lower()),) if column else ((new.lower(),),),
+        frees=((table.lower(), old.lower()),) if column else ((old.lower(),),),
+        proof=has_lite_column(Table(table, "main", table, {}, {}, {}, {}, {}), new) if column else has_object("table", new),
+        lock=LITE_LOCK,
+        issues=(change.path,),
+    )
+
+
+def plan_renames(before: Schema, changes: Sequence[Change]) -> Tuple[List[Draft], Schema]:
+    """Return the renames that the author stated, and the schema that the other scripts find after them."""
+    drafts: List[Draft] = []
+    for change in sorted(changes, key=lambda change: change.kind != "table.renamed"):
+        if change.kind == "table.renamed":
+            table, old, new, column = change.old.key, change.old.key, change.new.key, False
+        elif change.kind == "column.renamed":
+            table, old, new, column = change.table or "", change.old.name, change.new.name, True
+        else:
+            continue
+        drafts.append(rename_draft(change, table, old, new, column))
+        before = renamed_schema(before, table, old, new, column)
+    return drafts, before
+
+
+def plan_sqlite(before: Schema, after: Schema, changes: Sequence[Change]) -> List[Step]:
+    drafts, live = plan_renames(before, changes)
+    names = tuple(draft.key for draft in drafts)
+    whole = Whole(live, after)
+    tables: Dict[str, List[Change]] = {}
+    for change in diff_schemas(live, after) if drafts else changes:
+        if change.table is not None:
+            tables.setdefault(change.table, []).append(change)
+        elif change.kind.startswith("view."):
+            drafts += view_drafts(change)
+        elif change.kind.startswith("virtual_table."):
+            drafts += virtual_drafts(change)
+        else:
+            drafts.append(manual(change, f"SQLite has no {change.kind.split('.')[0].replace('_', ' ')}: what is to stand in for {show_path(change.path)}?"))
+    for key, group in tables.items():
+        drafts += lite_table_drafts(whole, key, group)
+    renamed = [draft if draft.key in names else draft._replace(after=(*draft.after, *names)) for draft in drafts]
+    return number_drafts(order_drafts(renamed))
+
+
 # == 20. Database: the whole ==========================================================================
 
 
@@ -8684,8 +10280,7 @@ def count_queries(changes: Sequence[Change], dialect: Dialect) -> Iterator[Dict[
 
 
 def count_query(change: Change, dialect: Dialect) -> Iterator[Tuple[str, str]]:
-    schema, name = split_key(change.table or "", None)
-    text = dialect.table_sql(schema, name)
+    text = dialect.reference_sql(change.table or "")
     if change.kind == "column.nullable" and not change.new.nullable:
         yield (
             f"Rows whose {change.new.name} is NULL: fill them first.",
@@ -8731,7 +10326,7 @@ def orphan_query(constraint: Constraint, text: str, dialect: Dialect) -> Iterato
 
 def misfit_query(change: Change, text: str, dialect: Dialect) -> Iterator[Tuple[str, str]]:
     name, new = dialect.quote(change.old.name), dialect.parse(change.new.type)
-    if new.base in TEXTS and new.args:
+    if dialect.strict_types and new.base in TEXTS and new.args:
         yield (
             f"Values of {change.old.name} longer than {new.args[0]} characters: shorten them first.",
             f"SELECT count(*) FROM {text} WHERE length({name}) > {new.args[0]};",
@@ -8765,7 +10360,7 @@ def recommend(findings: Sequence[Finding], steps: Sequence[Step]) -> Iterator[st
 def compare_databases(before: Document, after: Document, options: Options) -> Comparison:
     dialect = pick_dialect(before, after, options)
     old = read_schema(before, dialect)
-    new = adopt(old, read_schema(after, dialect))
+    new = adopt(old, dialect.align(old, read_schema(after, dialect)))
     changes = diff_schemas(old, new)
     findings = tuple(judge_changes(changes, dialect)) + tuple(suspect_renames(changes))
     steps = tuple(dialect.plan(old, new, changes))
@@ -12257,13 +13852,18 @@ def read_config(document: Document) -> Dict[str, Any]:
     return config
 
 
+def load_side(path: str, kind: str) -> Document:
+    """Read one side of a comparison: a JSON document, or the schema of an SQLite database file."""
+    return load_sqlite(path) if kind == "database" and path != "-" and is_sqlite_file(path) else load_document(path)
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     args = build_parser().parse_args(argv)
     if args.before == args.after == "-":
         raise InputError("--before and --after: standard input can be only one of them")
     inputs = [args.before, args.after] + ([args.config] if args.config else [])
     refuse_inputs_as_outputs(output_paths(args.output, args.format), inputs)
-    before, after = load_document(args.before), load_document(args.after)
+    before, after = load_side(args.before, args.type), load_side(args.after, args.type)
     config = read_config(load_document(args.config)) if args.config else {}
     options = Options(dialect=args.dialect, config=config, direction=args.direction)
     comparison = COMPARERS[args.type](before, after, options)
