@@ -11,7 +11,46 @@ A change is a fact without an opinion. Rules turn changes into findings, the sam
              API documents ---> Api     /              \\-> Step (do + undo + proof) ------/
 
 Sections, in the order of the data flow:
-    (in work)
+  1 Vocabulary
+  2 Records
+  3 Database rules: one row is one kind of finding
+  4 SQL text: tokens, names, canonical forms
+  5 Database records
+  6 Types
+  7 Dialects: every difference between databases that is not a recipe
+  8 Reading schemas
+  9 Comparing schemas: facts only
+  10 Judging schemas
+  11 Ordering steps
+  12 PostgreSQL statements
+  13 PostgreSQL recipes
+  14 PostgreSQL recipes: views and what depends on others
+  15 PostgreSQL recipes: tables, keys, indexes, parts
+  16 PostgreSQL recipes: columns
+  17 PostgreSQL recipes: type changes
+  18 PostgreSQL recipes: enums
+  19 Scripting: changes to steps
+  20 MariaDB/MySQL statements
+  21 MariaDB/MySQL recipes: a table as a chain of states
+  22 MariaDB/MySQL recipes: what happens in which stage, and the rows
+  23 MariaDB/MySQL recipes: scripts of tables, views, programs
+  24 SQLite: statements taken apart
+  25 SQLite: reading a database file
+  26 SQLite statements
+  27 SQLite recipes
+  28 Database: the whole
+  29 API rules
+  30 API records
+  31 API reading
+  32 API comparing: facts only
+  33 API comparing operations
+  34 API judging
+  35 API locating
+  36 API advising
+  37 Data: rules
+  38 Reporting
+  39 Rendering
+  40 Command line
 
 Names used throughout: `before, after` are the two sides of a comparison, always in that order; `old, new` the two
 sides of one object; `change` a fact; `finding` an opinion; `step` an action with its undo and its proof.
@@ -7129,7 +7168,7 @@ def bridged_foreign_keys(context: Context, keys: Set[str]) -> Iterator[Draft]:
             )
 
 
-# == 25. MariaDB/MySQL statements =====================================================================
+# == 20. MariaDB/MySQL statements =====================================================================
 # Small pieces of SQL, each with the reason why it is written that way. Facts: runs on MariaDB 10.11; MySQL 8 by its manual.
 
 MY = DIALECTS["mysql"]
@@ -7399,7 +7438,7 @@ def my_proof(conditions: Sequence[str]) -> Optional[str]:
     return f"SELECT {' AND '.join(dict.fromkeys(conditions))} AS applied;\n" if conditions else None
 
 
-# == 26. MariaDB/MySQL recipes: a table as a chain of states ==========================================
+# == 21. MariaDB/MySQL recipes: a table as a chain of states ==========================================
 # A table goes from its old to its new state in stages. Both the script and its undo come from comparing two states
 # that follow each other, so a stage can be undone from wherever the run stopped.
 
@@ -7701,7 +7740,7 @@ def my_split_options(text: str) -> Iterator[Tuple[str, str]]:
         yield name.lower(), value
 
 
-# == 27. MariaDB/MySQL recipes: what happens in which stage, and the rows =============================
+# == 22. MariaDB/MySQL recipes: what happens in which stage, and the rows =============================
 
 
 def my_edits(case: MyCase, old: Table, new: Table) -> List[Edit]:
@@ -8145,7 +8184,7 @@ def my_drop_trigger(part: Part) -> str:
     return f"DROP TRIGGER IF EXISTS {my_quote(part.name)}"
 
 
-# == 28. MariaDB/MySQL recipes: scripts of tables, views, programs ====================================
+# == 23. MariaDB/MySQL recipes: scripts of tables, views, programs ====================================
 
 
 def my_table_drafts(case: MyCase, key: str) -> Iterator[Draft]:
@@ -8966,7 +9005,7 @@ def my_touched(case: MyCase) -> Set[str]:
     }
 
 
-# == 21. SQLite: statements taken apart ===============================================================
+# == 24. SQLite: statements taken apart ===============================================================
 # In: a CREATE statement as sqlite_schema keeps it. Out: the members that the export writes of it, and the verbatim
 # text of each part: SQLite keeps CHECK, COLLATE, AUTOINCREMENT, DEFERRABLE and more nowhere but in this text.
 
@@ -9282,7 +9321,7 @@ def view_text(sql: str) -> Tuple[List[str], str]:
     return columns, sql[found[start].end :].strip()
 
 
-# == 22. SQLite: reading a database file ==============================================================
+# == 25. SQLite: reading a database file ==============================================================
 # In: a database file. Out: the document that assets/export_schema_sqlite.sql would print of it.
 
 SQLITE_HEADER = b"SQLite format 3\x00"  # https://www.sqlite.org/fileformat.html, section 1.3
@@ -9395,7 +9434,7 @@ def complete_references(tables: Dict[str, Any]) -> None:
             entry["references"] = target
 
 
-# == 23. SQLite statements ============================================================================
+# == 26. SQLite statements ============================================================================
 # Small pieces of SQL. Facts: https://www.sqlite.org/lang_altertable.html (3.40), each tried on 3.40.1.
 
 LITE = SQLite()
@@ -9578,7 +9617,7 @@ def orphan_guard(old: Table, new: Table, before: Schema, after: Schema) -> Tuple
     return start, end
 
 
-# == 24. SQLite recipes ===============================================================================
+# == 27. SQLite recipes ===============================================================================
 # In: changes. Out: drafts. A table is altered in place where SQLite can, else built anew once for all its changes.
 
 
@@ -10249,7 +10288,7 @@ def plan_sqlite(before: Schema, after: Schema, changes: Sequence[Change]) -> Lis
     return number_drafts(order_drafts(renamed))
 
 
-# == 20. Database: the whole ==========================================================================
+# == 28. Database: the whole ==========================================================================
 
 
 def pick_dialect(before: Document, after: Document, options: Options) -> Dialect:
@@ -10380,7 +10419,7 @@ def compare_databases(before: Document, after: Document, options: Options) -> Co
     )
 
 
-# == 40. API rules ====================================================================================
+# == 29. API rules ====================================================================================
 # In: nothing. Out: API_RULES. A narrower schema breaks who sends (request), a wider one breaks who receives
 # (response): the two severities of a schema rule follow from its polarity, in SEVERITY_OF, and from nothing else.
 
@@ -10787,7 +10826,7 @@ DOCUMENT_RULES: Tuple[Tuple[str, str, str, str, str], ...] = (
 API_RULES: Dict[str, Rule] = catalogue(*schema_rules(), *DOCUMENT_RULES)
 
 
-# == 41. API records ==================================================================================
+# == 30. API records ==================================================================================
 
 
 class Place(NamedTuple):
@@ -10899,7 +10938,7 @@ class Operation(NamedTuple):
     callbacks: Dict[str, Place]
 
 
-# == 42. API reading ==================================================================================
+# == 31. API reading ==================================================================================
 # In: a Document. Out: a Side, which resolves references and reads operations and schemas when they are asked for.
 # Sources: OpenAPI 3.0.3 and 3.1.0, Swagger 2.0 (spec.openapis.org), JSON Schema 2020-12.
 
@@ -11444,7 +11483,7 @@ def read_response(side: Side, place: Place, operation: Dict[str, Any]) -> Respon
     return Response(headers, media, links, place.path)
 
 
-# == 43. API comparing: facts only ====================================================================
+# == 32. API comparing: facts only ====================================================================
 # In: two Sides. Out: Events of the document and Facts of its schemas. A pair of schemas is compared once for each
 # direction, whoever refers to it; who is reached by its facts is found afterwards, along the links between the pairs.
 
@@ -12301,7 +12340,7 @@ def stability_change(notice: Notice, old: Any, new: Any) -> str:
     return "raised" if STABILITY.index(new) > STABILITY.index(old) else "lowered" if new != old else ""
 
 
-# == 44. API comparing operations =====================================================================
+# == 33. API comparing operations =====================================================================
 # In: two Sides. Out: Events, and in the Web the pairs of schemas with what leads to them (Users).
 
 
@@ -13069,7 +13108,7 @@ def named_schemas(side: Side) -> Dict[str, Any]:
     return side.mapping(components(side).get("schemas"), ("components", "schemas"))
 
 
-# == 45. API judging ==================================================================================
+# == 34. API judging ==================================================================================
 # In: a Survey and its Events. Out: Findings, one for each cause, with all the operations that it reaches.
 
 
@@ -13316,7 +13355,7 @@ def part_of_operation(steps: List[Union[str, int]]) -> Tuple[str, List[Union[str
     return name, rest
 
 
-# == 46. API locating =================================================================================
+# == 35. API locating =================================================================================
 # In: Findings with the paths of both sides. Out: the same with lines and columns, without reading all of a big text.
 
 
@@ -13392,7 +13431,7 @@ def seek(text: str, at: int, tree: Dict[Any, Any], path: Path, offsets: List[Tup
     return at + 1
 
 
-# == 47. API advising =================================================================================
+# == 36. API advising =================================================================================
 # In: the findings and both Sides. Out: a transition document as a JSON Patch (RFC 6902) with its undo, headers to
 # send, and recommendations. Every value in them stands in one of the two documents; what nobody knows is {{named}}.
 
@@ -13617,13 +13656,13 @@ def unread(side: Side) -> List[Dict[str, Any]]:
     return [{"kind": line, "count": 1} for line in side.faults.lines()]
 
 
-# == 60. Data: rules (in work) ========================================================================
+# == 37. Data: rules (in work) ========================================================================
 
 
 def compare_profiles(before: Document, after: Document, options: Options) -> Comparison:
     return Comparison()
 
-# == 90. Reporting ====================================================================================
+# == 38. Reporting ====================================================================================
 # In: a Comparison. Out: the report of the contract, as plain JSON values, and the exit code.
 
 
@@ -13727,7 +13766,7 @@ def exit_code(report: Dict[str, Any]) -> int:
     return EXIT_POTENTIALLY_BREAKING if report["potentially_breaking_count"] else EXIT_DONE
 
 
-# == 91. Rendering ====================================================================================
+# == 39. Rendering ====================================================================================
 # In: the report as JSON values. Out: one text for each format. Nothing here decides anything.
 
 VERDICTS = {
@@ -13786,7 +13825,7 @@ def render_text(report: Dict[str, Any]) -> str:
 RENDERERS: Dict[str, Callable[[Dict[str, Any]], str]] = {"json": to_json, "text": render_text}
 
 
-# == 92. Command line =================================================================================
+# == 40. Command line =================================================================================
 
 EPILOG = """\
 exit codes:

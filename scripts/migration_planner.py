@@ -2,7 +2,40 @@
 # /// script
 # requires-python = ">=3.9"
 # ///
-"""Turn a migration specification into a phased plan with gates, risks and a computed schedule."""
+"""Turn a migration specification into a phased plan with gates, risks and a computed schedule.
+
+    spec JSON -> findings -> tracks of phases -> tasks -> estimates -> schedule -> plan -> json | text
+
+Sections, in the order of the data flow:
+  1 Vocabulary
+  2 Records
+  3 Fields
+  4 Rates
+  5 Gates
+  6 Triggers
+  7 Patterns
+  8 Reading
+  9 Estimating
+  10 Choosing
+  11 Compliance
+  12 Wording
+  13 Changes
+  14 Tasks
+  15 Phasing
+  16 Scheduling
+  17 Checking
+  18 Judging
+  19 Risks
+  20 Communicating
+  21 Plan
+  22 Rendering: text
+  23 Command line
+
+Names used throughout: `spec` is what was read, `phase` a stage with gates, `task` work with three estimates in hours
+(optimistic, likely, pessimistic), `gate` what must hold to go on, `trigger` what stops it.
+
+Exit codes: 0 done, 1 the specification is not valid (with --strict: or has warnings), 3 unusable input, output or usage.
+"""
 from __future__ import annotations
 
 import argparse
@@ -6079,7 +6112,7 @@ def text_end(plan: Plan) -> List[str]:
     return lines
 
 
-# == 27. Command line =================================================================================
+# == 23. Command line =================================================================================
 
 EPILOG = """examples:
   %(prog)s -i assets/sample_database_migration.json -o plan.json
