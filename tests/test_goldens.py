@@ -91,7 +91,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def start(folder: Path, case: Golden, chosen: str, python: str = sys.executable) -> Done:
     return execute(
-        [python, f"scripts/{case.script}.py", *case.arguments, "-f", chosen],
+        [python, f"scripts/{case.script}.py", *case.arguments, "-q", "-f", chosen],
         cwd=folder,
         env={"SOURCE_DATE_EPOCH": EPOCH},
     )
