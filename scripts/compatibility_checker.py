@@ -13,41 +13,41 @@ A change is a fact without an opinion. Rules turn changes into findings, the sam
 Sections, in the order of the data flow:
   1 Vocabulary
   2 Records
-  3 Database rules: one row is one kind of finding
-  4 SQL text: tokens, names, canonical forms
+  3 Database rules
+  4 SQL text
   5 Database records
   6 Types
-  7 Dialects: every difference between databases that is not a recipe
+  7 Dialects
   8 Reading schemas
-  9 Comparing schemas: facts only
+  9 Comparing schemas
   10 Judging schemas
   11 Ordering steps
   12 PostgreSQL statements
   13 PostgreSQL recipes
-  14 PostgreSQL recipes: views and what depends on others
-  15 PostgreSQL recipes: tables, keys, indexes, parts
-  16 PostgreSQL recipes: columns
-  17 PostgreSQL recipes: type changes
-  18 PostgreSQL recipes: enums
-  19 Scripting: changes to steps
+  14 PostgreSQL recipes
+  15 PostgreSQL recipes
+  16 PostgreSQL recipes
+  17 PostgreSQL recipes
+  18 PostgreSQL recipes
+  19 Scripting
   20 MariaDB/MySQL statements
-  21 MariaDB/MySQL recipes: a table as a chain of states
-  22 MariaDB/MySQL recipes: what happens in which stage, and the rows
-  23 MariaDB/MySQL recipes: scripts of tables, views, programs
-  24 SQLite: statements taken apart
-  25 SQLite: reading a database file
+  21 MariaDB/MySQL recipes
+  22 MariaDB/MySQL recipes
+  23 MariaDB/MySQL recipes
+  24 SQLite
+  25 SQLite
   26 SQLite statements
   27 SQLite recipes
-  28 Database: the whole
+  28 Database
   29 API rules
   30 API records
   31 API reading
-  32 API comparing: facts only
+  32 API comparing
   33 API comparing operations
   34 API judging
   35 API locating
   36 API advising
-  37 Data: rules
+  37 Data
   38 Reporting
   39 Rendering
   40 Command line
@@ -318,7 +318,8 @@ def provenance(tool: str, inputs: Iterable[Document]) -> Dict[str, Any]:
 
 
 def to_json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return CONTROL.sub(lambda match: f"\\u{ord(match.group()):04x}", text)  # a terminal must not obey a report
 
 
 def say(message: str) -> None:
@@ -328,7 +329,7 @@ def say(message: str) -> None:
             sys.stderr.buffer.write((clean(message) + "\n").encode("utf-8", "backslashreplace"))
             sys.stderr.flush()
         except (OSError, ValueError):
-            pass
+            silence(2)
 
 
 def print_out(text: str) -> None:
@@ -340,15 +341,15 @@ def print_out(text: str) -> None:
         sys.stdout.buffer.write(text.encode("utf-8"))
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        silence_stdout()
+        silence(1)
     except (OSError, ValueError) as error:
-        silence_stdout()
+        silence(1)
         raise InputError(f"standard output: cannot be written: {getattr(error, 'strerror', None) or error}")
 
 
-def silence_stdout() -> None:
-    """Point standard output at nothing, so that the interpreter's last flush cannot fail."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+def silence(descriptor: int) -> None:
+    """Point standard output (1) or error (2) at nothing, so that the interpreter's last flush cannot fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def write_file(path: str, text: str, mode: int = 0o666) -> None:
@@ -433,7 +434,7 @@ def run(tool: str, main: Callable[[Optional[Sequence[str]]], int], argv: Optiona
         for line in error.args:
             say(f"{tool}: {line}")
     except BrokenPipeError:
-        silence_stdout()
+        silence(1)
     except RecursionError:
         say(f"{tool}: the input is nested too deeply to be processed")
     except MemoryError:
@@ -13745,8 +13746,19 @@ def assemble(kind: str, comparison: Comparison, inputs: Sequence[Document]) -> D
         "recommendations": list(comparison.recommendations),
         "not_compared": list(comparison.not_compared),
         "suppressed": [],
+        "placeholders": open_placeholders(comparison.steps),
         "provenance": provenance(TOOL, inputs),
     }
+
+
+def open_placeholders(steps: Iterable[Step]) -> List[Dict[str, Any]]:
+    """Return each {{name}} that a script leaves to its reader, with the scripts that hold it."""
+    places: Dict[str, List[str]] = {}
+    for step in steps:
+        for name in sorted(set(re.findall(r"\{\{(\w+)\}\}", step.script_content + step.rollback_script))):
+            places.setdefault(name, []).append(step.id)
+    return [{"name": name, "where": where, "how_to_obtain": "decide it, and put it into the scripts before they are used"}
+            for name, where in sorted(places.items())]
 
 
 def assess_risk(findings: Sequence[Finding], steps: Sequence[Step]) -> Dict[str, Any]:
@@ -13848,7 +13860,7 @@ COMPARERS: Dict[str, Callable[[Document, Document, Options], Comparison]] = {
 
 
 def build_parser() -> Parser:
-    parser = Parser(prog=TOOL, description=__doc__.split("\n")[0], epilog=EPILOG, allow_abbrev=False,
+    parser = Parser(prog=TOOL, description=(__doc__ or "").split("\n")[0], epilog=EPILOG, allow_abbrev=False,
                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", required=True, metavar="FILE", help="the document as it is now; - for standard input")
     parser.add_argument("--after", required=True, metavar="FILE", help="the document as it shall be; - for standard input")

@@ -297,7 +297,8 @@ def provenance(tool: str, inputs: Iterable[Document]) -> Dict[str, Any]:
 
 
 def to_json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return CONTROL.sub(lambda match: f"\\u{ord(match.group()):04x}", text)  # a terminal must not obey a report
 
 
 def say(message: str) -> None:
@@ -307,7 +308,7 @@ def say(message: str) -> None:
             sys.stderr.buffer.write((clean(message) + "\n").encode("utf-8", "backslashreplace"))
             sys.stderr.flush()
         except (OSError, ValueError):
-            pass
+            silence(2)
 
 
 def print_out(text: str) -> None:
@@ -319,15 +320,15 @@ def print_out(text: str) -> None:
         sys.stdout.buffer.write(text.encode("utf-8"))
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        silence_stdout()
+        silence(1)
     except (OSError, ValueError) as error:
-        silence_stdout()
+        silence(1)
         raise InputError(f"standard output: cannot be written: {getattr(error, 'strerror', None) or error}")
 
 
-def silence_stdout() -> None:
-    """Point standard output at nothing, so that the interpreter's last flush cannot fail."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+def silence(descriptor: int) -> None:
+    """Point standard output (1) or error (2) at nothing, so that the interpreter's last flush cannot fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def write_file(path: str, text: str, mode: int = 0o666) -> None:
@@ -412,7 +413,7 @@ def run(tool: str, main: Callable[[Optional[Sequence[str]]], int], argv: Optiona
         for line in error.args:
             say(f"{tool}: {line}")
     except BrokenPipeError:
-        silence_stdout()
+        silence(1)
     except RecursionError:
         say(f"{tool}: the input is nested too deeply to be processed")
     except MemoryError:
@@ -6115,10 +6116,10 @@ def text_end(plan: Plan) -> List[str]:
 # == 23. Command line =================================================================================
 
 EPILOG = """examples:
-  %(prog)s -i assets/sample_database_migration.json -o plan.json
-  %(prog)s -i spec.json --compatibility report.json --start 2026-03-02T09:00 -o plan.json
-  %(prog)s -i spec.json --validate
-  %(prog)s -i spec.json -f json | jq .phases[].name
+  migration_planner.py -i assets/sample_database_migration.json -o plan.json
+  migration_planner.py -i spec.json --compatibility report.json --start 2026-03-02T09:00 -o plan.json
+  migration_planner.py -i spec.json --validate
+  migration_planner.py -i spec.json -f json | jq .phases[].name
 
 exit codes:
   0  the plan was written, or the specification is valid
@@ -6128,7 +6129,7 @@ exit codes:
 
 
 def build_parser() -> Parser:
-    parser = Parser(prog=TOOL, description=__doc__.split("\n")[0], allow_abbrev=False, epilog=EPILOG,
+    parser = Parser(prog=TOOL, description=(__doc__ or "").split("\n")[0], allow_abbrev=False, epilog=EPILOG,
                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"{TOOL} (migration-architect) {VERSION}")
     parser.add_argument("-i", "--input", metavar="SPEC", help="migration specification (JSON), - for standard input")

@@ -284,7 +284,8 @@ def provenance(tool: str, inputs: Iterable[Document]) -> Dict[str, Any]:
 
 
 def to_json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return CONTROL.sub(lambda match: f"\\u{ord(match.group()):04x}", text)  # a terminal must not obey a report
 
 
 def say(message: str) -> None:
@@ -294,7 +295,7 @@ def say(message: str) -> None:
             sys.stderr.buffer.write((clean(message) + "\n").encode("utf-8", "backslashreplace"))
             sys.stderr.flush()
         except (OSError, ValueError):
-            pass
+            silence(2)
 
 
 def print_out(text: str) -> None:
@@ -306,15 +307,15 @@ def print_out(text: str) -> None:
         sys.stdout.buffer.write(text.encode("utf-8"))
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        silence_stdout()
+        silence(1)
     except (OSError, ValueError) as error:
-        silence_stdout()
+        silence(1)
         raise InputError(f"standard output: cannot be written: {getattr(error, 'strerror', None) or error}")
 
 
-def silence_stdout() -> None:
-    """Point standard output at nothing, so that the interpreter's last flush cannot fail."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+def silence(descriptor: int) -> None:
+    """Point standard output (1) or error (2) at nothing, so that the interpreter's last flush cannot fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def write_file(path: str, text: str, mode: int = 0o666) -> None:
@@ -399,7 +400,7 @@ def run(tool: str, main: Callable[[Optional[Sequence[str]]], int], argv: Optiona
         for line in error.args:
             say(f"{tool}: {line}")
     except BrokenPipeError:
-        silence_stdout()
+        silence(1)
     except RecursionError:
         say(f"{tool}: the input is nested too deeply to be processed")
     except MemoryError:
@@ -1299,7 +1300,7 @@ examples:
 def build_parser() -> Parser:
     parser = Parser(
         prog=TOOL,
-        description=__doc__.split("\n")[0],
+        description=(__doc__ or "").split("\n")[0],
         epilog=EPILOG,
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
