@@ -24,18 +24,18 @@ Sections, in the order of the data flow:
   11 Ordering steps
   12 PostgreSQL statements
   13 PostgreSQL recipes
-  14 PostgreSQL recipes
-  15 PostgreSQL recipes
-  16 PostgreSQL recipes
-  17 PostgreSQL recipes
-  18 PostgreSQL recipes
+  14 PostgreSQL recipes: views and what depends on others
+  15 PostgreSQL recipes: tables, keys, indexes, parts
+  16 PostgreSQL recipes: columns
+  17 PostgreSQL recipes: type changes
+  18 PostgreSQL recipes: enums
   19 Scripting
   20 MariaDB/MySQL statements
-  21 MariaDB/MySQL recipes
-  22 MariaDB/MySQL recipes
-  23 MariaDB/MySQL recipes
-  24 SQLite
-  25 SQLite
+  21 MariaDB/MySQL recipes: a table as a chain of states
+  22 MariaDB/MySQL recipes: what happens in which stage, and the rows
+  23 MariaDB/MySQL recipes: scripts of tables, views, programs
+  24 SQLite: statements taken apart
+  25 SQLite: reading a database file
   26 SQLite statements
   27 SQLite recipes
   28 Database
@@ -64,7 +64,8 @@ import json
 import os
 import re
 import sys
-from typing import Any, Callable, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, NoReturn, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Callable, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, NoReturn, Optional
+from typing import Sequence, Set, Tuple, Union
 
 TOOL = "compatibility_checker"
 
@@ -5997,7 +5998,10 @@ def fill_nulls_drafts(context: Context, change: Change, key: str) -> Iterator[Dr
         match = " AND ".join(f"_a.{quote(n)} = {text}.{quote(n)}" for n in rows)
         same = f"{name} IS NOT DISTINCT FROM ({column.backfill})"
         undo = SETTINGS + backfill(
-            text, f"{name} = NULL", f"{same} AND {name} IS NOT NULL AND EXISTS (SELECT FROM {copy} AS _a WHERE {match})", silent
+            text,
+            f"{name} = NULL",
+            f"{same} AND {name} IS NOT NULL AND EXISTS (SELECT FROM {copy} AS _a WHERE {match})",
+            silent,
         )
     yield Draft(
         key + " fill",
