@@ -13661,11 +13661,11 @@ def unread(side: Side) -> List[Dict[str, Any]]:
     return [{"kind": line, "count": 1} for line in side.faults.lines()]
 
 
-# == 37. Data: rules (in work) ========================================================================
+# == 37. Data: profiles ========================================================================
 
 
 def compare_profiles(before: Document, after: Document, options: Options) -> Comparison:
-    return Comparison()
+    raise InputError("--type data: profiles cannot be compared yet; nothing was compared")
 
 # == 38. Reporting ====================================================================================
 # In: a Comparison. Out: the report of the contract, as plain JSON values, and the exit code.

@@ -903,7 +903,8 @@ MESSAGES = (
     (
         "operations",
         "start",
-        "Rollback of $source -> $target (migration $id) starts with phase $first. $steps steps, $minutes min estimated. Runbook: $id.",
+        "Rollback of $source -> $target (migration $id) starts with phase $first. $steps steps, "
+        "$minutes min estimated. Runbook: $id.",
     ),
     (
         "executives",
@@ -919,7 +920,8 @@ MESSAGES = (
     (
         "executives",
         "end",
-        "The migration of $source to $target was taken back at {{end_time}}. Data: $loss. Next decision: {{decision_date}}.",
+        "The migration of $source to $target was taken back at {{end_time}}. Data: $loss. "
+        "Next decision: {{decision_date}}.",
     ),
 )
 

@@ -13,7 +13,8 @@ pytestmark = pytest.mark.live
 SAMPLE_ROWS = """
 INSERT INTO users (username, email, password_hash, full_name, phone, status, login_count, last_login_at, legacy_crm_id)
 SELECT 'u' || g, 'u' || g || '@example.com', 'h', 'Full ' || g, CASE WHEN g % 3 = 0 THEN '+1' || g END,
-  (ARRAY['active', 'suspended', 'deleted'])[1 + g % 3]::user_status, g, timestamp '2020-01-01' + g * interval '1 min', 'crm' || g
+  (ARRAY['active', 'suspended', 'deleted'])[1 + g % 3]::user_status, g,
+  timestamp '2020-01-01' + g * interval '1 min', 'crm' || g
 FROM generate_series(1, 200) AS g;
 INSERT INTO user_profiles (user_id, bio, birth_date, marketing_consent, fax_number)
 SELECT id, E'O''Brien \\\\ \\t', CASE WHEN id % 5 = 0 THEN '' ELSE '1990-01-' || lpad((1 + id % 28)::text, 2, '0') END,
@@ -71,7 +72,8 @@ CASES = [
         id="serial made identity",
     ),
     pytest.param(
-        "CREATE TABLE t (id int PRIMARY KEY, a varchar(9) UNIQUE); CREATE VIEW v AS SELECT id, a FROM t; INSERT INTO t VALUES (1, '7')",
+        "CREATE TABLE t (id int PRIMARY KEY, a varchar(9) UNIQUE);"
+        " CREATE VIEW v AS SELECT id, a FROM t; INSERT INTO t VALUES (1, '7')",
         "CREATE TABLE t (id int PRIMARY KEY, a int UNIQUE); CREATE VIEW v AS SELECT id, a FROM t",
         id="type under a view and a key",
     ),
@@ -81,17 +83,21 @@ CASES = [
         id="enum value added",
     ),
     pytest.param(
-        "CREATE TYPE e AS ENUM ('a', 'b'); CREATE TABLE t (id int PRIMARY KEY, s e); CREATE INDEX i ON t (s) WHERE s = 'a'",
-        "CREATE TYPE e AS ENUM ('a'); CREATE TABLE t (id int PRIMARY KEY, s e); CREATE INDEX i ON t (s) WHERE s = 'a'",
+        "CREATE TYPE e AS ENUM ('a', 'b');"
+        " CREATE TABLE t (id int PRIMARY KEY, s e); CREATE INDEX i ON t (s) WHERE s = 'a'",
+        "CREATE TYPE e AS ENUM ('a');"
+        " CREATE TABLE t (id int PRIMARY KEY, s e); CREATE INDEX i ON t (s) WHERE s = 'a'",
         id="enum value removed under a partial index",
     ),
     pytest.param(
-        "CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE t (id int PRIMARY KEY, p int REFERENCES p ON DELETE CASCADE)",
+        "CREATE TABLE p (id int PRIMARY KEY);"
+        " CREATE TABLE t (id int PRIMARY KEY, p int REFERENCES p ON DELETE CASCADE)",
         "CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE t (id int PRIMARY KEY, p int)",
         id="foreign key removed",
     ),
     pytest.param(
-        "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE old (id serial PRIMARY KEY, t int REFERENCES t); INSERT INTO old DEFAULT VALUES",
+        "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE old (id serial PRIMARY KEY, t int REFERENCES t);"
+        " INSERT INTO old DEFAULT VALUES",
         "CREATE TABLE t (id int PRIMARY KEY)",
         id="table removed",
     ),
@@ -111,7 +117,8 @@ CASES = [
         id="odd names in a schema",
     ),
     pytest.param(
-        "CREATE TABLE t (a int); COMMENT ON TABLE t IS 'it''s'; ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON t USING (a > 0)",
+        "CREATE TABLE t (a int); COMMENT ON TABLE t IS 'it''s';"
+        " ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON t USING (a > 0)",
         "CREATE TABLE t (a int)",
         id="comment and policy removed",
     ),
