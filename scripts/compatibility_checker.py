@@ -3828,8 +3828,8 @@ def moved_operations(survey: Survey, findings: Sequence[Finding]) -> Iterator[st
         for name in finding.operations if finding.rule.id in RESTORED[:3] else ():
             target = ids.get(operation_id(survey.before, name)) if operation_id(survey.before, name) else None
             if target and target.split(" ")[0] == name.split(" ")[0]:
-                yield (f"{name} went to {target} (same operationId): answer the old address with 308 Permanent Redirect "
-                       f"to {target.split(' ', 1)[1]} until the clients have moved.")
+                yield (f"{name} went to {target} (same operationId): answer the old address with 308 Permanent "
+                       f"Redirect to {target.split(' ', 1)[1]} until the clients have moved.")
 
 
 def operation_id(side: Side, name: str) -> Any:

@@ -70,7 +70,9 @@ def edited(value: Value, *edits: Tuple[str, Any]) -> Value:
         target: Any = result
         for step in steps:
             target = target[int(step)] if isinstance(target, list) else target.setdefault(step, {})
-        if new is None:
+        if isinstance(target, list):
+            target[int(last):int(last) + 1] = [new]
+        elif new is None:
             target.pop(last)
         else:
             target[last] = new
