@@ -1653,7 +1653,7 @@ FORMAT_WITHIN = {  # format -> formats that allow all of it (OpenAPI format regi
     "int32": {"int64", "bigint"}, "int64": {"bigint"}, "float": {"double"}, "date": {"date-time"},
     "time": {"date-time"}}
 STABILITY = ("draft", "alpha", "beta", "stable")
-MAX_TRIAL = 500  # pairs looked at to find out whether two alternatives are equal
+MAX_TRIAL_STEPS = 200_000  # pairs looked at to find out which alternatives are equal; after that names decide
 MAX_TRIAL_DEPTH = 20
 
 
@@ -1720,6 +1720,7 @@ class Web:
         self.links: List[List[int]] = []
         self.trials: Dict[int, bool] = {}
         self.trial_depth = 0
+        self.trial_steps = 0
         self.crossings: Dict[int, Tuple[Tuple[str, ...], str]] = {}  # bridge -> references, how values are written
 
     def unchanged(self, old: Any, new: Any) -> bool:
@@ -1844,14 +1845,20 @@ class Web:
         return self.trials[number]
 
     def is_quiet(self, number: int) -> bool:
+        """Tell whether nothing differs in a pair and in all that it leads to; a quiet pair has quiet company."""
         seen, waiting = {number}, [number]
         while waiting:
             number = waiting.pop()
-            if any(KINDS[fact.kind].polarity != "neutral" for fact in self.settle(number)) or len(seen) > MAX_TRIAL:
+            self.trial_steps += 1
+            if self.trials.get(number) is True:
+                continue
+            if self.trials.get(number) is False or self.trial_steps > MAX_TRIAL_STEPS or any(
+                    KINDS[fact.kind].polarity != "neutral" for fact in self.settle(number)):
                 return False
             fresh = set(self.links[number]) - seen
             seen |= fresh
             waiting.extend(fresh)
+        self.trials.update(dict.fromkeys(seen, True))
         return True
 
 
@@ -2323,29 +2330,43 @@ def member_facts(one: Choice, other: Choice, removed: Sequence[Place], added: Se
         yield Fact("union_member_added", *paths, *names, {"added": [*map(member_name, added)], "part": other.keyword})
 
 
-def match_members(web: Web, pair: Pair, old: Places, new: Places) -> Tuple[List[Tuple[Place, Place]], List[Place],
-                                                                           List[Place]]:
+def match_members(web: Web, pair: Pair, old: Places, new: Places) \
+        -> Tuple[List[Tuple[Place, Place]], List[Place], List[Place]]:
     """Pair members that are the same, then equal in what they allow, then of one name, then the last inline ones."""
+    stages: Tuple[Tuple[Callable[[Side, Place], Any], Callable[[Place, Place], bool]], ...] = (
+        (lambda _, place: repr(place.value), lambda a, b: web.unchanged(a.value, b.value)),
+        (lambda side, place: None if is_inline(place) else (member_name(place), look(side, place)), lambda a, b: True),
+        (look, lambda a, b: web.equivalent((a,), (b,), pair.direction, pair.medium)),
+        (lambda _, place: None if is_inline(place) else member_name(place), lambda a, b: True),
+        (lambda _, place: title(place), lambda a, b: True),
+        (lambda side, place: marks(side, place) or None, lambda a, b: True),
+    )
     matches: List[Tuple[Place, Place]] = []
     lost, fresh = list(old), list(new)
-    tests: Tuple[Callable[[Place, Place], bool], ...] = (
-        lambda a, b: web.unchanged(a.value, b.value),
-        lambda a, b: not is_inline(a) and a.value == b.value and looks_alike(web, a, b),
-        lambda a, b: looks_alike(web, a, b) and web.equivalent((a,), (b,), pair.direction, pair.medium),
-        lambda a, b: member_name(a) == member_name(b) and not is_inline(a) and not is_inline(b),
-        lambda a, b: title(a) == title(b) is not None,
-        lambda a, b: bool(marks(web.before, a)) and marks(web.before, a) == marks(web.after, b),
-    )
-    for test in tests:
-        for a in list(lost):
-            partner = next((b for b in fresh if test(a, b)), None)
-            if partner is not None:
-                lost.remove(a)
-                fresh.remove(partner)
-                matches.append((a, partner))
+    for key_of, accepts in stages:
+        waiting: Dict[Any, List[Place]] = {}
+        for b in fresh:
+            waiting.setdefault(key_of(web.after, b), []).append(b)
+        waiting.pop(None, None)
+        found = list(meet_members(web.before, lost, waiting, key_of, accepts))
+        matches += found
+        taken = {id(place) for match in found for place in match}
+        lost, fresh = ([place for place in places if id(place) not in taken] for places in (lost, fresh))
     if len(lost) == len(fresh) == 1 and all(is_inline(place) and not title(place) for place in lost + fresh):
         matches.append((lost.pop(), fresh.pop()))
     return matches, lost, fresh
+
+
+def meet_members(side: Side, lost: Sequence[Place], waiting: Dict[Any, List[Place]],
+                 key_of: Callable[[Side, Place], Any], accepts: Callable[[Place, Place], bool]) \
+        -> Iterator[Tuple[Place, Place]]:
+    """Yield each lost member with the first waiting one of the same key that is accepted."""
+    for a in lost if waiting else ():
+        candidates = waiting.get(key_of(side, a), [])
+        partner = next((b for b in candidates if accepts(a, b)), None)
+        if partner is not None:
+            candidates.remove(partner)
+            yield a, partner
 
 
 def is_inline(member: Place) -> bool:
@@ -2381,12 +2402,12 @@ def marks(side: Side, member: Place) -> FrozenSet[Tuple[str, str]]:
     return frozenset(fixed)
 
 
-def looks_alike(web: Web, old: Place, new: Place) -> bool:
-    """Tell at a glance whether two alternatives can be equal."""
-    a, b = web.before.shape(web.before.leaves((old,))), web.after.shape(web.after.leaves((new,)))
-    return (a.types, a.null, a.formats, a.required, a.enum, a.const, a.limits, len(a.choices)) == \
-        (b.types, b.null, b.formats, b.required, b.enum, b.const, b.limits, len(b.choices)) \
-        and a.properties.keys() == b.properties.keys()
+def look(side: Side, member: Place) -> Tuple[Any, ...]:
+    """Return what can be seen of an alternative at a glance: equal ones look alike."""
+    shape = side.shape(side.leaves((member,)))
+    values = [None if listed is None else frozenset(listed) for listed in (shape.enum, shape.const)]
+    return (shape.types, shape.null, shape.formats, shape.required, *values, frozenset(shape.limits.items()),
+            len(shape.choices), frozenset(shape.properties))
 
 
 def compare_wrapping(web: Web, pair: Pair) -> Iterator[Fact]:
