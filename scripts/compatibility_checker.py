@@ -3863,8 +3863,9 @@ def operation_id(side: Side, name: str) -> Any:
 
 def compare_apis(before: Document, after: Document, options: Options) -> Comparison:
     """Compare two API documents, or two JSON Schema documents, as contracts."""
-    import gc
-    gc.freeze()  # two big documents stay whole: looking through them for garbage again and again finds nothing
+    if len(before.text) + len(after.text) > 1_000_000:
+        import gc
+        gc.freeze()  # both documents stay whole: looking through them for garbage again and again finds nothing
     old, new = read_side(before), read_side(after)
     survey = Survey(old, new, read_notice(options))
     if is_schema_document(old) or is_schema_document(new):
