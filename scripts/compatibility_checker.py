@@ -10459,19 +10459,25 @@ SEVERITY_OF: Dict[str, Dict[str, str]] = {  # polarity -> direction -> severity
 }
 
 SCHEMA_KINDS: Tuple[Kind, ...] = tuple(Kind(*row) for row in (
-    # id                        polarity       title                           sentence                               offending values
-    ("type_narrowed", "narrower", "Fewer types allowed", "type narrowed from {old} to {new}", "a value of type {removed}"),
+    # id                     polarity       title            sentence           offending values
+    ("type_narrowed", "narrower", "Fewer types allowed", "type narrowed from {old} to {new}",
+     "a value of type {removed}"),
     ("type_widened", "wider", "More types allowed", "type widened from {old} to {new}", "a value of type {added}"),
-    ("type_changed", "different", "Type changed", "type changed from {old} to {new}", "a value of type {new}, not {old}"),
-    ("text_type_changed", "neutral", "Type changed, same text on the wire", "type changed from {old} to {new}; as text, "
+    ("type_changed", "different", "Type changed", "type changed from {old} to {new}",
+     "a value of type {new}, not {old}"),
+    ("text_type_changed", "neutral", "Type changed, same text on the wire",
+     "type changed from {old} to {new}; as text, "
      "values of both are written alike"),
-    ("text_type_unclear", "undecidable", "Type changed in a parameter object", "type changed from {old} to {new}; whether "
+    ("text_type_unclear", "undecidable", "Type changed in a parameter object",
+     "type changed from {old} to {new}; whether "
      "that is seen depends on how the object is written in the URL", "a value of type {new}, not {old}"),
     ("format_added", "narrower", "Format required", "format {new} required", "a value that is no {new}"),
     ("format_removed", "wider", "Format dropped", "format {old} dropped", "a value that is no {old}"),
-    ("format_narrowed", "narrower", "Narrower format", "format narrowed from {old} to {new}", "an {old} that is no {new}"),
+    ("format_narrowed", "narrower", "Narrower format", "format narrowed from {old} to {new}",
+     "an {old} that is no {new}"),
     ("format_widened", "wider", "Wider format", "format widened from {old} to {new}", "an {new} that is no {old}"),
-    ("format_changed", "different", "Format changed", "format changed from {old} to {new}", "a {new} in place of a {old}"),
+    ("format_changed", "different", "Format changed", "format changed from {old} to {new}",
+     "a {new} in place of a {old}"),
     ("became_not_nullable", "narrower", "null no longer allowed", "null is no longer allowed", "null"),
     ("became_nullable", "wider", "null allowed", "null is now allowed", "null"),
     ("enum_added", "narrower", "Values limited to a list", "values limited to {new}", "any other value"),
@@ -10483,14 +10489,19 @@ SCHEMA_KINDS: Tuple[Kind, ...] = tuple(Kind(*row) for row in (
     ("extensible_value_added", "neutral", "Values added to an extensible enum", "{added} added to x-extensible-enum"),
     ("const_added", "narrower", "Fixed to one value", "fixed to the constant {new}", "any other value"),
     ("const_removed", "wider", "No longer one value", "no longer fixed to the constant {old}", "any other value"),
-    ("const_changed", "different", "Constant changed", "constant changed from {old} to {new}", "{new} in place of {old}"),
+    ("const_changed", "different", "Constant changed", "constant changed from {old} to {new}",
+     "{new} in place of {old}"),
     ("minimum_set", "narrower", "Minimum set", "minimum {new} set", "a number below {new}"),
-    ("minimum_increased", "narrower", "Minimum raised", "minimum raised from {old} to {new}", "a number from {old} to {new}"),
-    ("minimum_decreased", "wider", "Minimum lowered", "minimum lowered from {old} to {new}", "a number from {new} to {old}"),
+    ("minimum_increased", "narrower", "Minimum raised", "minimum raised from {old} to {new}",
+     "a number from {old} to {new}"),
+    ("minimum_decreased", "wider", "Minimum lowered", "minimum lowered from {old} to {new}",
+     "a number from {new} to {old}"),
     ("minimum_unset", "wider", "Minimum dropped", "minimum {old} dropped", "a number below {old}"),
     ("maximum_set", "narrower", "Maximum set", "maximum {new} set", "a number above {new}"),
-    ("maximum_decreased", "narrower", "Maximum lowered", "maximum lowered from {old} to {new}", "a number from {new} to {old}"),
-    ("maximum_increased", "wider", "Maximum raised", "maximum raised from {old} to {new}", "a number from {old} to {new}"),
+    ("maximum_decreased", "narrower", "Maximum lowered", "maximum lowered from {old} to {new}",
+     "a number from {new} to {old}"),
+    ("maximum_increased", "wider", "Maximum raised", "maximum raised from {old} to {new}",
+     "a number from {old} to {new}"),
     ("maximum_unset", "wider", "Maximum dropped", "maximum {old} dropped", "a number above {old}"),
     ("min_length_increased", "narrower", "Minimum length raised", "minLength raised from {old} to {new}",
      "text shorter than {new} characters"),
@@ -10501,7 +10512,8 @@ SCHEMA_KINDS: Tuple[Kind, ...] = tuple(Kind(*row) for row in (
      "text longer than {new} characters"),
     ("max_length_increased", "wider", "Maximum length raised", "maxLength raised from {old} to {new}",
      "text longer than {old} characters"),
-    ("max_length_unset", "wider", "Maximum length dropped", "maxLength {old} dropped", "text longer than {old} characters"),
+    ("max_length_unset", "wider", "Maximum length dropped", "maxLength {old} dropped",
+     "text longer than {old} characters"),
     ("min_items_increased", "narrower", "More items required", "minItems raised from {old} to {new}",
      "a list of fewer than {new} items"),
     ("min_items_decreased", "wider", "Fewer items required", "minItems lowered from {old} to {new}",
@@ -10536,7 +10548,8 @@ SCHEMA_KINDS: Tuple[Kind, ...] = tuple(Kind(*row) for row in (
      "a list with more than {old} matching items"),
     ("max_contains_unset", "wider", "Limit of matching items dropped", "maxContains {old} dropped",
      "a list with more than {old} matching items"),
-    ("multiple_of_set", "narrower", "Multiple required", "multipleOf {new} set", "a number that is no multiple of {new}"),
+    ("multiple_of_set", "narrower", "Multiple required", "multipleOf {new} set",
+     "a number that is no multiple of {new}"),
     ("multiple_of_unset", "wider", "Multiple no longer required", "multipleOf {old} dropped",
      "a number that is no multiple of {old}"),
     ("multiple_of_narrowed", "narrower", "Coarser multiple required", "multipleOf changed from {old} to {new}",
@@ -10545,7 +10558,8 @@ SCHEMA_KINDS: Tuple[Kind, ...] = tuple(Kind(*row) for row in (
      "a multiple of {new} that is none of {old}"),
     ("multiple_of_changed", "different", "Multiple changed", "multipleOf changed from {old} to {new}",
      "a number that only one of the two divides"),
-    ("unique_items_set", "narrower", "Items must differ", "items must now differ from each other", "a list with equal items"),
+    ("unique_items_set", "narrower", "Items must differ", "items must now differ from each other",
+     "a list with equal items"),
     ("unique_items_unset", "wider", "Items may be equal", "items may now be equal", "a list with equal items"),
     ("pattern_added", "narrower", "Pattern set", "pattern {new} set", "text that does not match {new}"),
     ("pattern_removed", "wider", "Pattern dropped", "pattern {old} dropped", "text that does not match {old}"),
@@ -10555,8 +10569,10 @@ SCHEMA_KINDS: Tuple[Kind, ...] = tuple(Kind(*row) for row in (
     ("required_property_added", "obligatory", "Required property added", "required property {name} added",
      "an object without {name}"),
     ("property_removed", "lost", "Required property removed", "property {name} removed", "an object without {name}"),
-    ("optional_property_removed", "undecidable", "Property removed", "property {name} removed", "an object without {name}"),
-    ("hidden_property_removed", "neutral", "Property removed that this side never saw", "property {name} removed, which is "
+    ("optional_property_removed", "undecidable", "Property removed", "property {name} removed",
+     "an object without {name}"),
+    ("hidden_property_removed", "neutral", "Property removed that this side never saw",
+     "property {name} removed, which is "
      "{marked}"),
     ("property_became_required", "obliging", "Property became required", "property {name} became required",
      "an object without {name}"),
@@ -10568,35 +10584,43 @@ SCHEMA_KINDS: Tuple[Kind, ...] = tuple(Kind(*row) for row in (
     ("property_write_only_changed", "neutral", "writeOnly changed", "writeOnly changed from {old} to {new}"),
     ("required_property_revealed", "revealed", "Required property no longer writeOnly",
      "no longer writeOnly, so that responses carry it now", "an object that carries it"),
-    ("additional_properties_closed", "narrower", "Unknown properties forbidden", "properties that are not listed are now "
+    ("additional_properties_closed", "narrower", "Unknown properties forbidden",
+     "properties that are not listed are now "
      "forbidden", "an object with a property that is not listed"),
-    ("additional_properties_opened", "wider", "Unknown properties allowed", "properties that are not listed are now allowed",
+    ("additional_properties_opened", "wider", "Unknown properties allowed",
+     "properties that are not listed are now allowed",
      "an object with a property that is not listed"),
-    ("additional_properties_restricted", "narrower", "Unknown properties limited", "properties that are not listed must now "
+    ("additional_properties_restricted", "narrower", "Unknown properties limited",
+     "properties that are not listed must now "
      "match a schema", "an object whose unlisted properties have another form"),
-    ("additional_properties_unrestricted", "wider", "Unknown properties no longer limited", "properties that are not listed "
+    ("additional_properties_unrestricted", "wider", "Unknown properties no longer limited",
+     "properties that are not listed "
      "need no longer match a schema", "an object whose unlisted properties have another form"),
     ("schema_keyword_added", "narrower", "Sub-schema required", "{part} added", "a value that {part} rules out"),
     ("schema_keyword_removed", "wider", "Sub-schema dropped", "{part} dropped", "a value that {part} ruled out"),
     ("not_changed", "undecidable", "Excluded values changed", "what not excludes has changed",
      "a value that only one side excludes"),
     ("tuple_item_added", "larger", "Tuple became longer", "item {name} added to the tuple", "a list with {name} items"),
-    ("tuple_item_removed", "narrower", "Tuple became shorter", "item {name} removed from the tuple", "a list with {name} items"),
+    ("tuple_item_removed", "narrower", "Tuple became shorter", "item {name} removed from the tuple",
+     "a list with {name} items"),
     ("dependent_required_added", "narrower", "Properties required together", "{name} now requires {added}",
      "an object with {name} and without {added}"),
-    ("dependent_required_removed", "wider", "Properties no longer required together", "{name} no longer requires {removed}",
+    ("dependent_required_removed", "wider", "Properties no longer required together",
+     "{name} no longer requires {removed}",
      "an object with {name} and without {removed}"),
     ("dependent_required_changed", "different", "Other properties required together",
      "{name} requires {added} in place of {removed}", "an object with {name} and without {added} or {removed}"),
     ("content_media_type_changed", "different", "Media type of the text changed", "{part} changed from {old} to {new}",
      "text in {new} in place of {old}"),
-    ("union_member_added", "larger", "Alternative added", "alternative {added} added to {part}", "a value of form {added}"),
+    ("union_member_added", "larger", "Alternative added", "alternative {added} added to {part}",
+     "a value of form {added}"),
     ("union_member_removed", "narrower", "Alternative removed", "alternative {removed} removed from {part}",
      "a value of form {removed}"),
     ("wrapped_in_union", "different", "Replaced by alternatives", "replaced by {part} of {name}", "one of {name}"),
     ("unwrapped_from_union", "different", "Alternatives replaced", "the alternatives {name} replaced by one schema",
      "the new form only"),
-    ("union_added", "narrower", "Alternatives required", "{part} of {name} required", "a value that fits none of {name}"),
+    ("union_added", "narrower", "Alternatives required", "{part} of {name} required",
+     "a value that fits none of {name}"),
     ("union_removed", "wider", "Alternatives dropped", "{part} of {name} no longer required",
      "a value that fits none of {name}"),
     ("union_loosened", "wider", "More than one alternative may fit", "oneOf became anyOf",
@@ -10610,43 +10634,47 @@ SCHEMA_KINDS: Tuple[Kind, ...] = tuple(Kind(*row) for row in (
     ("property_stability_raised", "neutral", "Stability raised", "x-stability-level raised from {old} to {new}"),
     ("property_stability_lowered", "different", "Stability lowered", "x-stability-level lowered from {old} to {new}",
      "a property that may now change without notice"),
-    ("property_stability_invalid", "different", "Unknown stability level", "x-stability-level is {new}, which is none of "
+    ("property_stability_invalid", "different", "Unknown stability level",
+     "x-stability-level is {new}, which is none of "
      "draft, alpha, beta, stable", "a property whose stability nobody can tell"),
     ("property_sunset_invalid", "different", "Unreadable sunset date", "x-sunset is {new}, which is no RFC 3339 date",
      "a property whose end nobody can tell"),
-    ("property_sunset_missing", "different", "Deprecated without a sunset date", "deprecated without x-sunset, which the "
+    ("property_sunset_missing", "different", "Deprecated without a sunset date",
+     "deprecated without x-sunset, which the "
      "configured notice of {name} days needs", "a property whose end nobody can tell"),
-    ("property_sunset_too_soon", "different", "Sunset too soon", "sunset {new} is sooner than the notice of {name} days",
+    ("property_sunset_too_soon", "different", "Sunset too soon",
+     "sunset {new} is sooner than the notice of {name} days",
      "a property that ends before clients can move"),
 ))
 KINDS: Dict[str, Kind] = {kind.id: kind for kind in SCHEMA_KINDS}
 
 FRAMES: Dict[Tuple[str, str], Tuple[str, str]] = {  # (direction, severity) -> impact, remedy
     (REQUEST, BREAKING): ("A client that sends {offending} in {what} was served before and is refused now.",
-                          "Keep accepting {offending} in {what} until its senders have moved, or enforce the new rule in a "
-                          "new field or a new version of the path."),
-    (REQUEST, POTENTIALLY): ("A client that sends {offending} in {what} may be refused or ignored now; the document cannot "
+                          "Keep accepting {offending} in {what} until its senders have moved, or enforce the new rule "
+                          "in a new field or a new version of the path."),
+    (REQUEST,
+     POTENTIALLY): ("A client that sends {offending} in {what} may be refused or ignored now; the document cannot "
                              "tell.", "Check what the server does with {offending} in {what}."),
     (RESPONSE, BREAKING): ("A client that reads {what} can meet {offending}, which the old document ruled out.",
-                           "Keep {offending} out of {what} until its readers have moved, or return it in a new field, media "
-                           "type or version of the path."),
+                           "Keep {offending} out of {what} until its readers have moved, or return it in a new field, "
+                           "media type or version of the path."),
     (RESPONSE, POTENTIALLY): ("A client that reads {what} can meet {offending}; some clients fail on that.",
                               "Announce it, and return {offending} in {what} once the readers have a default branch."),
 }
 REMEDIES: Dict[str, str] = {  # kind -> what to do instead, where there is something better than the frame
     "type_changed": "Add a new property of type {new} beside {what}, and keep {what} of type {old}, deprecated with an "
                     "x-sunset date, until its users have moved.",
-    "format_changed": "Add a new property of format {new} beside {what}, and keep {what} of format {old} until its users "
-                      "have moved.",
+    "format_changed": "Add a new property of format {new} beside {what}, and keep {what} of format {old} until its "
+                      "users have moved.",
     "required_property_added": "Make {name} optional, with a default that acts as before.",
     "property_became_required": "Keep {name} optional, with a default that acts as before.",
     "property_became_optional": "Keep sending {name} always.",
     "property_removed": "Keep {name}, marked deprecated with an x-sunset date, and remove it after that date.",
     "optional_property_removed": "Keep {name}, marked deprecated with an x-sunset date, and remove it after that date.",
     "enum_value_added": "Announce {added}, and return it in {what} once the readers have a default branch.",
-    "union_member_added": "Announce {added}, and return it in {what} once the readers skip forms that they do not know.",
-    "wrapped_in_union": "Keep the old form as one of the alternatives, or return the alternatives in a new property beside "
-                        "{what}.",
+    "union_member_added": "Announce {added}, and return it in {what} once the readers skip forms they do not know.",
+    "wrapped_in_union": "Keep the old form as one of the alternatives, or return the alternatives in a new property "
+                        "beside {what}.",
 }
 REMOVED_FROM_REQUESTS = "A client that still sends {name} is refused or ignored; the document cannot tell which."
 HARMLESS_FRAMES: Dict[str, str] = {
@@ -10655,7 +10683,8 @@ HARMLESS_FRAMES: Dict[str, str] = {
 }
 BLANK_FRAMES = ("Clients of the old document are not concerned.", "Nothing to do.")
 GENERAL_WORDS = {"old": "the old value", "new": "the new value", "name": "the property", "added": "the added values",
-                 "removed": "the removed values", "part": "the keyword", "marked": "readOnly or writeOnly", "what": "it"}
+                 "removed": "the removed values", "part": "the keyword", "marked": "readOnly or writeOnly",
+                 "what": "it"}
 
 
 def schema_rules() -> Iterator[Tuple[str, str, str, str, str]]:
@@ -10678,7 +10707,8 @@ def frame(kind: Kind, direction: str, words: Dict[str, str]) -> Tuple[str, str]:
         if direction == REQUEST and kind.id in ("property_removed", "optional_property_removed"):
             impact = REMOVED_FROM_REQUESTS
         return fill(impact, words), fill(REMEDIES.get(kind.id, remedy), words)
-    return (BLANK_FRAMES[0] if kind.polarity in ("neutral", "additive") else HARMLESS_FRAMES[direction]), BLANK_FRAMES[1]
+    return (BLANK_FRAMES[0] if kind.polarity in ("neutral",
+                                                 "additive") else HARMLESS_FRAMES[direction]), BLANK_FRAMES[1]
 
 
 def fill(template: str, words: Dict[str, str]) -> str:
@@ -10694,7 +10724,8 @@ DOCUMENT_RULES: Tuple[Tuple[str, str, str, str, str], ...] = (
     ("operation_removed_before_sunset", BREAKING, "Operation removed before its sunset",
      "Clients that planned for the announced date fail earlier.", "Keep the operation until the date in x-sunset."),
     ("operation_removed_after_deprecation", NON_BREAKING, "Deprecated operation removed",
-     "Clients that ignored the deprecation fail.", "Check the access log for calls that still come in before the release."),
+     "Clients that ignored the deprecation fail.",
+     "Check the access log for calls that still come in before the release."),
     ("operation_removed_after_sunset", NON_BREAKING, "Operation removed after its sunset",
      "Only clients that ignored the announced date fail.", "Nothing to do: the announced date has passed."),
     ("operation_removed_while_unstable", NON_BREAKING, "Unstable operation removed",
@@ -10705,23 +10736,27 @@ DOCUMENT_RULES: Tuple[Tuple[str, str, str, str, str], ...] = (
     ("operation_deprecated_with_sunset", NON_BREAKING, "Operation deprecated with a date",
      "The operation works until the announced date.", "Send the headers Deprecation and Sunset with its responses."),
     ("operation_undeprecated", NON_BREAKING, "Deprecation withdrawn", "The operation stays.", "Nothing to do."),
-    ("operation_id_changed", NON_BREAKING, "operationId changed", "Calls are the same; generated clients rename a method.",
+    ("operation_id_changed", NON_BREAKING, "operationId changed",
+     "Calls are the same; generated clients rename a method.",
      "Keep the operationId where generated clients are published."),
     ("operation_tags_changed", NON_BREAKING, "Tags changed", "Calls are the same; generated clients may move a method.",
      "Nothing to do."),
     ("sunset_invalid", BREAKING, "Unreadable sunset date", "Nobody can tell from the document when the end comes.",
      "Write x-sunset as an RFC 3339 date: 2030-12-31."),
-    ("sunset_missing", BREAKING, "Deprecated without a sunset date", "Nobody can tell from the document when the end comes.",
+    ("sunset_missing", BREAKING, "Deprecated without a sunset date",
+     "Nobody can tell from the document when the end comes.",
      "Add x-sunset, at least the configured number of days away."),
     ("sunset_too_soon", BREAKING, "Sunset too soon", "The end comes before the promised notice has run.",
      "Move x-sunset to a date that leaves the configured number of days."),
     ("sunset_removed", BREAKING, "Sunset date withdrawn", "Clients that planned for the date no longer know the end.",
      "Keep x-sunset while the operation is deprecated."),
-    ("sunset_moved_too_close", BREAKING, "Sunset moved too close", "Clients that planned for the old date fail earlier.",
+    ("sunset_moved_too_close", BREAKING, "Sunset moved too close",
+     "Clients that planned for the old date fail earlier.",
      "Keep the announced date, or move it later."),
     ("stability_invalid", BREAKING, "Unknown stability level", "Nobody can tell what the operation promises.",
      "Use one of draft, alpha, beta, stable in x-stability-level."),
-    ("stability_lowered", BREAKING, "Stability lowered", "What was promised to be stable may now change without notice.",
+    ("stability_lowered", BREAKING, "Stability lowered",
+     "What was promised to be stable may now change without notice.",
      "Keep the level; publish the unstable variant as an operation of its own."),
     ("stability_raised", NON_BREAKING, "Stability raised", "Clients may rely on more than before.", "Nothing to do."),
     ("webhook_removed", BREAKING, "Webhook removed", "Receivers wait for calls that no longer come.",
@@ -10731,13 +10766,16 @@ DOCUMENT_RULES: Tuple[Tuple[str, str, str, str, str], ...] = (
      "Keep calling back until the clients have another source."),
     ("callback_added", ADDITIVE, "Callback added", "Only who gives an address is called.", "Nothing to do."),
     ("version_not_raised", NON_BREAKING, "Version number does not tell of the break",
-     "Clients that watch info.version take the release for a compatible one.", "Raise the major number of info.version."),
+     "Clients that watch info.version take the release for a compatible one.",
+     "Raise the major number of info.version."),
     ("schema_removed", NON_BREAKING, "Named schema removed", "The wire is the same; generated clients lose a type.",
      "Keep the name where generated clients are published."),
     ("security_tightened", BREAKING, "Security tightened", "Calls that were let in are answered 401 or 403.",
      "Accept the old credentials too until the clients have new ones: keep the old alternative beside the new one."),
-    ("security_loosened", NON_BREAKING, "Security loosened", "Calls that were let in are still let in.", "Nothing to do."),
-    ("security_scheme_changed", BREAKING, "Security scheme changed", "Credentials sent in the old way are not recognised.",
+    ("security_loosened", NON_BREAKING, "Security loosened", "Calls that were let in are still let in.",
+     "Nothing to do."),
+    ("security_scheme_changed", BREAKING, "Security scheme changed",
+     "Credentials sent in the old way are not recognised.",
      "Add the new way as a scheme of its own and accept both until the clients have moved."),
     ("security_scheme_address_changed", NON_BREAKING, "Address of the authorisation changed",
      "Credentials stay valid; clients fetch them elsewhere.", "Let the old address redirect to the new one."),
@@ -10745,19 +10783,23 @@ DOCUMENT_RULES: Tuple[Tuple[str, str, str, str, str], ...] = (
      "Operations judge their own scopes.", "Check that no client requests a scope that is gone."),
     ("security_scheme_removed", NON_BREAKING, "Security scheme removed", "Operations judge their own requirements.",
      "Nothing to do."),
-    ("security_scheme_added", ADDITIVE, "Security scheme added", "Operations judge their own requirements.", "Nothing to do."),
-    ("server_removed", POTENTIALLY, "Server address removed", "Clients that call the old address fail when it is shut down.",
+    ("security_scheme_added", ADDITIVE, "Security scheme added", "Operations judge their own requirements.",
+     "Nothing to do."),
+    ("server_removed", POTENTIALLY, "Server address removed",
+     "Clients that call the old address fail when it is shut down.",
      "Keep the old address answering, or redirect it with 308 Permanent Redirect."),
     ("server_added", ADDITIVE, "Server address added", "Clients may use it; nobody has to.", "Nothing to do."),
     ("required_parameter_added", BREAKING, "Required parameter added", "Calls without it are answered 400.",
      "Make it optional, with a default that acts as before."),
-    ("optional_parameter_added", ADDITIVE, "Optional parameter added", "Clients may send it; nobody has to.", "Nothing to do."),
+    ("optional_parameter_added", ADDITIVE, "Optional parameter added", "Clients may send it; nobody has to.",
+     "Nothing to do."),
     ("parameter_removed", POTENTIALLY, "Parameter removed", "Clients that send it are ignored or refused.",
      "Keep accepting it, mark it deprecated with an x-sunset date, and remove it after that date."),
     ("parameter_removed_before_sunset", BREAKING, "Parameter removed before its sunset",
      "Clients that planned for the announced date fail earlier.", "Keep the parameter until the date in x-sunset."),
     ("parameter_removed_after_deprecation", NON_BREAKING, "Deprecated parameter removed",
-     "Clients that ignored the deprecation are ignored or refused.", "Check the access log for calls that still send it."),
+     "Clients that ignored the deprecation are ignored or refused.",
+     "Check the access log for calls that still send it."),
     ("parameter_became_required", BREAKING, "Parameter became required", "Calls without it are answered 400.",
      "Keep it optional, with a default that acts as before."),
     ("parameter_became_optional", NON_BREAKING, "Parameter became optional", "Calls that send it work as before.",
@@ -10769,14 +10811,17 @@ DOCUMENT_RULES: Tuple[Tuple[str, str, str, str, str], ...] = (
      "The old way of writing lists or objects is read wrongly or refused.",
      "Accept both ways, or add a second parameter with the new style."),
     ("parameter_reserved_forbidden", BREAKING, "Reserved characters no longer allowed",
-     "Calls that send :/?#[]@!$&'()*+,;= unescaped are read wrongly.", "Keep allowReserved until the clients escape them."),
-    ("parameter_reserved_allowed", NON_BREAKING, "Reserved characters allowed", "Escaped characters are read as before.",
+     "Calls that send :/?#[]@!$&'()*+,;= unescaped are read wrongly.",
+     "Keep allowReserved until the clients escape them."),
+    ("parameter_reserved_allowed", NON_BREAKING, "Reserved characters allowed",
+     "Escaped characters are read as before.",
      "Nothing to do."),
     ("parameter_content_changed", BREAKING, "Parameter carried differently",
      "Values written in the old form are read wrongly or refused.", "Accept both forms, or add a second parameter."),
     ("request_body_added_required", BREAKING, "Required body added", "Calls without a body are answered 400.",
      "Make the body optional, with a default that acts as before."),
-    ("request_body_added_optional", ADDITIVE, "Optional body added", "Clients may send it; nobody has to.", "Nothing to do."),
+    ("request_body_added_optional", ADDITIVE, "Optional body added", "Clients may send it; nobody has to.",
+     "Nothing to do."),
     ("request_body_removed", BREAKING, "Body removed", "What clients send in the body is ignored or refused.",
      "Keep accepting the body until the clients have moved."),
     ("request_body_became_required", BREAKING, "Body became required", "Calls without a body are answered 400.",
@@ -10785,16 +10830,20 @@ DOCUMENT_RULES: Tuple[Tuple[str, str, str, str, str], ...] = (
      "Nothing to do."),
     ("request_media_type_removed", BREAKING, "Media type no longer accepted", "Bodies of that type are answered 415.",
      "Keep accepting it until the clients have moved."),
-    ("request_media_type_added", ADDITIVE, "Media type accepted", "Clients may send it; nobody has to.", "Nothing to do."),
+    ("request_media_type_added", ADDITIVE, "Media type accepted", "Clients may send it; nobody has to.",
+     "Nothing to do."),
     ("request_schema_added", BREAKING, "Body must match a schema", "Bodies of another form are answered 400.",
      "Log what would be refused first, then enforce it in a new version of the path."),
-    ("request_schema_removed", NON_BREAKING, "Body may have any form", "Bodies that were valid stay valid.", "Nothing to do."),
+    ("request_schema_removed", NON_BREAKING, "Body may have any form", "Bodies that were valid stay valid.",
+     "Nothing to do."),
     ("object_in_text_changed", NON_BREAKING, "Object in a URL or header changed",
      "How objects and lists are taken apart in a URL or header is up to the server; OpenAPI leaves it undefined.",
      "Check what the server does with values in the old form."),
-    ("encoding_changed", BREAKING, "Parts of the body encoded differently", "Parts written in the old way are read wrongly.",
+    ("encoding_changed", BREAKING, "Parts of the body encoded differently",
+     "Parts written in the old way are read wrongly.",
      "Accept both encodings until the clients have moved."),
-    ("response_removed", BREAKING, "Success response removed", "Clients that wait for this status take success for failure.",
+    ("response_removed", BREAKING, "Success response removed",
+     "Clients that wait for this status take success for failure.",
      "Keep answering with the old status."),
     ("error_response_removed", NON_BREAKING, "Error response removed", "Clients handle a status that no longer comes.",
      "Nothing to do."),
@@ -10818,12 +10867,17 @@ DOCUMENT_RULES: Tuple[Tuple[str, str, str, str, str], ...] = (
     ("response_header_removed", BREAKING, "Required response header removed", "Clients that read the header fail.",
      "Keep sending the header until the clients have moved."),
     ("optional_response_header_removed", POTENTIALLY, "Response header removed",
-     "Clients that read the header where it came take another way.", "Keep sending the header until the clients have moved."),
-    ("response_header_added", ADDITIVE, "Response header added", "Clients may read it; nobody has to.", "Nothing to do."),
-    ("response_header_became_optional", BREAKING, "Response header no longer promised", "Clients that read it fail where it "
+     "Clients that read the header where it came take another way.",
+     "Keep sending the header until the clients have moved."),
+    ("response_header_added", ADDITIVE, "Response header added", "Clients may read it; nobody has to.",
+     "Nothing to do."),
+    ("response_header_became_optional", BREAKING, "Response header no longer promised",
+     "Clients that read it fail where it "
      "is left out.", "Keep sending the header always."),
-    ("response_header_became_required", NON_BREAKING, "Response header promised", "Clients may rely on it.", "Nothing to do."),
-    ("link_removed", NON_BREAKING, "Link removed", "Calls work as before; generated clients lose a shortcut.", "Keep the link."),
+    ("response_header_became_required", NON_BREAKING, "Response header promised", "Clients may rely on it.",
+     "Nothing to do."),
+    ("link_removed", NON_BREAKING, "Link removed", "Calls work as before; generated clients lose a shortcut.",
+     "Keep the link."),
     ("link_changed", NON_BREAKING, "Link changed", "The responses are the same.",
      "Check clients that follow links by the document."),
     ("link_added", ADDITIVE, "Link added", "Clients may follow it; nobody has to.", "Nothing to do."),
@@ -10951,7 +11005,8 @@ METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 NEVER: Dict[str, Any] = {"not": {}}  # what the schema `false` means
 LOST: Dict[str, Any] = {"x-unresolved": True}  # stands for a schema that could not be found
 FORM = "x-form-parameters"  # the form parameters of Swagger 2.0, as properties of a body
-NAMED_SECTIONS = ("schemas", "responses", "parameters", "examples", "requestBodies", "headers", "securitySchemes", "links",
+NAMED_SECTIONS = ("schemas", "responses", "parameters", "examples", "requestBodies", "headers", "securitySchemes",
+                  "links",
                   "callbacks", "pathItems")
 TEMPLATE = re.compile(r"\{[^{}]*\}")  # {id} in /users/{id}
 MAX_HOPS = 64  # references to references; a longer chain is a ring
@@ -11029,7 +11084,7 @@ class Side:
         return None if value is None else Place(value, tuple(path), name)
 
     def beside(self, name: str) -> Any:
-        """Return the content of a file in the folder of the document or below; None when it may not or cannot be read."""
+        """Return the content of a file in or below the folder of the document; None when it cannot be read."""
         if name not in self.files:
             outside = os.path.isabs(name) or name.startswith("..") or ":" in name or self.document.name == "<stdin>"
             folder = os.path.dirname(self.document.name)
@@ -11139,7 +11194,8 @@ def read_types(side: Side, facets: Dict[str, Any], _: str, value: Any, leaf: Pla
         facets["formats"] = facets.get("formats", frozenset()) | {"binary"}
     if names:
         allow_types(facets, frozenset(names - {"null"}))
-        allow_null(facets, "null" in names or leaf.value.get("nullable") is True or leaf.value.get("x-nullable") is True)
+        allow_null(facets,
+                   "null" in names or leaf.value.get("nullable") is True or leaf.value.get("x-nullable") is True)
 
 
 def allow_types(facets: Dict[str, Any], types: FrozenSet[str]) -> None:
@@ -11289,7 +11345,8 @@ LIMITS = {  # keyword -> (name in rule ids, default where a missing one means so
     "minContains": ("min_contains", 1), "maxContains": ("max_contains", None)}
 INNER = ("items", "additionalProperties", "unevaluatedItems", "unevaluatedProperties", "contains", "propertyNames",
          "contentSchema", "not", "if", "then", "else")
-NOTES = ("default", "deprecated", "discriminator", "contentMediaType", "contentEncoding", "x-extensible-enum", "x-ms-enum",
+NOTES = ("default", "deprecated", "discriminator", "contentMediaType", "contentEncoding", "x-extensible-enum",
+         "x-ms-enum",
          "x-sunset", "x-stability-level", "x-unresolved")
 READERS: Dict[str, Callable[[Side, Dict[str, Any], str, Any, Place], None]] = {
     "type": read_types, "nullable": read_nullable, "x-nullable": read_nullable, "enum": read_enum, "const": read_enum,
@@ -11313,7 +11370,8 @@ def read_side(document: Document) -> Side:
     """Return a document ready to be read; raises InputError for what is neither an API nor a schema document."""
     value = document.value
     if not isinstance(value, dict):
-        raise InputError(problem(document.name, 1, 1, (), describe(value), "an OpenAPI, Swagger or JSON Schema document"))
+        raise InputError(problem(document.name, 1, 1, (), describe(value),
+                                 "an OpenAPI, Swagger or JSON Schema document"))
     side = Side(document)
     if is_schema_document(side):
         return side
@@ -11418,7 +11476,8 @@ def read_parameter(side: Side, place: Place, name: str, where: str) -> Parameter
         explode = value["explode"] if isinstance(value.get("explode"), bool) else style == "form"
     if "schema" in value:
         schema = (Place(value["schema"], place.path + ("schema",), place.file),)
-    return Parameter(name, where, value.get("required") is True, schema, read_media(side, place, "content"), style, explode,
+    return Parameter(name, where, value.get("required") is True, schema, read_media(side, place, "content"), style,
+                     explode,
                      value.get("allowReserved") is True, value, place.path)
 
 
@@ -11505,9 +11564,10 @@ REFERENCE = re.compile(r"""'\$ref': ("[^"]*"|'[^']*')""")  # '$ref': '#/componen
 STOPS_BRIDGE = re.compile(  # keywords that change what a reference below them means
     r"'(?:readOnly|writeOnly)': True|'(?:allOf|not|if|x-form-parameters)':|'type': 'null'|'\$ref': \{").search
 FORMAT_WITHIN = {  # format -> formats that allow all of it (OpenAPI format registry)
-    "int32": {"int64", "bigint"}, "int64": {"bigint"}, "float": {"double"}, "date": {"date-time"}, "time": {"date-time"}}
+    "int32": {"int64", "bigint"}, "int64": {"bigint"}, "float": {"double"}, "date": {"date-time"},
+    "time": {"date-time"}}
 STABILITY = ("draft", "alpha", "beta", "stable")
-MAX_TRIAL = 500  # pairs looked at to find out whether two alternatives are equal
+MAX_TRIAL_STEPS = 200_000  # pairs looked at to find out which alternatives are equal; after that names decide
 MAX_TRIAL_DEPTH = 20
 
 
@@ -11574,6 +11634,7 @@ class Web:
         self.links: List[List[int]] = []
         self.trials: Dict[int, bool] = {}
         self.trial_depth = 0
+        self.trial_steps = 0
         self.crossings: Dict[int, Tuple[Tuple[str, ...], str]] = {}  # bridge -> references, how values are written
 
     def unchanged(self, old: Any, new: Any) -> bool:
@@ -11582,7 +11643,8 @@ class Web:
 
     def enter(self, old: Places, new: Places, direction: str, medium: str) -> Optional[int]:
         """Return the number of a pair, or None where both sides are the same or one could not be found."""
-        if len(old) != 1 or len(new) != 1 or not self.alike or old[0].file or new[0].file or old[0].value != new[0].value:
+        if len(old) != 1 or len(new) != 1 or not self.alike or old[0].file or new[0].file \
+                or old[0].value != new[0].value:
             return self.enter_shapes(old, new, direction, medium)
         needed = references(new[0].value)
         if self.known.clean.issuperset(needed):
@@ -11697,14 +11759,20 @@ class Web:
         return self.trials[number]
 
     def is_quiet(self, number: int) -> bool:
+        """Tell whether nothing differs in a pair and in all that it leads to; a quiet pair has quiet company."""
         seen, waiting = {number}, [number]
         while waiting:
             number = waiting.pop()
-            if any(KINDS[fact.kind].polarity != "neutral" for fact in self.settle(number)) or len(seen) > MAX_TRIAL:
+            self.trial_steps += 1
+            if self.trials.get(number) is True:
+                continue
+            if self.trials.get(number) is False or self.trial_steps > MAX_TRIAL_STEPS or any(
+                    KINDS[fact.kind].polarity != "neutral" for fact in self.settle(number)):
                 return False
             fresh = set(self.links[number]) - seen
             seen |= fresh
             waiting.extend(fresh)
+        self.trials.update(dict.fromkeys(seen, True))
         return True
 
 
@@ -11716,7 +11784,7 @@ class Components(NamedTuple):
 
 
 def references(value: Any) -> List[str]:
-    """Return the references in a value. Quotes and backslashes in one make it unknown, which is safe: it is followed."""
+    """Return the references in a value; one with quotes in it becomes unknown, which is safe: it is followed."""
     if isinstance(value, dict) and len(value) == 1 and isinstance(value.get("$ref"), str):
         return [value["$ref"]]
     text = repr(value)
@@ -11771,7 +11839,8 @@ def origin(shape: Shape, keyword: str, place: Place) -> Path:
 
 
 def fact(pair: Pair, kind: str, keyword: str, old: Any = None, new: Any = None, **words: Any) -> Fact:
-    return Fact(kind, origin(pair.old, keyword, pair.old_place), origin(pair.new, keyword, pair.new_place), old, new, words)
+    return Fact(kind, origin(pair.old, keyword, pair.old_place), origin(pair.new, keyword, pair.new_place), old, new,
+                words)
 
 
 def compare_shapes(web: Web, pair: Pair) -> Iterator[Fact]:
@@ -11789,7 +11858,8 @@ def compare_shapes(web: Web, pair: Pair) -> Iterator[Fact]:
         yield from compare_choices(web, pair)
     change = type_change(web, pair)
     if change:
-        yield fact(pair, change, "type", types_text(old), types_text(new), removed=types_text(old, new), added=types_text(new, old))
+        yield fact(pair, change, "type", types_text(old), types_text(new), removed=types_text(old, new),
+                   added=types_text(new, old))
     yield from compare_null(pair)
     if change != "type_changed":
         yield from compare_values(pair)
@@ -11916,11 +11986,13 @@ def compare_scalars(pair: Pair) -> Iterator[Fact]:
     if old.limits != new.limits:
         yield from compare_limits(pair)
     if old.multiples != new.multiples:
-        yield fact(pair, multiple_change(old.multiples, new.multiples), "multipleOf", plain(old.multiples), plain(new.multiples))
+        yield fact(pair, multiple_change(old.multiples, new.multiples), "multipleOf", plain(old.multiples),
+                   plain(new.multiples))
     if old.patterns != new.patterns:
         yield from compare_patterns(pair)
     if old.unique != new.unique:
-        yield fact(pair, "unique_items_set" if new.unique else "unique_items_unset", "uniqueItems", old.unique, new.unique)
+        yield fact(pair, "unique_items_set" if new.unique else "unique_items_unset", "uniqueItems", old.unique,
+                   new.unique)
     for keyword in ("contentMediaType", "contentEncoding"):
         if old.notes.get(keyword) != new.notes.get(keyword):
             yield fact(pair, "content_media_type_changed", keyword, old.notes.get(keyword), new.notes.get(keyword),
@@ -12012,7 +12084,7 @@ def compare_properties(web: Web, pair: Pair) -> Iterator[Fact]:
 
 
 def both_allow(pair: Pair, name: str) -> bool:
-    return pair.old.types == pair.new.types or all(
+    return not name or pair.old.types == pair.new.types or all(
         shape.types is None or name in shape.types for shape in (pair.old, pair.new))
 
 
@@ -12060,9 +12132,8 @@ def compare_visibility(pair: Pair, child: Pair, name: str) -> Iterator[Fact]:
 def compare_inner(web: Web, pair: Pair) -> Iterator[Fact]:
     """Yield sub-schemas that came or went; common ones meet as pairs."""
     old, new = pair.old.inner, pair.new.inner
-    is_object, is_array = both_allow(pair, "object"), both_allow(pair, "array")
     for keyword in sorted(old.keys() | new.keys()):
-        if not (is_array if keyword in ("items", "contains", "unevaluatedItems") else is_object or "Prop" not in keyword):
+        if not both_allow(pair, CONTAINER_OF.get(keyword.split(" ")[0], "")):
             continue
         if keyword in ("additionalProperties", "unevaluatedProperties"):
             yield from compare_openness(web, pair, keyword)
@@ -12073,10 +12144,15 @@ def compare_inner(web: Web, pair: Pair) -> Iterator[Fact]:
         elif web.before.leaves(old.get(keyword, ())) or web.after.leaves(new.get(keyword, ())):
             kind = "schema_keyword_added" if keyword in new else "schema_keyword_removed"
             yield fact(pair, kind, keyword.split(" ")[0], part=keyword)
-    if pair.old.tuple_items != pair.new.tuple_items and is_array:
+    if both_allow(pair, "array"):
         yield from compare_tuples(web, pair)
-    if pair.old.dependent != pair.new.dependent and is_object:
+    if both_allow(pair, "object"):
         yield from compare_dependent(pair)
+
+
+CONTAINER_OF = {  # keyword -> the type that it speaks of
+    "items": "array", "contains": "array", "unevaluatedItems": "array", "additionalProperties": "object",
+    "unevaluatedProperties": "object", "patternProperties": "object", "propertyNames": "object"}
 
 
 def openness(side: Side, places: Places) -> str:
@@ -12162,33 +12238,49 @@ def member_facts(one: Choice, other: Choice, removed: Sequence[Place], added: Se
     paths = one.leaf.path + (one.keyword,), other.leaf.path + (other.keyword,)
     names = member_names(one), member_names(other)
     if removed:
-        yield Fact("union_member_removed", *paths, *names, {"removed": [*map(member_name, removed)], "part": one.keyword})
+        yield Fact("union_member_removed", *paths, *names,
+                   {"removed": [*map(member_name, removed)], "part": one.keyword})
     if added:
         yield Fact("union_member_added", *paths, *names, {"added": [*map(member_name, added)], "part": other.keyword})
 
 
-def match_members(web: Web, pair: Pair, old: Places, new: Places) -> Tuple[List[Tuple[Place, Place]], List[Place], List[Place]]:
+def match_members(web: Web, pair: Pair, old: Places, new: Places) \
+        -> Tuple[List[Tuple[Place, Place]], List[Place], List[Place]]:
     """Pair members that are the same, then equal in what they allow, then of one name, then the last inline ones."""
+    stages: Tuple[Tuple[Callable[[Side, Place], Any], Callable[[Place, Place], bool]], ...] = (
+        (lambda _, place: repr(place.value), lambda a, b: web.unchanged(a.value, b.value)),
+        (lambda side, place: None if is_inline(place) else (member_name(place), look(side, place)), lambda a, b: True),
+        (look, lambda a, b: web.equivalent((a,), (b,), pair.direction, pair.medium)),
+        (lambda _, place: None if is_inline(place) else member_name(place), lambda a, b: True),
+        (lambda _, place: title(place), lambda a, b: True),
+        (lambda side, place: marks(side, place) or None, lambda a, b: True),
+    )
     matches: List[Tuple[Place, Place]] = []
     lost, fresh = list(old), list(new)
-    tests: Tuple[Callable[[Place, Place], bool], ...] = (
-        lambda a, b: web.unchanged(a.value, b.value),
-        lambda a, b: not is_inline(a) and a.value == b.value and looks_alike(web, a, b),
-        lambda a, b: looks_alike(web, a, b) and web.equivalent((a,), (b,), pair.direction, pair.medium),
-        lambda a, b: member_name(a) == member_name(b) and not is_inline(a) and not is_inline(b),
-        lambda a, b: title(a) == title(b) is not None,
-        lambda a, b: bool(marks(web.before, a)) and marks(web.before, a) == marks(web.after, b),
-    )
-    for test in tests:
-        for a in list(lost):
-            partner = next((b for b in fresh if test(a, b)), None)
-            if partner is not None:
-                lost.remove(a)
-                fresh.remove(partner)
-                matches.append((a, partner))
-    if len(lost) == len(fresh) == 1 and is_inline(lost[0]) and is_inline(fresh[0]) and not title(lost[0]) and not title(fresh[0]):
+    for key_of, accepts in stages:
+        waiting: Dict[Any, List[Place]] = {}
+        for b in fresh:
+            waiting.setdefault(key_of(web.after, b), []).append(b)
+        waiting.pop(None, None)
+        found = list(meet_members(web.before, lost, waiting, key_of, accepts))
+        matches += found
+        taken = {id(place) for match in found for place in match}
+        lost, fresh = ([place for place in places if id(place) not in taken] for places in (lost, fresh))
+    if len(lost) == len(fresh) == 1 and all(is_inline(place) and not title(place) for place in lost + fresh):
         matches.append((lost.pop(), fresh.pop()))
     return matches, lost, fresh
+
+
+def meet_members(side: Side, lost: Sequence[Place], waiting: Dict[Any, List[Place]],
+                 key_of: Callable[[Side, Place], Any], accepts: Callable[[Place, Place], bool]) \
+        -> Iterator[Tuple[Place, Place]]:
+    """Yield each lost member with the first waiting one of the same key that is accepted."""
+    for a in lost if waiting else ():
+        candidates = waiting.get(key_of(side, a), [])
+        partner = next((b for b in candidates if accepts(a, b)), None)
+        if partner is not None:
+            candidates.remove(partner)
+            yield a, partner
 
 
 def is_inline(member: Place) -> bool:
@@ -12224,12 +12316,12 @@ def marks(side: Side, member: Place) -> FrozenSet[Tuple[str, str]]:
     return frozenset(fixed)
 
 
-def looks_alike(web: Web, old: Place, new: Place) -> bool:
-    """Tell at a glance whether two alternatives can be equal."""
-    a, b = web.before.shape(web.before.leaves((old,))), web.after.shape(web.after.leaves((new,)))
-    return (a.types, a.null, a.formats, a.required, a.enum, a.const, a.limits, len(a.choices)) == \
-        (b.types, b.null, b.formats, b.required, b.enum, b.const, b.limits, len(b.choices)) \
-        and a.properties.keys() == b.properties.keys()
+def look(side: Side, member: Place) -> Tuple[Any, ...]:
+    """Return what can be seen of an alternative at a glance: equal ones look alike."""
+    shape = side.shape(side.leaves((member,)))
+    values = [None if listed is None else frozenset(listed) for listed in (shape.enum, shape.const)]
+    return (shape.types, shape.null, shape.formats, shape.required, *values, frozenset(shape.limits.items()),
+            len(shape.choices), frozenset(shape.properties))
 
 
 def compare_wrapping(web: Web, pair: Pair) -> Iterator[Fact]:
@@ -12248,8 +12340,10 @@ def compare_wrapping(web: Web, pair: Pair) -> Iterator[Fact]:
     twin = next((member for member in choice.members if equal_member(web, pair, member, bool(new.choices))), None)
     if twin is None:
         kind = "wrapped_in_union" if new.choices else "unwrapped_from_union"
-        yield Fact(kind, pair.old_place.path, pair.new_place.path, member_names(choice) if old.choices else types_text(old),
-                   member_names(choice) if new.choices else types_text(new), {"name": member_names(choice), "part": choice.keyword})
+        yield Fact(kind, pair.old_place.path, pair.new_place.path,
+                   member_names(choice) if old.choices else types_text(old),
+                   member_names(choice) if new.choices else types_text(new),
+                   {"name": member_names(choice), "part": choice.keyword})
         return
     yield Fact("", plain_place.path, None)
     yield from compare_null(pair)
@@ -12260,7 +12354,8 @@ def compare_wrapping(web: Web, pair: Pair) -> Iterator[Fact]:
 
 def is_bare_choice(shape: Shape) -> bool:
     return len(shape.choices) == 1 and all(
-        READERS.keys().isdisjoint(leaf.value.keys() - {"oneOf", "anyOf", "discriminator", "type", "nullable"} - set(NOTES))
+        READERS.keys().isdisjoint(leaf.value.keys() - {"oneOf", "anyOf", "discriminator", "type",
+                                                       "nullable"} - set(NOTES))
         for leaf in shape.leaves) and (shape.types is None or shape.types == {"object"})
 
 
@@ -12400,7 +12495,8 @@ def check_api_settings(faults: Faults, settings: Any) -> None:
         if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given <= 36500:
             faults.add(("api", "notice_days", level), describe(given), "a number of days from 0 to 36500")
     if settings.get("stability_threshold", "beta") not in STABILITY:
-        faults.add(("api", "stability_threshold"), describe(settings["stability_threshold"]), "one of " + ", ".join(STABILITY))
+        faults.add(("api", "stability_threshold"), describe(settings["stability_threshold"]),
+                   "one of " + ", ".join(STABILITY))
 
 
 def read_notice(options: Options) -> Notice:
@@ -12424,7 +12520,8 @@ def compare_documents(survey: Survey) -> Iterator[Event]:
     for old, new in match_routes(old_routes, new_routes, *(moved or ("", ""))):
         if old is None or new is None:
             yield from whole_route(survey, old or new, new is None)
-        elif not same_frame or old.name != new.name or old.item.value != new.item.value or leads_to_parts(survey.web, new):
+        elif not same_frame or old.name != new.name or old.item.value != new.item.value or leads_to_parts(survey.web,
+                                                                                                          new):
             yield from compare_route(survey, old, new)
         elif not survey.web.unchanged(old.item.value, new.item.value):
             for method in methods(new):
@@ -12438,7 +12535,7 @@ def compare_documents(survey: Survey) -> Iterator[Event]:
 
 
 def routes_moved(before: Side, after: Side) -> Optional[Tuple[str, str]]:
-    """Return both base paths when a prefix moved between the servers and the paths, so that the addresses are the same."""
+    """Return both base paths when a prefix moved between servers and paths, so that the addresses are the same."""
     bases = base_path(servers(before)[0]), base_path(servers(after)[0])
     if bases[0] == bases[1]:
         return None
@@ -12473,7 +12570,8 @@ def compare_servers(before: Side, after: Side) -> Iterator[Event]:
             yield Event("server_removed", f"The server {url} is no longer listed.", (key,), None, url, None)
     for url in new:
         if url and url not in old:
-            yield Event("server_added", f"The server {url} is listed.", None, ("host" if after.version == "2.0" else "servers",),
+            yield Event("server_added", f"The server {url} is listed.", None,
+                        ("host" if after.version == "2.0" else "servers",),
                         None, url)
 
 
@@ -12499,8 +12597,10 @@ def whole_route(survey: Survey, route: Route, removed: bool) -> Iterator[Event]:
             rest = events[0].description.split(" ", 2)[2]
             one = events[0]
             yield one._replace(
-                rule="path_removed" if rule == "operation_removed" else rule, description=f"{words} {route.name} {rest}",
-                old_path=one.old_path and one.old_path[:-1], new_path=one.new_path and one.new_path[:-1], operations=labels)
+                rule="path_removed" if rule == "operation_removed" else rule,
+                description=f"{words} {route.name} {rest}",
+                old_path=one.old_path and one.old_path[:-1], new_path=one.new_path and one.new_path[:-1],
+                operations=labels)
         else:
             yield from events
 
@@ -12547,7 +12647,8 @@ def removal(notice: Notice, value: Dict[str, Any], thing: str) -> Tuple[str, str
         return "sunset_invalid", f", deprecated with the unreadable x-sunset {describe(value['x-sunset'])}"
     if date > notice.today:
         return f"{thing}_removed_before_sunset", f" before its sunset on {date}"
-    return f"{thing}_removed_after_{'sunset' if thing == 'operation' else 'deprecation'}", f" after its sunset on {date}"
+    end = "sunset" if thing == "operation" else "deprecation"
+    return f"{thing}_removed_after_{end}", f" after its sunset on {date}"
 
 
 def compare_route(survey: Survey, old: Route, new: Route) -> Iterator[Event]:
@@ -12562,7 +12663,7 @@ def compare_route(survey: Survey, old: Route, new: Route) -> Iterator[Event]:
             if added is not None:
                 yield added
         elif is_old:
-            name = label(new, method)
+            name = label(old, method)  # clients of the old document know it by this name
             yield from compare_operation(survey, Meeting(
                 rename_path_parameters(read_operation(survey.before, old.item, method, name), renamed),
                 read_operation(survey.after, new.item, method, name), name))
@@ -12624,7 +12725,8 @@ def compare_life(notice: Notice, meeting: Meeting) -> Iterator[Event]:
                                    meeting.old.path, meeting.new.path)
 
 
-def compare_deprecation(notice: Notice, meeting: Meeting, thing: str, name: str, old: Dict[str, Any], new: Dict[str, Any],
+def compare_deprecation(notice: Notice, meeting: Meeting, thing: str, name: str, old: Dict[str, Any],
+                        new: Dict[str, Any],
                         old_path: Path, new_path: Path) -> Iterator[Event]:
     """Yield changes of deprecation and sunset of an operation or a parameter."""
     was, is_now = old.get("deprecated") is True, new.get("deprecated") is True
@@ -12641,16 +12743,19 @@ def compare_deprecation(notice: Notice, meeting: Meeting, thing: str, name: str,
                  "invalid": f" with the unreadable x-sunset {describe(dates[1])}",
                  "too_soon": f" with x-sunset {dates[1]}, less than {days} days from {notice.today}" if days else
                              f" with x-sunset {dates[1]}, which has passed"}
-        yield event(meeting, rule, f"{name} is deprecated{words.get(trouble, f', x-sunset {dates[1]}' if dates[1] else '')}.",
+        yield event(meeting, rule,
+                    f"{name} is deprecated{words.get(trouble, f', x-sunset {dates[1]}' if dates[1] else '')}.",
                     old_path, new_path + ("deprecated",), *dates)
     elif was and dates[0] != dates[1]:
         yield from sunset_changed(notice, meeting, name, dates, paths)
 
 
-def sunset_changed(notice: Notice, meeting: Meeting, name: str, dates: Tuple[Any, Any], paths: Tuple[Path, Path]) -> Iterator[Event]:
+def sunset_changed(notice: Notice, meeting: Meeting, name: str, dates: Tuple[Any, Any],
+                   paths: Tuple[Path, Path]) -> Iterator[Event]:
     """Yield what is wrong with a sunset date that was changed or withdrawn."""
     if dates[1] is None:
-        yield event(meeting, "sunset_removed", f"{name} stays deprecated, its x-sunset {dates[0]} is gone.", paths[0], None, *dates)
+        yield event(meeting, "sunset_removed", f"{name} stays deprecated, its x-sunset {dates[0]} is gone.", paths[0],
+                    None, *dates)
         return
     if dates[0] is None:
         return
@@ -12661,9 +12766,9 @@ def sunset_changed(notice: Notice, meeting: Meeting, name: str, dates: Tuple[Any
         return
     days = notice_days(notice, meeting.new.value.get("x-stability-level"))
     if new < old and new < later(notice.today, days):
-        yield event(meeting, "sunset_moved_too_close", f"{name}: x-sunset moved from {old} to {new}, less than {days} days "
-                    f"from {notice.today}." if days else f"{name}: x-sunset moved from {old} to {new}, which has passed.",
-                    *paths, *dates)
+        why = f"less than {days} days from {notice.today}" if days else "which has passed"
+        yield event(meeting, "sunset_moved_too_close", f"{name}: x-sunset moved from {old} to {new}, {why}.", *paths,
+                    *dates)
 
 
 def compare_labels(meeting: Meeting) -> Iterator[Event]:
@@ -12673,9 +12778,11 @@ def compare_labels(meeting: Meeting) -> Iterator[Event]:
         yield event(meeting, "operation_id_changed", f"{meeting.label}: operationId changed from {describe(ids[0])} to "
                     f"{describe(ids[1])}.", old.path + ("operationId",), new.path + ("operationId",), *ids)
     given = [side.value.get("tags") for side in (old, new)]
-    tags = [sorted(tag for tag in listed if isinstance(tag, str)) if isinstance(listed, list) else [] for listed in given]
+    tags = [sorted(tag for tag in listed if isinstance(tag, str)) if isinstance(listed,
+                                                                                list) else [] for listed in given]
     if tags[0] != tags[1]:
-        yield event(meeting, "operation_tags_changed", f"{meeting.label}: tags changed from {', '.join(tags[0]) or 'none'} to "
+        yield event(meeting, "operation_tags_changed",
+                    f"{meeting.label}: tags changed from {', '.join(tags[0]) or 'none'} to "
                     f"{', '.join(tags[1]) or 'none'}.", old.path + ("tags",), new.path + ("tags",), *tags)
 
 
@@ -12697,7 +12804,8 @@ def compare_parameters(survey: Survey, meeting: Meeting) -> Iterator[Event]:
             yield parameter_added(meeting, parameter)
 
 
-def explode_objects(survey: Survey, plain_ones: Dict[Tuple[str, str], Parameter], others: Dict[Tuple[str, str], Parameter]) -> None:
+def explode_objects(survey: Survey, plain_ones: Dict[Tuple[str, str], Parameter],
+                    others: Dict[Tuple[str, str], Parameter]) -> None:
     """Take an exploded object apart where the other side has its properties as parameters: the URL is the same."""
     for key, parameter in list(others.items()):
         if key in plain_ones or parameter.style != "form" or not parameter.explode or not parameter.schema:
@@ -12721,7 +12829,8 @@ def parameter_removed(survey: Survey, meeting: Meeting, parameter: Parameter) ->
     rule, words = removal(survey.notice, parameter.notes, "parameter")
     if rule == "parameter_removed":
         words = ", which was required" if parameter.required else ", which was optional"
-    return event(meeting, rule, f"{naming(meeting, parameter)} removed{words}.", parameter.path, None, parameter.name, None)
+    return event(meeting, rule, f"{naming(meeting, parameter)} removed{words}.", parameter.path, None, parameter.name,
+                 None)
 
 
 def parameter_added(meeting: Meeting, parameter: Parameter) -> Event:
@@ -12734,11 +12843,13 @@ def parameter_added(meeting: Meeting, parameter: Parameter) -> Event:
 def compare_parameter(survey: Survey, meeting: Meeting, old: Parameter, new: Parameter) -> Iterator[Event]:
     name, paths = naming(meeting, new), (old.path, new.path)
     if old.required != new.required:
-        rule = "parameter_became_required" if new.required == (meeting.sends == REQUEST) else "parameter_became_optional"
-        yield event(meeting, rule, f"{name} became {'required' if new.required else 'optional'}.", *paths, old.required, new.required)
+        duty = "required" if new.required == (meeting.sends == REQUEST) else "optional"
+        words = "became required" if new.required else "became optional"
+        yield event(meeting, f"parameter_became_{duty}", f"{name} {words}.", *paths, old.required, new.required)
     yield from compare_deprecation(survey.notice, meeting, "parameter", name, old.notes, new.notes, *paths)
     if bool(old.media) != bool(new.media):
-        yield event(meeting, "parameter_content_changed", f"{name} is now written as {carrier(new)}, it was {carrier(old)}.",
+        yield event(meeting, "parameter_content_changed",
+                    f"{name} is now written as {carrier(new)}, it was {carrier(old)}.",
                     *paths, carrier(old), carrier(new))
     else:
         yield from compare_style(survey, meeting, old, new)
@@ -12746,7 +12857,8 @@ def compare_parameter(survey: Survey, meeting: Meeting, old: Parameter, new: Par
     survey.meet(meeting, old.schema, new.schema, meeting.sends, f"{new.where} parameter", medium)
     for media, entry in old.media.items():
         if media in new.media:
-            survey.meet(meeting, entry.schema, new.media[media].schema, meeting.sends, f"{new.where} parameter", medium_of(media))
+            survey.meet(meeting, entry.schema, new.media[media].schema, meeting.sends, f"{new.where} parameter",
+                        medium_of(media))
 
 
 def carrier(parameter: Parameter) -> str:
@@ -12757,8 +12869,10 @@ def compare_style(survey: Survey, meeting: Meeting, old: Parameter, new: Paramet
     """Yield changes of how lists and objects are written; for single values the styles of one place are the same."""
     name, paths = naming(meeting, new), (old.path, new.path)
     styles = [f"style {parameter.style}, explode {str(parameter.explode).lower()}" for parameter in (old, new)]
-    if styles[0] != styles[1] and (old.style != new.style or holds_many(survey.before, old) or holds_many(survey.after, new)):
-        yield event(meeting, "parameter_style_changed", f"{name} changed from {styles[0]} to {styles[1]}.", *paths, *styles)
+    if styles[0] != styles[1] and (old.style != new.style or holds_many(survey.before, old) or holds_many(survey.after,
+                                                                                                          new)):
+        yield event(meeting, "parameter_style_changed", f"{name} changed from {styles[0]} to {styles[1]}.", *paths,
+                    *styles)
     if old.reserved != new.reserved:
         rule = "parameter_reserved_forbidden" if old.reserved else "parameter_reserved_allowed"
         yield event(meeting, rule, f"{name}: allowReserved changed from {str(old.reserved).lower()} to "
@@ -12808,13 +12922,15 @@ def compare_bodies(survey: Survey, meeting: Meeting) -> Iterator[Event]:
         if new is not None:
             needed = new.required and meeting.sends == REQUEST
             yield event(meeting, f"request_body_added_{'required' if needed else 'optional'}",
-                        f"{meeting.label}: {'required' if new.required else 'optional'} request body added.", None, new.path)
+                        f"{meeting.label}: {'required' if new.required else 'optional'} request body added.", None,
+                        new.path)
         elif old is not None:
             yield event(meeting, "request_body_removed", f"{meeting.label}: request body removed.", old.path, None)
         return
     if old.required != new.required:
-        rule = "request_body_became_required" if new.required == (meeting.sends == REQUEST) else "request_body_became_optional"
-        yield event(meeting, rule, f"{meeting.label}: the request body became {'required' if new.required else 'optional'}.",
+        duty = "required" if new.required == (meeting.sends == REQUEST) else "optional"
+        yield event(meeting, f"request_body_became_{duty}",
+                    f"{meeting.label}: the request body became {'required' if new.required else 'optional'}.",
                     old.path, new.path, old.required, new.required)
     for one, other in match_media(old.media, new.media):
         if one is None or other is None:
@@ -12825,13 +12941,15 @@ def compare_bodies(survey: Survey, meeting: Meeting) -> Iterator[Event]:
 
 def body_media(meeting: Meeting, media: Media, removed: bool, direction: str, what: str) -> Event:
     """Return the event of a media type that came or went."""
-    text = f"{meeting.label}: {what} no longer has {media.name}." if removed else f"{meeting.label}: {what} may be {media.name}."
+    words = "may no longer be" if removed else "may be"
+    text = f"{meeting.label}: {what} {words} {media.name}."
     return event(meeting, f"{direction}_media_type_{'removed' if removed else 'added'}", text,
                  media.path if removed else None, None if removed else media.path,
                  media.name if removed else None, None if removed else media.name)
 
 
-def compare_media(survey: Survey, meeting: Meeting, old: Media, new: Media, direction: str, what: str) -> Iterator[Event]:
+def compare_media(survey: Survey, meeting: Meeting, old: Media, new: Media, direction: str,
+                  what: str) -> Iterator[Event]:
     """Yield what differs in one media type of a body; its schemas meet."""
     name, paths = f"{meeting.label}: {what} {new.name}", (old.path, new.path)
     if direction == RESPONSE:
@@ -12840,7 +12958,8 @@ def compare_media(survey: Survey, meeting: Meeting, old: Media, new: Media, dire
         yield event(meeting, f"{direction}_schema_{'added' if new.schema else 'removed'}",
                     f"{name} {'got a schema' if new.schema else 'lost its schema'}.", *paths)
     if old.encoding != new.encoding and encoding_matters(old.encoding, new.encoding):
-        yield event(meeting, "encoding_changed", f"{name}: the encoding of its parts changed.", *paths, old.encoding, new.encoding)
+        yield event(meeting, "encoding_changed", f"{name}: the encoding of its parts changed.", *paths, old.encoding,
+                    new.encoding)
     survey.meet(meeting, old.schema, new.schema, direction, new.name, medium_of(new.name.lower()))
 
 
@@ -12856,7 +12975,8 @@ def media_renamed(meeting: Meeting, old: Media, new: Media, what: str) -> Iterat
     if one != other:
         rule = "response_media_type_specialized" if is_within(other, one) else \
             "response_media_type_generalized" if is_within(one, other) else "response_media_type_renamed"
-        yield event(meeting, rule, f"{meeting.label}: {what} changed from {old.name} to {new.name}.", old.path, new.path,
+        yield event(meeting, rule, f"{meeting.label}: {what} changed from {old.name} to {new.name}.", old.path,
+                    new.path,
                     old.name, new.name)
 
 
@@ -12874,7 +12994,8 @@ def compare_responses(survey: Survey, meeting: Meeting) -> Iterator[Event]:
             yield response_removed(meeting, status, response)
     for status, response in new.items():
         if status not in old:
-            yield event(meeting, "response_added", f"{meeting.label}: response {status} added.", None, response.path, None, status)
+            yield event(meeting, "response_added", f"{meeting.label}: response {status} added.", None, response.path,
+                        None, status)
 
 
 def response_removed(meeting: Meeting, status: str, response: Response) -> Event:
@@ -12897,7 +13018,8 @@ def compare_response(survey: Survey, meeting: Meeting, status: str, old: Respons
         one, other = old.links.get(name), new.links.get(name)
         if one is None or other is None or one.value != other.value:
             rule = "added" if one is None else "removed" if other is None else "changed"
-            yield event(meeting, f"link_{rule}", f"{meeting.label}: link {name} of {what} {rule}.", one and one.path, other and other.path)
+            yield event(meeting, f"link_{rule}", f"{meeting.label}: link {name} of {what} {rule}.", one and one.path,
+                        other and other.path)
 
 
 def compare_headers(survey: Survey, meeting: Meeting, what: str, old: Response, new: Response) -> Iterator[Event]:
@@ -12910,15 +13032,18 @@ def compare_headers(survey: Survey, meeting: Meeting, what: str, old: Response, 
         other = new.headers[key]
         if header.required != other.required:
             change = "required" if other.required else "optional"
-            yield event(meeting, f"response_header_became_{change}", f"{name} became {change}.", header.path, other.path,
+            yield event(meeting, f"response_header_became_{change}", f"{name} became {change}.", header.path,
+                        other.path,
                         header.required, other.required)
         survey.meet(meeting, header.schema, other.schema, meeting.answers, "header", HEADER)
         for media, entry in header.media.items():
             if media in other.media:
-                survey.meet(meeting, entry.schema, other.media[media].schema, meeting.answers, "header", medium_of(media))
+                survey.meet(meeting, entry.schema, other.media[media].schema, meeting.answers, "header",
+                            medium_of(media))
     for key, header in new.headers.items():
         if key not in old.headers:
-            yield event(meeting, "response_header_added", f"{meeting.label}: header {header.name} of {what} added.", None,
+            yield event(meeting, "response_header_added", f"{meeting.label}: header {header.name} of {what} added.",
+                        None,
                         header.path, None, header.name)
 
 
@@ -12941,12 +13066,14 @@ def compare_callbacks(survey: Survey, meeting: Meeting) -> Iterator[Event]:
             yield from compare_called(survey, meeting, name, *items)
 
 
-def compare_called(survey: Survey, meeting: Meeting, name: str, old: Dict[str, Place], new: Dict[str, Place]) -> Iterator[Event]:
+def compare_called(survey: Survey, meeting: Meeting, name: str, old: Dict[str, Place],
+                   new: Dict[str, Place]) -> Iterator[Event]:
     """Yield what differs in the calls of one callback."""
     for expression, place in old.items():
         partner = new.get(expression) or (list(new.values())[0] if len(old) == len(new) == 1 else None)
         if partner is None:
-            yield event(meeting, "callback_removed", f"{meeting.label}: callback {name} no longer calls {expression}.", place.path, None)
+            yield event(meeting, "callback_removed", f"{meeting.label}: callback {name} no longer calls {expression}.",
+                        place.path, None)
         else:
             yield from compare_provider_calls(survey, place, partner, meeting.label, f"callback {name}")
 
@@ -12955,7 +13082,8 @@ def compare_provider_calls(survey: Survey, old: Place, new: Place, owner: str, w
     """Compare the operations that the provider calls, with the directions turned round."""
     old, new = survey.before.resolve(old), survey.after.resolve(new)
     for method in METHODS:
-        is_old, is_new = (isinstance(place.value, dict) and isinstance(place.value.get(method), dict) for place in (old, new))
+        is_old, is_new = (isinstance(place.value, dict) and isinstance(place.value.get(method),
+                                                                       dict) for place in (old, new))
         if is_old and is_new:
             meeting = Meeting(read_operation(survey.before, old, method, owner),
                               read_operation(survey.after, new, method, owner), owner, RESPONSE)
@@ -12964,7 +13092,8 @@ def compare_provider_calls(survey: Survey, old: Place, new: Place, owner: str, w
             yield from compare_parameters(survey, meeting)
         elif is_old:
             rule = "callback_removed" if what.startswith("callback") else "webhook_removed"
-            yield Event(rule, f"{owner}: {what} no longer sends {method.upper()}.", old.path + (method,), None, operations=(owner,))
+            yield Event(rule, f"{owner}: {what} no longer sends {method.upper()}.", old.path + (method,), None,
+                        operations=(owner,))
 
 
 def compare_webhooks(survey: Survey) -> Iterator[Event]:
@@ -12993,9 +13122,11 @@ def compare_security(survey: Survey, meeting: Meeting) -> Iterator[Event]:
     paths = meeting.old.security_path, meeting.new.security_path
     texts = requirement_text(old), requirement_text(new)
     if any(not any(admits(other, one) for other in new) for one in old):
-        yield event(meeting, "security_tightened", f"{meeting.label}: needs {texts[1]}, it needed {texts[0]}.", *paths, *texts)
+        yield event(meeting, "security_tightened", f"{meeting.label}: needs {texts[1]}, it needed {texts[0]}.", *paths,
+                    *texts)
     elif any(not any(admits(one, other) for one in old) for other in new):
-        yield event(meeting, "security_loosened", f"{meeting.label}: needs {texts[1]}, it needed {texts[0]}.", *paths, *texts)
+        yield event(meeting, "security_loosened", f"{meeting.label}: needs {texts[1]}, it needed {texts[0]}.", *paths,
+                    *texts)
 
 
 def alternatives(side: Side, operation: Operation) -> List[Dict[str, FrozenSet[str]]]:
@@ -13011,7 +13142,8 @@ def admits(needed: Dict[str, FrozenSet[str]], held: Dict[str, FrozenSet[str]]) -
 
 
 def requirement_text(ways: List[Dict[str, FrozenSet[str]]]) -> str:
-    texts = [" and ".join(scheme + (f" ({', '.join(sorted(scopes))})" if scopes else "") for scheme, scopes in way.items())
+    texts = [" and ".join(scheme + (f" ({', '.join(sorted(scopes))})" if scopes else "") for scheme,
+                          scopes in way.items())
              for way in ways]
     return " or ".join(text or "nothing" for text in texts)
 
@@ -13038,7 +13170,8 @@ def same_schemes(before: Side, after: Side) -> Dict[str, str]:
     """Return old name -> new name of schemes that were renamed but take the same credential."""
     old, new = security_schemes(before), security_schemes(after)
     fresh = {credential(place): name for name, place in new.items() if name not in old}
-    return {name: fresh[credential(place)] for name, place in old.items() if name not in new and credential(place) in fresh}
+    return {name: fresh[credential(place)] for name,
+            place in old.items() if name not in new and credential(place) in fresh}
 
 
 def compare_security_schemes(before: Side, after: Side) -> Iterator[Event]:
@@ -13058,16 +13191,19 @@ def compare_security_schemes(before: Side, after: Side) -> Iterator[Event]:
 def compare_scheme(after: Side, name: str, old: Place, new: Place) -> Iterator[Event]:
     credentials = [" ".join(str(part) for part in credential(place)) for place in (old, new)]
     if credentials[0] != credentials[1]:
-        yield Event("security_scheme_changed", f"Security scheme {name} changed from {credentials[0]} to {credentials[1]}.",
+        yield Event("security_scheme_changed",
+                    f"Security scheme {name} changed from {credentials[0]} to {credentials[1]}.",
                     old.path, new.path, *credentials, operations=tuple(operations_with(after, name)))
         return
     addresses = [oauth_words(place, lambda key: key.endswith("Url")) for place in (old, new)]
     if addresses[0] != addresses[1]:
-        yield Event("security_scheme_address_changed", f"Security scheme {name}: {changed_words(*addresses)}.", old.path,
+        yield Event("security_scheme_address_changed", f"Security scheme {name}: {changed_words(*addresses)}.",
+                    old.path,
                     new.path, *addresses, operations=tuple(operations_with(after, name)))
     scopes = [oauth_words(place, lambda key: key == "scopes") for place in (old, new)]
     if scopes[0] != scopes[1]:
-        yield Event("security_scheme_scopes_changed", f"Security scheme {name}: {changed_words(*scopes)}.", old.path, new.path,
+        yield Event("security_scheme_scopes_changed", f"Security scheme {name}: {changed_words(*scopes)}.", old.path,
+                    new.path,
                     *scopes, operations=tuple(operations_with(after, name)))
 
 
@@ -13153,7 +13289,8 @@ def judge_schemas(survey: Survey) -> Iterator[Finding]:
     for number, users in spread(survey.web, survey.roots).items():
         direction = survey.web.directions[number]
         for item in survey.web.settle(number):
-            key = (item.kind, item.is_loose, item.old_path, item.new_path, str(item.words.get("name")) if item.kind in NAMED_KINDS else "")
+            key = (item.kind, item.is_loose, item.old_path, item.new_path,
+                   str(item.words.get("name")) if item.kind in NAMED_KINDS else "")
             cause = causes.setdefault(key, Cause(item, {}))
             cause.reach[direction] = cause.reach.get(direction, 0) | users
     crowd = Crowd(survey)
@@ -13188,7 +13325,8 @@ class Crowd:
         return ""
 
 
-NAMED_KINDS = ("dependent_required_added", "dependent_required_removed", "dependent_required_changed", "union_added", "union_removed")
+NAMED_KINDS = ("dependent_required_added", "dependent_required_removed", "dependent_required_changed", "union_added",
+               "union_removed")
 
 
 def spread(web: Web, roots: Dict[int, int]) -> Dict[int, int]:
@@ -13233,7 +13371,8 @@ def rings(links: List[List[int]], numbers: List[int]) -> List[List[int]]:
     return found
 
 
-def next_child(children: List[int], step: int, order: Dict[int, int], low: Dict[int, int], on_path: Set[int], number: int) -> int:
+def next_child(children: List[int], step: int, order: Dict[int, int], low: Dict[int, int], on_path: Set[int],
+               number: int) -> int:
     """Return the position of the next child that nobody has seen, noting the known ones on the way."""
     while step < len(children) and children[step] in order:
         if children[step] in on_path:
@@ -13279,7 +13418,8 @@ def judge_cause(crowd: Crowd, cause: Cause) -> Finding:
         text += f" (harmless in {spared[0]}s)"
     return Finding(rule, path or (), text + ".", short(cause.fact.old), short(cause.fact.new),
                    operations, impact, remedy,
-                   whereabouts(cause.fact.old_path, cause.fact.new_path, {"directions": hurt, "harmless_in": spared, "carried_by": ways}))
+                   whereabouts(cause.fact.old_path, cause.fact.new_path,
+                               {"directions": hurt, "harmless_in": spared, "carried_by": ways}))
 
 
 def spoken(value: Any) -> str:
@@ -13413,8 +13553,9 @@ SKIP = json.JSONDecoder().raw_decode
 READ_KEY = json.decoder.scanstring
 
 
-def seek(text: str, at: int, tree: Dict[Any, Any], path: Path, offsets: List[Tuple[Path, int]], is_last: bool = True) -> int:
-    """Note the offsets of the values of a tree of keys; return where the value at this offset ends, -1 when all is found."""
+def seek(text: str, at: int, tree: Dict[Any, Any], path: Path, offsets: List[Tuple[Path, int]],
+         is_last: bool = True) -> int:
+    """Note the offsets of the values of a tree of keys; return where this value ends, or -1 when all is found."""
     offsets.append((path, at))
     if not tree:
         return -1 if is_last else SKIP(text, at)[1]
@@ -13478,7 +13619,8 @@ def restore(survey: Survey, patch: Patch, finding: Finding, path: Path) -> None:
     value = at_path(survey.before.value, path)
     for name in missing_components(survey, value):
         target = survey.before.target(name, "")
-        if target is not None and target.path not in patch.paths and nearest(survey.after.value, target.path) == target.path[:-1]:
+        if target is not None and target.path not in patch.paths and nearest(survey.after.value,
+                                                                             target.path) == target.path[:-1]:
             add_to_patch(patch, target.path, target.value)
     if finding.rule.id == "path_removed":
         value = {key: deprecated(item) if key in METHODS else item for key, item in value.items()}
@@ -13509,7 +13651,8 @@ def json_pointer(path: Path) -> str:
 
 
 def deprecated(value: Any) -> Any:
-    return {**value, "deprecated": True, "x-sunset": value.get("x-sunset", SUNSET)} if isinstance(value, dict) else value
+    return {**value, "deprecated": True, "x-sunset": value.get("x-sunset", SUNSET)} if isinstance(value,
+                                                                                                  dict) else value
 
 
 def add_to_patch(patch: Patch, path: Path, value: Any) -> None:
@@ -13538,11 +13681,13 @@ def missing_components(survey: Survey, value: Any) -> List[str]:
 
 def transition_steps(patch: Patch) -> Iterator[Step]:
     things = f"{patch.things[0]}" if len(patch.things) == 1 else f"{len(patch.things)} things, {patch.things[0]} first"
-    forward, backward = (json.dumps(side, indent=2, ensure_ascii=False) + "\n" for side in (patch.forward, patch.backward))
+    forward, backward = (json.dumps(side, indent=2, ensure_ascii=False) + "\n" for side in (patch.forward,
+                                                                                            patch.backward))
     issues = tuple(patch.paths)
     yield Step("api-001", EXPAND, f"Publish the after document with this JSON Patch (RFC 6902), which brings back, "
                f"deprecated: {things}", forward, backward, "api", issues=issues)
-    yield Step("api-002", CONTRACT, f"When {SUNSET} has passed, take out again what the transition kept", backward, forward,
+    yield Step("api-002", CONTRACT, f"When {SUNSET} has passed, take out again what the transition kept", backward,
+               forward,
                "api", ("api-001",), issues=issues)
 
 
@@ -13554,18 +13699,21 @@ def sunset_headers(survey: Survey, findings: Sequence[Finding], count: int) -> L
         if date is not None:
             name = ", ".join(finding.operations)
             header = f"Sunset: {http_date(date)}"
-            steps.append(Step(f"api-{count + len(steps) + 1:03}", EXPAND, f"Announce the end of {name} in its responses",
+            steps.append(Step(f"api-{count + len(steps) + 1:03}", EXPAND,
+                              f"Announce the end of {name} in its responses",
                               f"Send with every response of {name}:\n{header}\n",
-                              f"Stop sending with the responses of {name}:\n{header}\n", "manual", issues=(finding.path,)))
+                              f"Stop sending with the responses of {name}:\n{header}\n", "manual",
+                              issues=(finding.path,)))
     return steps
 
 
 def http_date(day: str) -> str:
     """Return the start of a day as headers write it: Tue, 31 Dec 2030 00:00:00 GMT."""
     import datetime
-    import email.utils
-    date = datetime.datetime(*map(int, day.split("-")), tzinfo=datetime.timezone.utc)
-    return email.utils.format_datetime(date, usegmt=True)
+    date = datetime.date(*map(int, day.split("-")))
+    weekday = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[date.weekday()]  # in English whatever the locale
+    month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[date.month - 1]
+    return f"{weekday}, {date.day:02} {month} {date.year} 00:00:00 GMT"
 
 
 SEMVER = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:[-+].*)?")  # 1.4.2
@@ -13583,7 +13731,7 @@ def versions(survey: Survey) -> Optional[Tuple[Tuple[int, ...], Tuple[int, ...]]
 
 
 def compare_version(survey: Survey, findings: Sequence[Finding]) -> Iterator[Finding]:
-    """Yield a finding when something breaks and the version does not say so; below 1.0.0 the minor number may say it."""
+    """Yield a finding when something breaks and the version hides it; below 1.0.0 the minor number may tell it."""
     numbers = versions(survey)
     if numbers is None or not any(finding.rule.severity == BREAKING for finding in findings):
         return
@@ -13609,14 +13757,14 @@ def recommendations(survey: Survey, findings: Sequence[Finding]) -> Iterator[str
 
 def moved_operations(survey: Survey, findings: Sequence[Finding]) -> Iterator[str]:
     """Yield where a removed operation went, as its operationId tells."""
-    added = {operation for finding in findings if finding.rule.id == "operation_added" for operation in finding.operations}
+    added = {name for finding in findings if finding.rule.id == "operation_added" for name in finding.operations}
     ids = {operation_id(survey.after, name): name for name in sorted(added)}
     for finding in findings:
         for name in finding.operations if finding.rule.id in RESTORED[:3] else ():
             target = ids.get(operation_id(survey.before, name)) if operation_id(survey.before, name) else None
             if target and target.split(" ")[0] == name.split(" ")[0]:
-                yield (f"{name} went to {target} (same operationId): answer the old address with 308 Permanent Redirect to "
-                       f"{target.split(' ', 1)[1]} until the clients have moved.")
+                yield (f"{name} went to {target} (same operationId): answer the old address with 308 Permanent "
+                       f"Redirect to {target.split(' ', 1)[1]} until the clients have moved.")
 
 
 def operation_id(side: Side, name: str) -> Any:
@@ -13629,8 +13777,9 @@ def operation_id(side: Side, name: str) -> Any:
 
 def compare_apis(before: Document, after: Document, options: Options) -> Comparison:
     """Compare two API documents, or two JSON Schema documents, as contracts."""
-    import gc
-    gc.freeze()  # two big documents stay whole: looking through them for garbage again and again finds nothing
+    if len(before.text) + len(after.text) > 1_000_000:
+        import gc
+        gc.freeze()  # both documents stay whole: looking through them for garbage again and again finds nothing
     old, new = read_side(before), read_side(after)
     survey = Survey(old, new, read_notice(options))
     if is_schema_document(old) or is_schema_document(new):
@@ -13647,12 +13796,13 @@ def compare_apis(before: Document, after: Document, options: Options) -> Compari
 def compare_schema_documents(survey: Survey, direction: str) -> List[Event]:
     """Let two JSON Schema documents meet as a whole: written by clients, read by clients, or both."""
     if not (is_schema_document(survey.before) and is_schema_document(survey.after)):
-        raise InputError("--before and --after: one is a JSON Schema, the other an API document; both must be of one kind")
+        raise InputError("--before and --after: found a JSON Schema and an API document, expected two of one kind")
     root: Path = ()
     operation = Operation("document", {}, root, {}, None, {}, [], root, {})
     for one in DIRECTIONS if direction == "both" else (direction,):
         meeting = Meeting(operation, operation, "write" if one == REQUEST else "read")
-        survey.meet(meeting, (Place(survey.before.value, root),), (Place(survey.after.value, root),), one, "JSON", JSON_VALUE)
+        survey.meet(meeting, (Place(survey.before.value, root),), (Place(survey.after.value, root),), one, "JSON",
+                    JSON_VALUE)
     return []
 
 
@@ -13894,8 +14044,9 @@ def load_document(path: str) -> Document:
         import shlex
         command = "python3 -c 'import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout, default=str)'"
         name = "document.yaml" if path == "-" else path
-        raise InputError(*error.args, f"this looks like YAML; convert it to JSON first (with PyYAML): "
-                                      f"{command} < {shlex.quote(name)} > {shlex.quote(os.path.splitext(name)[0] + '.json')}")
+        target = os.path.splitext(name)[0] + ".json"
+        raise InputError(*error.args, f"this looks like YAML; convert it to JSON first (with PyYAML): {command}"
+                                      f" < {shlex.quote(name)} > {shlex.quote(target)}")
 
 
 def read_config(document: Document) -> Dict[str, Any]:
