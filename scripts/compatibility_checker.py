@@ -1382,6 +1382,9 @@ class SQLite(Dialect):
     def complete_column(self, column: Column, spec: Dict[str, Any]) -> Column:
         traits = [("autoincrement", True)] if spec.get("auto_increment") or column.identity else []
         traits += [(key, spec[key]) for key in ("on_conflict", "primary_key_order") if spec.get(key)]
+        default = spec.get("default")
+        if isinstance(default, dict) and str(default.get("expression")).strip().upper() == "NULL":
+            traits.append(("default", "NULL"))
         if column.generated:
             traits.append(("generated_kind", str(spec.get("generated_kind") or "virtual").lower()))
         return column._replace(traits=tuple(traits), identity=None, identity_options=None, comment=None)
@@ -1833,7 +1836,8 @@ def read_table(key: str, body: Dict[str, Any], faults: Faults, dialect: "Dialect
 
 def read_column(name: str, spec: Dict[str, Any], path: Path, faults: Faults, dialect: "Dialect") -> Column:
     faults.keys(spec, path, COLUMN_KEYS)
-    kind = faults.typed(spec.get("type"), path + ("type",), str, 'a type, such as "integer"') or "text"
+    kind = faults.typed(spec.get("type"), path + ("type",), str, 'a type, such as "integer"')
+    kind = "text" if kind is None else kind
     nullable = spec.get("nullable", True)
     faults.typed(nullable, path + ("nullable",), bool, "true or false")
     identity = spec.get("identity")
@@ -6751,6 +6755,10 @@ def read_table_text(sql: str) -> Optional[TableText]:
     members: Dict[str, Any] = {"columns": reader.columns, "constraints": reader.constraints()}
     members.update({"strict": True} if "STRICT" in tail else {})
     members.update({"without_rowid": True} if "ROWID" in tail else {})
+    for name in (reader.primary or {}).get("columns", ()) if set(tail) & {"ROWID", "STRICT"} else ():
+        spec = next(spec for key, spec in reader.columns.items() if same(key, name))
+        rowid = len(reader.primary["columns"]) == 1 and spec["type"].upper() == "INTEGER" and "ROWID" not in tail
+        spec["nullable"] = spec["nullable"] and rowid  # the options make the columns of the key NOT NULL
     members.update({"autoincrement": True} if any("auto_increment" in c for c in reader.columns.values()) else {})
     last = next((token for token in reversed(found) if token.word != ";"), found[end])
     return TableText(members, sql[found[start].start : last.end], reader.items)
@@ -7070,6 +7078,8 @@ def attach_parts(document: Dict[str, Any], rows: Sequence[Tuple[str, str, str, s
         elif body is not None and kind == "index":
             _, unique, tail = index_text(sql)
             terms, descending, where = index_terms(tail)
+            spelled = {name.lower(): name for name in body["columns"]}
+            terms, descending = ([spelled.get(name.lower(), name) for name in names] for names in (terms, descending))
             entry = {"name": key, "definition": sql, "unique": unique, "columns": terms}
             entry.update({"descending": descending} if descending else {})
             entry.update({"where": where} if where else {})
@@ -7163,7 +7173,8 @@ def lite_column(column: Column) -> str:
     answer = (traits.get("on_conflict") or {}).get("not_null")
     words = [lite(column.name), column.type]
     words += ["NOT NULL" + (f" ON CONFLICT {answer.upper()}" if answer else "")] if not column.nullable else []
-    words += [f"DEFAULT {default_sql(column.default)}"] if column.default is not None else []
+    default = column.default if column.default is not None else traits.get("default")
+    words += [f"DEFAULT {default_sql(default)}"] if default is not None else []
     words += [f"COLLATE {lite(column.collation)}"] if column.collation else []
     if column.generated:
         words.append(f"GENERATED ALWAYS AS ({column.generated}) {str(traits.get('generated_kind', 'virtual')).upper()}")
@@ -7310,8 +7321,9 @@ def copy_of(old: Table, new: Table) -> Copy:
     alias, there, here = rowid_alias(new), rowid_name(new), rowid_name(old)
     if here and alias and alias not in values:
         values[alias] = f"o.{here}"
-    elif here and there and not alias:
-        values[there] = f"o.{here}"
+    elif there and not alias:
+        order = LITE.names_sql(key_of(old).columns if key_of(old) else ())
+        values[there] = f"o.{here}" if here else f"row_number() OVER (ORDER BY {order})"
     gone = [
         name for name, column in old.columns.items() if not column.generated and (name not in plain)
     ]
@@ -7325,19 +7337,17 @@ def copy_of(old: Table, new: Table) -> Copy:
         )
     ]
     name = archive_name(old.name, *gone, *converted)
-    return Copy(old, new, values, row_keys(old, new, values, converted), tuple(gone), tuple(converted), name)
+    return Copy(old, new, values, row_keys(new, values), tuple(gone), tuple(converted), name)
 
 
-def row_keys(
-    old: Table, new: Table, values: Dict[str, str], converted: Sequence[str]
-) -> Tuple[Tuple[str, str], ...]:
+def row_keys(new: Table, values: Dict[str, str]) -> Tuple[Tuple[str, str], ...]:
     """Return what finds a row again after the change: the rowid's column, the primary key, or the bare rowid."""
     alias, key = rowid_alias(new), key_of(new)
     if alias:
         return ((alias, values[alias]),) if alias in values else ()
     columns = key.columns if key else ()
     columns = tuple(next((name for name in new.columns if same(name, column)), column) for column in columns)
-    pairs = tuple((name, values[name]) for name in columns if name in values and name not in converted)
+    pairs = tuple((name, values[name]) for name in columns if name in values)
     bare = rowid_name(new)
     if pairs and len(pairs) == len(columns):
         loose_key = any(new.columns[name].nullable for name in columns) and has_rowid(new)
@@ -7365,7 +7375,9 @@ def archive_sql(copy: Copy, made: str) -> List[str]:
     news = [lite(f"new_{name}") for name in copy.converted]
     values = [expression for _, expression in copy.keys]
     values += [f"o.{lite(name)}" for name in (*copy.gone, *copy.converted)] + [f"n.{lite(n)}" for n in copy.converted]
-    match = " AND ".join(f"n.{lite(name)} IS {expression}" for name, expression in copy.keys)
+    bare = rowid_name(copy.new)
+    pairs = ((bare, copy.values[bare]),) if bare in copy.values and has_rowid(copy.old) else copy.keys
+    match = " AND ".join(f"n.{lite(name)} IS {expression}" for name, expression in pairs)
     join = f" JOIN {lite(made)} AS n ON {match}" if copy.converted else ""
     return [
         f"CREATE TABLE {lite(copy.archive)} ({', '.join(columns + olds + news)}, PRIMARY KEY ({', '.join(names)}))",
@@ -7519,7 +7531,7 @@ def is_droppable(table: Table, column: Column, removed: Sequence[Constraint]) ->
         len(own) == within
         and all(c in removed and c.kind in ("check", "foreign_key") for c in own)
         and column.name.lower() not in {token.name.lower() for token in sqlite_tokens(others)}
-        and table.traits.get("sql")
+        and not re.search(r"--|/\*|^$", table.traits.get("sql", ""))  # 3.40 cuts the text at a comma of a comment
     )
 
 
@@ -7541,7 +7553,7 @@ def altered_in_place(whole: Whole, changes: Sequence[Change]) -> Optional[Tuple[
         and owned
         and all(is_addable(new, column, added) for column in come)
         and all(is_droppable(old, column, removed) for column in gone)
-        and not (gone and (whole.views or not row_keys(old, new, copy_of(old, new).values, ())))
+        and not (gone and (whole.views or not copy_of(old, new).keys))
     ):
         return come, gone
     return None
@@ -7576,7 +7588,8 @@ def said(change: Change) -> str:
     item = change.new or change.old
     name = item.name if isinstance(item, (Column, Index, Part, Constraint)) else str(change.path[-1])
     if verb in CHANGE_WORDS:
-        return f"{CHANGE_WORDS[verb]} {noun.replace('_', ' ')} {' '.join(name.split())}".replace("check check", "check")
+        kind, text = noun.replace("_", " "), " ".join(name.replace("_", " " if name == noun else "_").split())
+        return f"{CHANGE_WORDS[verb]} {text if text.startswith(kind) else f'{kind} {text}'}"
     return f"change {verb} of {name}" if noun == "column" else f"change {verb}"
 
 
@@ -7586,8 +7599,28 @@ def phase_of(changes: Sequence[Change]) -> str:
     return EXPAND if relaxed else CONTRACT
 
 
+def same_value(table: Table, changes: Sequence[Change]) -> Iterator[Draft]:
+    """Yield a question for each unique key of new columns alone that would get the same default in every row."""
+    come = {c.new.name: c for c in changes if c.kind == "column.added"}
+    constant = {name for name, c in come.items() if c.new.default is not None and not c.new.backfill}
+    constant = {name for name in constant if SQLITE_CONSTANT.fullmatch(come[name].new.default)}
+    keys = [c.columns for c in table.constraints.values() if c.kind in ("primary_key", "unique")]
+    keys += [i.columns for i in table.indexes.values() if i.unique and not index_terms(i.tail)[2]]
+    for columns in keys:
+        if columns and set(columns) <= constant:
+            yield manual(
+                come[columns[0]],
+                f"Column {', '.join(columns)} of table {table.key} is to be unique, and its default is the same for all "
+                f'rows that exist: what do they get? State "backfill" with an expression on '
+                f"{show_path(come[columns[0]].path)}.",
+            )
+
+
 def missing_value(whole: Whole, changes: Sequence[Change]) -> Iterator[Draft]:
     """Yield a question for each column that is NOT NULL and has no value for the rows that exist."""
+    old = whole.before.tables[changes[0].table or ""]
+    if old.row_count is None or old.row_count > 1:
+        yield from same_value(whole.after.tables[old.key], changes)
     for change in changes:
         column, table = change.new, change.table or ""
         if change.kind != "column.added" or column.nullable or column.generated or column.backfill:
