@@ -1380,7 +1380,8 @@ class SQLite(Dialect):
         return f"{text}({','.join(numbers)})" if numbers and "(" not in text else text
 
     def complete_column(self, column: Column, spec: Dict[str, Any]) -> Column:
-        traits = [("autoincrement", True)] if spec.get("auto_increment") or column.identity else []
+        serial = str(spec.get("type", "")).strip().lower() in SERIALS
+        traits = [("autoincrement", True)] if spec.get("auto_increment") or column.identity or serial else []
         traits += [(key, spec[key]) for key in ("on_conflict", "primary_key_order") if spec.get(key)]
         default = spec.get("default")
         if isinstance(default, dict) and str(default.get("expression")).strip().upper() == "NULL":
@@ -1439,7 +1440,8 @@ class SQLite(Dialect):
         tables, things = {}, {}
         for key, table in schema.tables.items():
             traits = {trait: table.traits[trait] for trait in SQLITE_TRAITS if table.traits.get(trait)}
-            tables[key] = table._replace(traits=traits, comment=None)
+            table = table._replace(traits=traits, comment=None)
+            tables[key] = table if is_export(schema) or "sql" in traits else numbered(table)
         for identity, thing in schema.things.items():
             facts = dict(thing.facts)
             if thing.kind == "view":
@@ -1473,6 +1475,16 @@ def affinity(kind: str) -> str:
         if any(word in text for word in words.split()):
             return found
     return "NUMERIC" if text else "BLOB"
+
+
+def numbered(table: Table) -> Table:
+    """Return a table written by hand whose key of one integer is the rowid: only the type INTEGER makes it that."""
+    keys = [c.columns for c in table.constraints.values() if c.kind == "primary_key" and len(c.columns) == 1]
+    columns = dict(table.columns)
+    for name, column in table.columns.items():
+        if ("autoincrement", True) in column.traits or ((name,) in keys and column.type in ("INT", "BIGINT", "INT4", "INT8")):
+            columns[name] = column._replace(type="INTEGER")
+    return table._replace(columns=columns)
 
 
 def table_form(body: Dict[str, Any], dialect: SQLite) -> Any:
@@ -7017,7 +7029,8 @@ def load_sqlite(path: str) -> Document:
             connection.close()
     except (OSError, sqlite3.Error) as error:
         raise InputError(f"{path}: cannot be read as an SQLite database: {error}")
-    return Document(path, to_json(value), value, digest.hexdigest())
+    text = to_json(value)
+    return Document(path, text, json.loads(text), digest.hexdigest())
 
 
 def sqlite_document(connection: Any, name: str) -> Dict[str, Any]:
@@ -7223,12 +7236,23 @@ def has_object(kind: str, name: str) -> str:
     )
 
 
-def has_text(kind: str, name: str, text: str) -> str:
-    """Return a query that tells whether an object has exactly this definition behind its name."""
+def has_text(kind: str, *objects: Tuple[str, str]) -> str:
+    """Return a query that tells whether objects exist whose text, as SQLite keeps it, ends with the one given."""
+    tests = [
+        f"name = {literal(name)} COLLATE NOCASE AND substr(sql, -{len(text)}) = {literal(text)}" for name, text in objects
+    ]
     return (
-        f"SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = {literal(kind)} "
-        f"AND name = {literal(name)} COLLATE NOCASE AND instr(sql, {literal(text)}) > 0);\n"
+        f"SELECT count(*) = {len(tests)} FROM sqlite_master WHERE type IN ({literal(kind)}, 'trigger') "
+        f"AND ({' OR '.join(tests)});\n"
     )
+
+
+def trigger_text(definition: str) -> str:
+    """Return a CREATE TRIGGER statement from the name on: SQLite drops TEMP and IF NOT EXISTS."""
+    found = sqlite_tokens(definition)
+    start = next((i for i, token in enumerate(found) if token.word == "TRIGGER"), 0) + 1
+    start += 3 if [token.word for token in found[start : start + 3]] == ["IF", "NOT", "EXISTS"] else 0
+    return definition[found[start].start : found[-1].end]
 
 
 def has_lite_column(table: Table, name: str) -> str:
@@ -7699,7 +7723,7 @@ def altered(
     gone = [c for c in old.columns if c not in new.columns]
     targets = [c.references[0] for c in new.constraints.values() if c.references and c not in old.constraints.values()]
     body = table_definition(new)
-    proof = has_text("table", new.name, body)
+    proof = has_text("table", (new.name, body))
     if in_place:
         proof = has_lite_column(new, in_place[0][0].name) if in_place[0] else lacks(has_lite_column(new, gone[0]))
     return Draft(
@@ -7785,7 +7809,9 @@ def part_drafts(old: Table, new: Table, change: Change) -> Iterator[Draft]:
     enter = [made(new, change.new)] if change.new else []
     undo = [f"DROP {kind.upper()} IF EXISTS {lite(change.new.name)}"] if change.new else []
     item, verb = change.new or change.old, change.kind.split(".")[1]
-    exact = has_text(kind, item.name, index_text(enter[0])[2] if kind == "index" else item.definition.split(None, 2)[2]) if enter else ""
+    proof = lacks(has_object(kind, item.name))
+    if change.new:
+        proof = has_text(kind, (item.name, enter[0] if kind == "index" else trigger_text(enter[0])))
     yield Draft(
         f"{kind} {new.key} {item.name}",
         EXPAND if change.new else CONTRACT,
@@ -7797,7 +7823,7 @@ def part_drafts(old: Table, new: Table, change: Change) -> Iterator[Draft]:
         reads=names_text(*enter),
         frees=((change.old.name.lower(),),) if change.old and not same(change.old.name, item.name if change.new else "") else (),
         holds=names_text(*back),
-        proof=exact if change.new else lacks(has_object(kind, change.old.name)),
+        proof=proof,
         lock=LITE_LOCK,
         issues=(change.path,),
     )
@@ -7815,7 +7841,10 @@ def view_drafts(change: Change) -> Iterator[Draft]:
     item, verb = new or old, change.kind.split(".")[1]
     drop = f"DROP VIEW IF EXISTS {lite(item.key)}"
     enter, back = view_sql(new) if new else [], view_sql(old) if old else []
-    proof = has_text("view", item.key, strip_words(new.facts["definition"])) if new else lacks(has_object("view", item.key))
+    proof = lacks(has_object("view", item.key))
+    if new:
+        triggers = [(name, trigger_text(text)) for name, text in (new.facts.get("instead_of") or {}).items()]
+        proof = has_text("view", (item.key, enter[0]), *triggers)
     yield Draft(
         f"view {item.key}",
         EXPAND if new else CONTRACT,
@@ -7857,13 +7886,19 @@ def virtual_drafts(change: Change) -> Iterator[Draft]:
     )
 
 
-def renamed_text(text: Optional[str], old: str, new: str) -> Optional[str]:
-    """Return SQL with one name exchanged wherever it stands as a name."""
+TABLE_NAME_FOLLOWS = frozenset("REFERENCES FROM JOIN INTO UPDATE ON TABLE".split())
+
+
+def renamed_text(text: Optional[str], old: str, new: str, column: bool) -> Optional[str]:
+    """Return SQL with the name of a table or a column exchanged wherever it stands as such."""
     if text is None:
         return None
     result, position = "", 0
-    for token in sqlite_tokens(text):
-        if token.kind in ("word", "name") and same(token.name, old):
+    found = sqlite_tokens(text)
+    for index, token in enumerate(found):
+        around = (found[index - 1].word if index else "", found[index + 1].word if index + 1 < len(found) else "")
+        is_column = around[0] not in TABLE_NAME_FOLLOWS and around[1] != "."
+        if token.kind in ("word", "name") and same(token.name, old) and is_column == column:
             result, position = result + text[position : token.start] + lite(new), token.end
     return result + text[position:]
 
@@ -7876,24 +7911,24 @@ def renamed_table(table: Table, old: str, new: str, column: bool) -> Table:
 
     columns = {}
     for name, spec in table.columns.items():
-        columns[swap(name)] = spec._replace(name=swap(name), generated=renamed_text(spec.generated, old, new))
+        columns[swap(name)] = spec._replace(name=swap(name), generated=renamed_text(spec.generated, old, new, column))
     constraints, indexes, parts = {}, {}, {}
     for constraint in table.constraints.values():
         target, there = constraint.references or ("", ())
         target = new if not column and same(target, old) else target
         constraint = constraint._replace(
-            name=constraint.name if constraint.named else renamed_text(constraint.name, old, new),
+            name=constraint.name if constraint.named else renamed_text(constraint.name, old, new, column),
             columns=tuple(swap(name) for name in constraint.columns),
-            definition=renamed_text(constraint.definition, old, new) or "",
+            definition=renamed_text(constraint.definition, old, new, column) or "",
             references=(target, tuple(swap(name) for name in there)) if constraint.references else None,
         )
         constraints[constraint.name] = constraint
     for name, index in table.indexes.items():
-        tail = renamed_text(index.tail, old, new) or ""
+        tail = renamed_text(index.tail, old, new, column) or ""
         indexes[name] = index._replace(tail=tail, columns=tuple(swap(term) for term in index.columns))
     for key, part in table.parts.items():
-        parts[key] = part._replace(definition=renamed_text(part.definition, old, new) or "")
-    traits = {k: renamed_text(v, old, new) if k == "sql" else v for k, v in table.traits.items()}
+        parts[key] = part._replace(definition=renamed_text(part.definition, old, new, column) or "")
+    traits = {k: renamed_text(v, old, new, column) if k == "sql" else v for k, v in table.traits.items()}
     return table._replace(columns=columns, constraints=constraints, indexes=indexes, parts=parts, traits=traits)
 
 
@@ -7911,7 +7946,7 @@ def renamed_schema(schema: Schema, table: str, old: str, new: str, column: bool)
     for identity, thing in schema.things.items():
         text = thing.facts.get("definition")
         if isinstance(text, str) and table.lower() in text.lower():
-            thing = thing._replace(facts={**thing.facts, "definition": renamed_text(text, old, new)})
+            thing = thing._replace(facts={**thing.facts, "definition": renamed_text(text, old, new, column)})
         things[identity] = thing
     return schema._replace(tables=tables, things=things)
 
@@ -7950,7 +7985,8 @@ def plan_renames(before: Schema, changes: Sequence[Change]) -> Tuple[List[Draft]
             table, old, new, column = change.table or "", change.old.name, change.new.name, True
         else:
             continue
-        drafts.append(rename_draft(change, table, old, new, column))
+        draft = rename_draft(change, table, old, new, column)
+        drafts.append(draft._replace(after=tuple(earlier.key for earlier in drafts)))
         before = renamed_schema(before, table, old, new, column)
     return drafts, before
 
