@@ -1800,8 +1800,12 @@ class SQLite(Dialect):
         return f"{text}({','.join(numbers)})" if numbers and "(" not in text else text
 
     def complete_column(self, column: Column, spec: Dict[str, Any]) -> Column:
-        traits = [("autoincrement", True)] if spec.get("auto_increment") or column.identity else []
+        serial = str(spec.get("type", "")).strip().lower() in SERIALS
+        traits = [("autoincrement", True)] if spec.get("auto_increment") or column.identity or serial else []
         traits += [(key, spec[key]) for key in ("on_conflict", "primary_key_order") if spec.get(key)]
+        default = spec.get("default")
+        if isinstance(default, dict) and str(default.get("expression")).strip().upper() == "NULL":
+            traits.append(("default", "NULL"))
         if column.generated:
             traits.append(("generated_kind", str(spec.get("generated_kind") or "virtual").lower()))
         return column._replace(traits=tuple(traits), identity=None, identity_options=None, comment=None)
@@ -1856,7 +1860,8 @@ class SQLite(Dialect):
         tables, things = {}, {}
         for key, table in schema.tables.items():
             traits = {trait: table.traits[trait] for trait in SQLITE_TRAITS if table.traits.get(trait)}
-            tables[key] = table._replace(traits=traits, comment=None)
+            table = table._replace(traits=traits, comment=None)
+            tables[key] = table if is_export(schema) or "sql" in traits else numbered(table)
         for identity, thing in schema.things.items():
             facts = dict(thing.facts)
             if thing.kind == "view":
@@ -1890,6 +1895,16 @@ def affinity(kind: str) -> str:
         if any(word in text for word in words.split()):
             return found
     return "NUMERIC" if text else "BLOB"
+
+
+def numbered(table: Table) -> Table:
+    """Return a table written by hand whose key of one integer is the rowid: only the type INTEGER makes it that."""
+    keys = [c.columns for c in table.constraints.values() if c.kind == "primary_key" and len(c.columns) == 1]
+    columns = dict(table.columns)
+    for name, column in table.columns.items():
+        if ("autoincrement", True) in column.traits or ((name,) in keys and column.type in ("INT", "BIGINT", "INT4", "INT8")):
+            columns[name] = column._replace(type="INTEGER")
+    return table._replace(columns=columns)
 
 
 def table_form(body: Dict[str, Any], dialect: SQLite) -> Any:
@@ -2254,7 +2269,8 @@ def read_table(key: str, body: Dict[str, Any], faults: Faults, dialect: "Dialect
 
 def read_column(name: str, spec: Dict[str, Any], path: Path, faults: Faults, dialect: "Dialect") -> Column:
     faults.keys(spec, path, COLUMN_KEYS)
-    kind = faults.typed(spec.get("type"), path + ("type",), str, 'a type, such as "integer"') or "text"
+    kind = faults.typed(spec.get("type"), path + ("type",), str, 'a type, such as "integer"')
+    kind = "text" if kind is None else kind
     nullable = spec.get("nullable", True)
     faults.typed(nullable, path + ("nullable",), bool, "true or false")
     identity = spec.get("identity")
@@ -9102,6 +9118,10 @@ def read_table_text(sql: str) -> Optional[TableText]:
     members: Dict[str, Any] = {"columns": reader.columns, "constraints": reader.constraints()}
     members.update({"strict": True} if "STRICT" in tail else {})
     members.update({"without_rowid": True} if "ROWID" in tail else {})
+    for name in (reader.primary or {}).get("columns", ()) if set(tail) & {"ROWID", "STRICT"} else ():
+        spec = next(spec for key, spec in reader.columns.items() if same(key, name))
+        rowid = len(reader.primary["columns"]) == 1 and spec["type"].upper() == "INTEGER" and "ROWID" not in tail
+        spec["nullable"] = spec["nullable"] and rowid  # the options make the columns of the key NOT NULL
     members.update({"autoincrement": True} if any("auto_increment" in c for c in reader.columns.values()) else {})
     last = next((token for token in reversed(found) if token.word != ";"), found[end])
     return TableText(members, sql[found[start].start : last.end], reader.items)
@@ -9360,7 +9380,8 @@ def load_sqlite(path: str) -> Document:
             connection.close()
     except (OSError, sqlite3.Error) as error:
         raise InputError(f"{path}: cannot be read as an SQLite database: {error}")
-    return Document(path, to_json(value), value, digest.hexdigest())
+    text = to_json(value)
+    return Document(path, text, json.loads(text), digest.hexdigest())
 
 
 def sqlite_document(connection: Any, name: str) -> Dict[str, Any]:
@@ -9421,6 +9442,8 @@ def attach_parts(document: Dict[str, Any], rows: Sequence[Tuple[str, str, str, s
         elif body is not None and kind == "index":
             _, unique, tail = index_text(sql)
             terms, descending, where = index_terms(tail)
+            spelled = {name.lower(): name for name in body["columns"]}
+            terms, descending = ([spelled.get(name.lower(), name) for name in names] for names in (terms, descending))
             entry = {"name": key, "definition": sql, "unique": unique, "columns": terms}
             entry.update({"descending": descending} if descending else {})
             entry.update({"where": where} if where else {})
@@ -9514,7 +9537,8 @@ def lite_column(column: Column) -> str:
     answer = (traits.get("on_conflict") or {}).get("not_null")
     words = [lite(column.name), column.type]
     words += ["NOT NULL" + (f" ON CONFLICT {answer.upper()}" if answer else "")] if not column.nullable else []
-    words += [f"DEFAULT {default_sql(column.default)}"] if column.default is not None else []
+    default = column.default if column.default is not None else traits.get("default")
+    words += [f"DEFAULT {default_sql(default)}"] if default is not None else []
     words += [f"COLLATE {lite(column.collation)}"] if column.collation else []
     if column.generated:
         words.append(f"GENERATED ALWAYS AS ({column.generated}) {str(traits.get('generated_kind', 'virtual')).upper()}")
@@ -9563,12 +9587,23 @@ def has_object(kind: str, name: str) -> str:
     )
 
 
-def has_text(kind: str, name: str, text: str) -> str:
-    """Return a query that tells whether an object has exactly this definition behind its name."""
+def has_text(kind: str, *objects: Tuple[str, str]) -> str:
+    """Return a query that tells whether objects exist whose text, as SQLite keeps it, ends with the one given."""
+    tests = [
+        f"name = {literal(name)} COLLATE NOCASE AND substr(sql, -{len(text)}) = {literal(text)}" for name, text in objects
+    ]
     return (
-        f"SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = {literal(kind)} "
-        f"AND name = {literal(name)} COLLATE NOCASE AND instr(sql, {literal(text)}) > 0);\n"
+        f"SELECT count(*) = {len(tests)} FROM sqlite_master WHERE type IN ({literal(kind)}, 'trigger') "
+        f"AND ({' OR '.join(tests)});\n"
     )
+
+
+def trigger_text(definition: str) -> str:
+    """Return a CREATE TRIGGER statement from the name on: SQLite drops TEMP and IF NOT EXISTS."""
+    found = sqlite_tokens(definition)
+    start = next((i for i, token in enumerate(found) if token.word == "TRIGGER"), 0) + 1
+    start += 3 if [token.word for token in found[start : start + 3]] == ["IF", "NOT", "EXISTS"] else 0
+    return definition[found[start].start : found[-1].end]
 
 
 def has_lite_column(table: Table, name: str) -> str:
@@ -9661,8 +9696,9 @@ def copy_of(old: Table, new: Table) -> Copy:
     alias, there, here = rowid_alias(new), rowid_name(new), rowid_name(old)
     if here and alias and alias not in values:
         values[alias] = f"o.{here}"
-    elif here and there and not alias:
-        values[there] = f"o.{here}"
+    elif there and not alias:
+        order = LITE.names_sql(key_of(old).columns if key_of(old) else ())
+        values[there] = f"o.{here}" if here else f"row_number() OVER (ORDER BY {order})"
     gone = [
         name for name, column in old.columns.items() if not column.generated and (name not in plain)
     ]
@@ -9676,19 +9712,17 @@ def copy_of(old: Table, new: Table) -> Copy:
         )
     ]
     name = archive_name(old.name, *gone, *converted)
-    return Copy(old, new, values, row_keys(old, new, values, converted), tuple(gone), tuple(converted), name)
+    return Copy(old, new, values, row_keys(new, values), tuple(gone), tuple(converted), name)
 
 
-def row_keys(
-    old: Table, new: Table, values: Dict[str, str], converted: Sequence[str]
-) -> Tuple[Tuple[str, str], ...]:
+def row_keys(new: Table, values: Dict[str, str]) -> Tuple[Tuple[str, str], ...]:
     """Return what finds a row again after the change: the rowid's column, the primary key, or the bare rowid."""
     alias, key = rowid_alias(new), key_of(new)
     if alias:
         return ((alias, values[alias]),) if alias in values else ()
     columns = key.columns if key else ()
     columns = tuple(next((name for name in new.columns if same(name, column)), column) for column in columns)
-    pairs = tuple((name, values[name]) for name in columns if name in values and name not in converted)
+    pairs = tuple((name, values[name]) for name in columns if name in values)
     bare = rowid_name(new)
     if pairs and len(pairs) == len(columns):
         loose_key = any(new.columns[name].nullable for name in columns) and has_rowid(new)
@@ -9716,7 +9750,9 @@ def archive_sql(copy: Copy, made: str) -> List[str]:
     news = [lite(f"new_{name}") for name in copy.converted]
     values = [expression for _, expression in copy.keys]
     values += [f"o.{lite(name)}" for name in (*copy.gone, *copy.converted)] + [f"n.{lite(n)}" for n in copy.converted]
-    match = " AND ".join(f"n.{lite(name)} IS {expression}" for name, expression in copy.keys)
+    bare = rowid_name(copy.new)
+    pairs = ((bare, copy.values[bare]),) if bare in copy.values and has_rowid(copy.old) else copy.keys
+    match = " AND ".join(f"n.{lite(name)} IS {expression}" for name, expression in pairs)
     join = f" JOIN {lite(made)} AS n ON {match}" if copy.converted else ""
     return [
         f"CREATE TABLE {lite(copy.archive)} ({', '.join(columns + olds + news)}, PRIMARY KEY ({', '.join(names)}))",
@@ -9870,7 +9906,7 @@ def is_droppable(table: Table, column: Column, removed: Sequence[Constraint]) ->
         len(own) == within
         and all(c in removed and c.kind in ("check", "foreign_key") for c in own)
         and column.name.lower() not in {token.name.lower() for token in sqlite_tokens(others)}
-        and table.traits.get("sql")
+        and not re.search(r"--|/\*|^$", table.traits.get("sql", ""))  # 3.40 cuts the text at a comma of a comment
     )
 
 
@@ -9892,7 +9928,7 @@ def altered_in_place(whole: Whole, changes: Sequence[Change]) -> Optional[Tuple[
         and owned
         and all(is_addable(new, column, added) for column in come)
         and all(is_droppable(old, column, removed) for column in gone)
-        and not (gone and (whole.views or not row_keys(old, new, copy_of(old, new).values, ())))
+        and not (gone and (whole.views or not copy_of(old, new).keys))
     ):
         return come, gone
     return None
@@ -9927,7 +9963,8 @@ def said(change: Change) -> str:
     item = change.new or change.old
     name = item.name if isinstance(item, (Column, Index, Part, Constraint)) else str(change.path[-1])
     if verb in CHANGE_WORDS:
-        return f"{CHANGE_WORDS[verb]} {noun.replace('_', ' ')} {' '.join(name.split())}".replace("check check", "check")
+        kind, text = noun.replace("_", " "), " ".join(name.replace("_", " " if name == noun else "_").split())
+        return f"{CHANGE_WORDS[verb]} {text if text.startswith(kind) else f'{kind} {text}'}"
     return f"change {verb} of {name}" if noun == "column" else f"change {verb}"
 
 
@@ -9937,8 +9974,28 @@ def phase_of(changes: Sequence[Change]) -> str:
     return EXPAND if relaxed else CONTRACT
 
 
+def same_value(table: Table, changes: Sequence[Change]) -> Iterator[Draft]:
+    """Yield a question for each unique key of new columns alone that would get the same default in every row."""
+    come = {c.new.name: c for c in changes if c.kind == "column.added"}
+    constant = {name for name, c in come.items() if c.new.default is not None and not c.new.backfill}
+    constant = {name for name in constant if SQLITE_CONSTANT.fullmatch(come[name].new.default)}
+    keys = [c.columns for c in table.constraints.values() if c.kind in ("primary_key", "unique")]
+    keys += [i.columns for i in table.indexes.values() if i.unique and not index_terms(i.tail)[2]]
+    for columns in keys:
+        if columns and set(columns) <= constant:
+            yield manual(
+                come[columns[0]],
+                f"Column {', '.join(columns)} of table {table.key} is to be unique, and its default is the same for all "
+                f'rows that exist: what do they get? State "backfill" with an expression on '
+                f"{show_path(come[columns[0]].path)}.",
+            )
+
+
 def missing_value(whole: Whole, changes: Sequence[Change]) -> Iterator[Draft]:
     """Yield a question for each column that is NOT NULL and has no value for the rows that exist."""
+    old = whole.before.tables[changes[0].table or ""]
+    if old.row_count is None or old.row_count > 1:
+        yield from same_value(whole.after.tables[old.key], changes)
     for change in changes:
         column, table = change.new, change.table or ""
         if change.kind != "column.added" or column.nullable or column.generated or column.backfill:
@@ -10017,7 +10074,7 @@ def altered(
     gone = [c for c in old.columns if c not in new.columns]
     targets = [c.references[0] for c in new.constraints.values() if c.references and c not in old.constraints.values()]
     body = table_definition(new)
-    proof = has_text("table", new.name, body)
+    proof = has_text("table", (new.name, body))
     if in_place:
         proof = has_lite_column(new, in_place[0][0].name) if in_place[0] else lacks(has_lite_column(new, gone[0]))
     return Draft(
@@ -10103,7 +10160,9 @@ def part_drafts(old: Table, new: Table, change: Change) -> Iterator[Draft]:
     enter = [made(new, change.new)] if change.new else []
     undo = [f"DROP {kind.upper()} IF EXISTS {lite(change.new.name)}"] if change.new else []
     item, verb = change.new or change.old, change.kind.split(".")[1]
-    exact = has_text(kind, item.name, index_text(enter[0])[2] if kind == "index" else item.definition.split(None, 2)[2]) if enter else ""
+    proof = lacks(has_object(kind, item.name))
+    if change.new:
+        proof = has_text(kind, (item.name, enter[0] if kind == "index" else trigger_text(enter[0])))
     yield Draft(
         f"{kind} {new.key} {item.name}",
         EXPAND if change.new else CONTRACT,
@@ -10115,7 +10174,7 @@ def part_drafts(old: Table, new: Table, change: Change) -> Iterator[Draft]:
         reads=names_text(*enter),
         frees=((change.old.name.lower(),),) if change.old and not same(change.old.name, item.name if change.new else "") else (),
         holds=names_text(*back),
-        proof=exact if change.new else lacks(has_object(kind, change.old.name)),
+        proof=proof,
         lock=LITE_LOCK,
         issues=(change.path,),
     )
@@ -10133,7 +10192,10 @@ def view_drafts(change: Change) -> Iterator[Draft]:
     item, verb = new or old, change.kind.split(".")[1]
     drop = f"DROP VIEW IF EXISTS {lite(item.key)}"
     enter, back = view_sql(new) if new else [], view_sql(old) if old else []
-    proof = has_text("view", item.key, strip_words(new.facts["definition"])) if new else lacks(has_object("view", item.key))
+    proof = lacks(has_object("view", item.key))
+    if new:
+        triggers = [(name, trigger_text(text)) for name, text in (new.facts.get("instead_of") or {}).items()]
+        proof = has_text("view", (item.key, enter[0]), *triggers)
     yield Draft(
         f"view {item.key}",
         EXPAND if new else CONTRACT,
@@ -10175,13 +10237,19 @@ def virtual_drafts(change: Change) -> Iterator[Draft]:
     )
 
 
-def renamed_text(text: Optional[str], old: str, new: str) -> Optional[str]:
-    """Return SQL with one name exchanged wherever it stands as a name."""
+TABLE_NAME_FOLLOWS = frozenset("REFERENCES FROM JOIN INTO UPDATE ON TABLE".split())
+
+
+def renamed_text(text: Optional[str], old: str, new: str, column: bool) -> Optional[str]:
+    """Return SQL with the name of a table or a column exchanged wherever it stands as such."""
     if text is None:
         return None
     result, position = "", 0
-    for token in sqlite_tokens(text):
-        if token.kind in ("word", "name") and same(token.name, old):
+    found = sqlite_tokens(text)
+    for index, token in enumerate(found):
+        around = (found[index - 1].word if index else "", found[index + 1].word if index + 1 < len(found) else "")
+        is_column = around[0] not in TABLE_NAME_FOLLOWS and around[1] != "."
+        if token.kind in ("word", "name") and same(token.name, old) and is_column == column:
             result, position = result + text[position : token.start] + lite(new), token.end
     return result + text[position:]
 
@@ -10194,24 +10262,24 @@ def renamed_table(table: Table, old: str, new: str, column: bool) -> Table:
 
     columns = {}
     for name, spec in table.columns.items():
-        columns[swap(name)] = spec._replace(name=swap(name), generated=renamed_text(spec.generated, old, new))
+        columns[swap(name)] = spec._replace(name=swap(name), generated=renamed_text(spec.generated, old, new, column))
     constraints, indexes, parts = {}, {}, {}
     for constraint in table.constraints.values():
         target, there = constraint.references or ("", ())
         target = new if not column and same(target, old) else target
         constraint = constraint._replace(
-            name=constraint.name if constraint.named else renamed_text(constraint.name, old, new),
+            name=constraint.name if constraint.named else renamed_text(constraint.name, old, new, column),
             columns=tuple(swap(name) for name in constraint.columns),
-            definition=renamed_text(constraint.definition, old, new) or "",
+            definition=renamed_text(constraint.definition, old, new, column) or "",
             references=(target, tuple(swap(name) for name in there)) if constraint.references else None,
         )
         constraints[constraint.name] = constraint
     for name, index in table.indexes.items():
-        tail = renamed_text(index.tail, old, new) or ""
+        tail = renamed_text(index.tail, old, new, column) or ""
         indexes[name] = index._replace(tail=tail, columns=tuple(swap(term) for term in index.columns))
     for key, part in table.parts.items():
-        parts[key] = part._replace(definition=renamed_text(part.definition, old, new) or "")
-    traits = {k: renamed_text(v, old, new) if k == "sql" else v for k, v in table.traits.items()}
+        parts[key] = part._replace(definition=renamed_text(part.definition, old, new, column) or "")
+    traits = {k: renamed_text(v, old, new, column) if k == "sql" else v for k, v in table.traits.items()}
     return table._replace(columns=columns, constraints=constraints, indexes=indexes, parts=parts, traits=traits)
 
 
@@ -10229,7 +10297,7 @@ def renamed_schema(schema: Schema, table: str, old: str, new: str, column: bool)
     for identity, thing in schema.things.items():
         text = thing.facts.get("definition")
         if isinstance(text, str) and table.lower() in text.lower():
-            thing = thing._replace(facts={**thing.facts, "definition": renamed_text(text, old, new)})
+            thing = thing._replace(facts={**thing.facts, "definition": renamed_text(text, old, new, column)})
         things[identity] = thing
     return schema._replace(tables=tables, things=things)
 
@@ -10268,7 +10336,8 @@ def plan_renames(before: Schema, changes: Sequence[Change]) -> Tuple[List[Draft]
             table, old, new, column = change.table or "", change.old.name, change.new.name, True
         else:
             continue
-        drafts.append(rename_draft(change, table, old, new, column))
+        draft = rename_draft(change, table, old, new, column)
+        drafts.append(draft._replace(after=tuple(earlier.key for earlier in drafts)))
         before = renamed_schema(before, table, old, new, column)
     return drafts, before
 
