@@ -7279,7 +7279,7 @@ def bridged_foreign_keys(context: Context, keys: Set[str]) -> Iterator[Draft]:
             )
 
 
-# == 25. MariaDB/MySQL statements =====================================================================
+# == 20. MariaDB/MySQL statements =====================================================================
 # Small pieces of SQL, each with the reason why it is written that way. Facts: MariaDB 10.11 tried, MySQL 8 manual.
 
 MY = DIALECTS["mysql"]
