@@ -68,7 +68,8 @@ def lowered(document: Dict[str, Any]) -> Dict[str, Any]:
             if method in ("get", "put", "post", "delete", "patch") and shared:
                 own = operation.get("parameters", [])
                 names = {(entry.get("in"), entry.get("name")) for entry in own}
-                operation["parameters"] = [entry for entry in shared if (entry.get("in"), entry.get("name")) not in names] + own
+                operation["parameters"] = [entry for entry in shared if (entry.get("in"),
+                                                                         entry.get("name")) not in names] + own
     return result
 
 
@@ -102,7 +103,9 @@ def without_words(document: Dict[str, Any]) -> Dict[str, Any]:
 
 
 REWRITINGS: Dict[str, Callable[[Dict[str, Any]], Dict[str, Any]]] = {
-    "itself": copy.deepcopy, "keys in another order": reordered, "components renamed": renamed, "references inlined": inlined,
-    "references wrapped in allOf": wrapped, "parameters moved to the operations": lowered, "3.0 written as 3.1": upgraded,
+    "itself": copy.deepcopy, "keys in another order": reordered, "components renamed": renamed,
+    "references inlined": inlined,
+    "references wrapped in allOf": wrapped, "parameters moved to the operations": lowered,
+    "3.0 written as 3.1": upgraded,
     "documentation dropped": without_words,
 }

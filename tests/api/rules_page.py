@@ -1,4 +1,4 @@
-"""Writes references/api_rules.md from the rules of the checker: `PYTHONPATH=scripts:tests python3 tests/api/rules_page.py`."""
+"""Writes references/api_rules.md from the rules: `PYTHONPATH=scripts:tests python3 tests/api/rules_page.py`."""
 import itertools
 import re
 from pathlib import Path
@@ -32,14 +32,18 @@ webhook_added: webhook-added
 webhook_removed: webhook-removed
 version_not_raised: api-version-not-bumped api-version-decreased api-major-version-not-bumped
 schema_removed: api-schema-removed
-security_tightened: api-security-{added,removed} api-security-scope-added api-global-security-{added,removed} api-global-security-scope-added
-security_loosened: api-security-{added,removed} api-security-scope-removed api-global-security-{added,removed} api-global-security-scope-removed
+security_tightened: api-security-{added,removed} api-security-scope-added api-global-security-{added,removed}
+  api-global-security-scope-added
+security_loosened: api-security-{added,removed} api-security-scope-removed api-global-security-{added,removed}
+  api-global-security-scope-removed
 security_scheme_changed: api-security-component-type-changed
-security_scheme_address_changed: api-security-component-oauth-url-changed api-security-component-oauth-token-url-changed
+security_scheme_address_changed: api-security-component-oauth-url-changed
+  api-security-component-oauth-token-url-changed
 security_scheme_scopes_changed: api-security-component-oauth-scope-{added,removed,changed}
 security_scheme_added: api-security-component-added
 security_scheme_removed: api-security-component-removed
-required_parameter_added: new-required-request-parameter new-request-path-parameter new-required-request-default-parameter-to-existing-path
+required_parameter_added: new-required-request-parameter new-request-path-parameter
+  new-required-request-default-parameter-to-existing-path
 optional_parameter_added: new-optional-request-parameter new-optional-request-default-parameter-to-existing-path
 parameter_removed: request-parameter-removed
 parameter_removed_after_deprecation: request-parameter-removed-with-deprecation
@@ -72,24 +76,37 @@ response_header_removed: required-response-header-removed
 optional_response_header_removed: optional-response-header-removed
 response_header_added: response-header-added
 response_header_became_optional: response-header-became-optional
-request_type_narrowed: {request-body,request-property,request-parameter,request-parameter-property}-list-of-types-narrowed request-parameter-property-type-specialized {request-body,request-property,request-parameter}-type-changed
-request_type_widened: {request-body,request-property,request-parameter,request-parameter-property}-list-of-types-widened {request-body,request-property,request-parameter,request-parameter-property}-type-generalized
-response_type_narrowed: response-{body,property}-list-of-types-narrowed response-{body,property,header}-type-specialized
-response_type_widened: response-{body,property}-list-of-types-widened response-{body,property,header}-type-generalized response-{body,property}-type-changed response-header-type-changed
-type_changed: {request-body,request-property,request-parameter,response-body,response-property,response-header}-type-changed request-parameter-property-type-specialized
+request_type_narrowed:
+  {request-body,request-property,request-parameter,request-parameter-property}-list-of-types-narrowed
+  request-parameter-property-type-specialized {request-body,request-property,request-parameter}-type-changed
+request_type_widened:
+  {request-body,request-property,request-parameter,request-parameter-property}-list-of-types-widened
+  {request-body,request-property,request-parameter,request-parameter-property}-type-generalized
+response_type_narrowed: response-{body,property}-list-of-types-narrowed
+  response-{body,property,header}-type-specialized
+response_type_widened: response-{body,property}-list-of-types-widened response-{body,property,header}-type-generalized
+  response-{body,property}-type-changed response-header-type-changed
+type_changed:
+  {request-body,request-property,request-parameter,response-body,response-property,response-header}-type-changed
+  request-parameter-property-type-specialized
 text_type_changed: {request-body,request-property,response-body,response-property,response-header}-type-compatible
 text_type_unclear: request-parameter-property-type-changed
-request_format_added: {request-body,request-property,request-parameter}-type-changed request-parameter-property-type-specialized
-request_format_narrowed: {request-body,request-property,request-parameter}-type-changed request-parameter-property-type-specialized
+request_format_added: {request-body,request-property,request-parameter}-type-changed
+  request-parameter-property-type-specialized
+request_format_narrowed: {request-body,request-property,request-parameter}-type-changed
+  request-parameter-property-type-specialized
 request_format_removed: {request-body,request-property,request-parameter}-type-generalized
 request_format_widened: {request-body,request-property,request-parameter}-type-generalized
 response_format_added: response-{body,property,header}-type-specialized
 response_format_narrowed: response-{body,property,header}-type-specialized
 response_format_removed: response-{body,property,header}-type-generalized response-{body,property,header}-type-changed
 response_format_widened: response-{body,property,header}-type-generalized response-{body,property,header}-type-changed
-format_changed: {request-body,request-property,request-parameter,response-body,response-property,response-header}-type-changed request-parameter-property-type-specialized
+format_changed:
+  {request-body,request-property,request-parameter,response-body,response-property,response-header}-type-changed
+  request-parameter-property-type-specialized
 request_became_nullable: {request-body,request-property,request-parameter,request-parameter-property}-became-nullable
-request_became_not_nullable: {request-body,request-property,request-parameter,request-parameter-property}-became-not-nullable
+request_became_not_nullable:
+  {request-body,request-property,request-parameter,request-parameter-property}-became-not-nullable
 response_became_nullable: response-{body,property,header}-became-nullable
 response_became_not_nullable: response-{body,property,header}-became-not-nullable
 request_enum_added: request-{body,property,parameter,header-property}-became-enum
@@ -139,25 +156,37 @@ request_pattern_removed: request-{property,parameter}-pattern-{removed,generaliz
 pattern_changed: request-{property,parameter}-pattern-changed response-property-pattern-changed
 response_pattern_added: response-property-pattern-added
 response_pattern_removed: response-property-pattern-removed
-optional_property_added: new-optional-request-property response-optional-property-added response-optional-write-only-property-added
-request_required_property_added: new-required-request-property new-required-request-property-with-default new-required-request-header-property
+optional_property_added: new-optional-request-property response-optional-property-added
+  response-optional-write-only-property-added
+request_required_property_added: new-required-request-property new-required-request-property-with-default
+  new-required-request-header-property
 response_required_property_added: response-required-property-added response-required-write-only-property-added
 request_property_removed: request-property-removed
 optional_property_removed: request-property-removed response-optional-property-removed
 response_property_removed: response-required-property-removed
 hidden_property_removed: response-{required,optional}-write-only-property-removed
-request_property_became_required: request-property-became-required request-property-became-required-with-default request-header-property-became-required
+request_property_became_required: request-property-became-required request-property-became-required-with-default
+  request-header-property-became-required
 request_property_became_optional: request-property-became-optional
 response_property_became_required: response-property-became-required
 response_property_became_optional: response-property-became-optional
 hidden_property_required_changed: response-write-only-property-became-{optional,required}
 property_read_only_changed: {request,response}-{required,optional}-property-became-{read-only,not-read-only}
-property_write_only_changed: request-{required,optional}-property-became-{write-only,not-write-only} response-{required,optional}-property-became-write-only response-optional-property-became-not-write-only
+property_write_only_changed: request-{required,optional}-property-became-{write-only,not-write-only}
+  response-{required,optional}-property-became-write-only response-optional-property-became-not-write-only
 response_required_property_revealed: response-required-property-became-not-write-only
-request_schema_keyword_added: request-{body,property}-{if,then,else,contains,property-names,unevaluated-items,content-schema,dependent-schema,pattern-property}-added
-request_schema_keyword_removed: request-{body,property}-{if,then,else,contains,property-names,unevaluated-items,content-schema,dependent-schema,pattern-property}-removed
-response_schema_keyword_added: response-{body,property}-{if,then,else,contains,property-names,unevaluated-items,content-schema,dependent-schema,pattern-property}-added
-response_schema_keyword_removed: response-{body,property}-{if,then,else,contains,property-names,unevaluated-items,content-schema,dependent-schema,pattern-property}-removed
+request_schema_keyword_added:
+  request-{body,property}-{if,then,else,contains,property-names}-added
+  request-{body,property}-{unevaluated-items,content-schema,dependent-schema,pattern-property}-added
+request_schema_keyword_removed:
+  request-{body,property}-{if,then,else,contains,property-names}-removed
+  request-{body,property}-{unevaluated-items,content-schema,dependent-schema,pattern-property}-removed
+response_schema_keyword_added:
+  response-{body,property}-{if,then,else,contains,property-names}-added
+  response-{body,property}-{unevaluated-items,content-schema,dependent-schema,pattern-property}-added
+response_schema_keyword_removed:
+  response-{body,property}-{if,then,else,contains,property-names}-removed
+  response-{body,property}-{unevaluated-items,content-schema,dependent-schema,pattern-property}-removed
 request_tuple_item_added: request-{body,property}-prefix-items-added
 request_tuple_item_removed: request-{body,property}-prefix-items-removed
 response_tuple_item_added: response-{body,property}-prefix-items-added
@@ -173,8 +202,11 @@ request_union_member_removed: request-{body,property}-{any-of,one-of}-removed
 response_union_member_added: response-{body,property}-{any-of,one-of}-added
 response_union_member_removed: response-{body,property}-{any-of,one-of}-removed
 wrapped_in_union: {request,response}-body-wrapped-in-one-of
-discriminator_changed: {request,response}-{body,property}-discriminator-{added,removed,property-name-changed,mapping-added,mapping-deleted,mapping-changed}
-default_changed: {request,response}-{body,property}-default-value-{added,removed,changed} request-parameter-default-value-{added,removed,changed}
+discriminator_changed:
+  {request,response}-{body,property}-discriminator-{added,removed,property-name-changed}
+  {request,response}-{body,property}-discriminator-{mapping-added,mapping-deleted,mapping-changed}
+default_changed: {request,response}-{body,property}-default-value-{added,removed,changed}
+  request-parameter-default-value-{added,removed,changed}
 property_deprecated: {request,response}-property-deprecated {request,response}-property-deprecated-with-sunset
 property_undeprecated: {request,response}-property-reactivated
 property_sunset_missing: {request,response}-property-deprecated-sunset-missing
@@ -204,12 +236,13 @@ This page is written by `tests/api/rules_page.py`; a test fails when it is out o
 
 def expand(pattern: str) -> Iterator[str]:
     """Yield what braces stand for: a-{b,c} is a-b and a-c."""
-    parts = [part[1:-1].split(",") if part.startswith("{") else [part] for part in re.findall(r"\{[^}]*\}|[^{]+", pattern)]
+    parts = [part[1:-1].split(",") if part.startswith("{") else [part]
+             for part in re.findall(r"\{[^}]*\}|[^{]+", pattern)]
     return ("".join(choice) for choice in itertools.product(*parts))
 
 
 def oasdiff_ids() -> Dict[str, List[str]]:
-    rows = (line.split(": ", 1) for line in OASDIFF.strip().splitlines())
+    rows = (line.split(": ", 1) for line in OASDIFF.strip().replace("\n  ", " ").splitlines())
     return {rule: sorted({name for pattern in patterns.split() for name in expand(pattern)}) for rule, patterns in rows}
 
 
