@@ -49,8 +49,9 @@ Sections, in the order of the data flow:
   36 API advising
   37 Data
   38 Reporting
-  39 Rendering
-  40 Command line
+  39 Exporting
+  40 Rendering
+  41 Command line
 
 Names used throughout: `before, after` are the two sides of a comparison, always in that order; `old, new` the two
 sides of one object; `change` a fact; `finding` an opinion; `step` an action with its undo and its proof.
@@ -14600,7 +14601,587 @@ def exit_code(report: Dict[str, Any]) -> int:
     return EXIT_POTENTIALLY_BREAKING if report["potentially_breaking_count"] else EXIT_DONE
 
 
-# == 39. Rendering ====================================================================================
+# == 39. Exporting: the scripts as files, and the programs that run them ==============================
+# In: the report as JSON values. Out: file names below DIR with their texts. File names, and what the programs hold
+# of the report, are made of [a-z0-9_] only: no name of the input can reach a shell.
+
+SLUG_CHARACTERS = 60  # with number, phase and suffix well below the 143 bytes that the tightest file system takes
+RECONCILE_FOLDER = "reconcile"
+EXPORT_LIST = "SHA256SUMS"  # check with: sha256sum -c SHA256SUMS
+EXPORTED_NAME = re.compile(r"[0-9a-f]{64}  ((?:reconcile/)?[A-Za-z0-9_][A-Za-z0-9_.]*)")
+
+# Folder below DIR -> function from the report to {file name: text}. The queries that compare both sides' rows enter
+# here, as RECONCILE_FOLDER.
+EXPORT_FOLDERS: Dict[str, Callable[[Dict[str, Any]], Dict[str, str]]] = {}
+
+RUNNER_HEAD = r"""#!/usr/bin/env bash
+# @purpose@
+# Written by compatibility_checker @version@. It needs bash and the client @program@; --help says the rest.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+me=$(basename "${BASH_SOURCE[0]}")
+migration=@migration@ # a hash of all scripts: the journal tells one migration from another by it
+tries=30              # of a script that meets a lock; --tries
+phase=all
+# Number_phase_name, phase, kind (sql, manual), undo (lossless, lossy, nothing), in the order of execution.
+scripts="\
+@rows@
+"
+
+die() {
+  printf '%s: %s\n' "$me" "$@" >&2
+  exit 1
+}
+
+usage_error() {
+  printf '%s: %s; see %s --help\n' "$me" "$1" "$me" >&2
+  exit 3
+}
+
+say() { printf '%s %s\n' "$(date -u +%H:%M:%SZ)" "$*"; }
+"""
+
+# What differs between the clients: the command lines of the suite's contract, and the journal's table.
+RUNNER_CLIENTS: Dict[str, str] = {
+    "postgresql": r"""
+# PostgreSQL: psql stops at the first error; with VERBOSITY=verbose the SQLSTATE is in the message in any language.
+locked=': +(55P03|40P01|40001): ' # lock_not_available, deadlock_detected, serialization_failure
+journal=migration_archive.__journal
+
+client() {
+  "${PSQL:-psql}" -X -q -v ON_ERROR_STOP=1 -v VERBOSITY=verbose ${options[@]+"${options[@]}"} \
+    ${database:+-d "$database"} "$@" </dev/null
+}
+
+run_file() { client -f "$1"; }
+ask() { client -At -c "$1"; }
+ask_file() { client -At -f "$1"; }
+count_journals() { ask "SELECT count(*) FROM pg_class WHERE oid = to_regclass('$journal')"; }
+make_journal() {
+  ask "SET client_min_messages = warning; CREATE SCHEMA IF NOT EXISTS migration_archive;
+    CREATE TABLE IF NOT EXISTS $journal (number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+      migration text NOT NULL, script text NOT NULL, event text NOT NULL,
+      at timestamptz NOT NULL DEFAULT clock_timestamp(), who text NOT NULL DEFAULT session_user)"
+}
+drop_journal() {
+  ask "DROP TABLE $journal;
+    DO 'BEGIN DROP SCHEMA migration_archive; EXCEPTION WHEN dependent_objects_still_exist THEN NULL; END'"
+}
+need_database() { [ -n "$database${PGDATABASE:-}${PGSERVICE:-}" ] || usage_error "no database is given"; }
+""",
+    "mysql": r"""
+# MariaDB: the client stops at the first error of a script that it reads.
+locked='^ERROR (1205|1213) ' # lock wait timeout, deadlock
+journal=_migration_archive___journal
+
+client() { "${MARIADB:-mariadb}" ${options[@]+"${options[@]}"} --database="$database" "$@"; }
+run_file() { client <"$1"; }
+ask() { client -N -B -r -e "$1" </dev/null; }
+ask_file() { client -N -B -r <"$1"; }
+count_journals() {
+  ask "SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = '$journal'"
+}
+make_journal() {
+  ask "CREATE TABLE IF NOT EXISTS $journal (number BIGINT AUTO_INCREMENT PRIMARY KEY, migration VARCHAR(16) NOT NULL,
+    script VARCHAR(100) NOT NULL, event VARCHAR(20) NOT NULL,
+    at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, who VARCHAR(255) NOT NULL DEFAULT CURRENT_USER())
+    CHARACTER SET ascii"
+}
+drop_journal() { ask "DROP TABLE $journal"; }
+need_database() { [ -n "$database" ] || usage_error "no database is given"; }
+""",
+    "sqlite": r"""
+# SQLite: sqlite3 -bail stops at the first error; one process writes at a time.
+locked='(database|table)[^:]* is locked'
+journal=_migration_archive___journal
+
+client() { "${SQLITE3:-sqlite3}" -bail -batch ${options[@]+"${options[@]}"} "$@"; }
+run_file() { client "$database" <"$1"; }
+ask() { client -init /dev/null -noheader -list -cmd '.timeout 10000' "$database" "$1" </dev/null; }
+ask_file() { client -init /dev/null -noheader -list -cmd '.timeout 10000' "$database" <"$1"; }
+count_journals() { ask "SELECT count(*) FROM sqlite_master WHERE name = '$journal'"; }
+make_journal() {
+  ask "CREATE TABLE IF NOT EXISTS $journal (number INTEGER PRIMARY KEY, migration TEXT NOT NULL, script TEXT NOT NULL,
+    event TEXT NOT NULL, at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP)"
+}
+drop_journal() { ask "DROP TABLE $journal"; }
+need_database() {
+  [ -n "$database" ] || usage_error "no database is given"
+  case $database in -*) database=./$database ;; esac
+  [ -f "$database" ] || die "$database: no such file"
+}
+""",
+}
+
+RUNNER_JOURNAL = r"""
+# The journal: one row for each event of a script. The last one is the script's state.
+events=
+
+load_journal() {
+  local count
+  count=$(count_journals) || die "the journal cannot be read"
+  [ "$count" = 0 ] || events=$(ask "SELECT script, event FROM $journal WHERE migration = '$migration' ORDER BY number" |
+    tr '|\t' '  ') || die "the journal cannot be read"
+}
+
+record() { # record SCRIPT EVENT
+  ask "INSERT INTO $journal (migration, script, event) VALUES ('$migration', '$1', '$2')" >/dev/null
+  events="$events
+$1 $2"
+}
+
+state_of() { awk -v id="$1" '$1 == id { event = $2 } END { print event }' <<<"$events"; }
+
+is_there() { # whether the script's check says that its change is in the database
+  [ -f "$here/$1.check.sql" ] || return 1
+  local answer
+  answer=$(ask_file "$here/$1.check.sql" 2>/dev/null) || return 1 # what it looks at may not exist yet
+  case $answer in t | 1) ;; *) return 1 ;; esac
+}
+
+has_check() { [ -f "$here/$1.check.sql" ]; }
+
+run_script() { # run_script SCRIPT FILE: until it is done, it fails, or the patience with locks has run out
+  local id=$1 file=$2 try=1 pause=1 message
+  while ! message=$(run_file "$file" 2>&1); do
+    if ! grep -Eq "$locked" <<<"$message"; then
+      record "$id" failed || true
+      printf '%s\n' "$message" >&2
+      die "$(basename "$file") failed; nothing after it was run. Mend the cause, then run $me again: it goes on here."
+    fi
+    if [ "$try" -ge "$tries" ]; then
+      printf '%s\n' "$message" >&2
+      die "$(basename "$file") met a lock $tries times; nothing after it was run. Run $me again when it is quieter."
+    fi
+    say "~ $id: met a lock, try $try of $tries, again in $pause s"
+    sleep "$pause"
+    try=$((try + 1))
+    pause=$((pause < 10 ? pause * 2 : 10))
+  done
+  [ -z "$message" ] || printf '%s\n' "$message"
+}
+
+only_one() { # a killed program leaves no lock behind, but a client of it that still runs does
+  command -v flock >/dev/null || return 0
+  exec 9<"$here/apply.sh"
+  flock -n 9 || die "another apply.sh or rollback.sh of this folder is at work"
+}
+
+connect() {
+  need_database
+  local message
+  message=$(ask 'SELECT 1' 2>&1) || die "the database cannot be reached: $message"
+}
+"""
+
+APPLY_BODY = r"""
+acknowledged=
+trust=
+status=
+
+help() {
+  cat <<END
+usage: $me [--phase expand|migrate|contract|all] [--status] [--acknowledge SCRIPT]... [--tries N]
+       [--trust journal|checks] DATABASE [-- CLIENT-OPTION...]
+
+Runs the scripts of this folder in order: @database@
+What is already there is skipped, a script that meets a lock is tried again, the first real failure ends the run, and
+running $me again goes on where it stopped. What was done stands in the table $journal.
+
+  --phase        only this part: expand before the release of the programs that fit both sides, migrate beside them,
+                 contract when no old program runs any more (default: all)
+  --status       say what would be run, and change nothing
+  --acknowledge  a person has done what SCRIPT.txt asks for
+  --tries        how often a script that meets a lock is tried (default: 30)
+  --trust        which side is right when the journal and the checks disagree: the database was restored, or undone
+                 by other means (checks), or rows were written since (journal)
+
+exit codes: 0 done, 1 stopped, 3 wrong usage
+END
+}
+
+phases_before() {
+  case $phase in migrate) echo expand ;; contract) echo expand migrate ;; esac
+}
+
+wanted() { [ "$phase" = all ] || [ "$phase" = "$1" ]; }
+
+mark_acknowledged() {
+  local id
+  for id in $acknowledged; do
+    grep -q "^$id [a-z]* manual " <<<"$scripts" || usage_error "--acknowledge: no manual entry is named $id"
+    record "$id" acknowledged
+  done
+}
+
+is_done() { # is_done SCRIPT KIND
+  case $(state_of "$1") in done | found | acknowledged) return 0 ;; esac
+  is_there "$1"
+}
+
+refuse_open_entries() { # what a person must do, and what an earlier phase has left
+  local id part kind problem=
+  while read -r id part kind _; do
+    if [ "$(state_of "$id")" = undoing ]; then
+      problem="$problem
+  $id: its undo stopped half-way; run rollback.sh to the end first"
+    elif [ "$kind" = manual ] && wanted "$part" && ! is_done "$id"; then
+      problem="$problem
+  $id: read $id.txt, do what it says, then add: --acknowledge $id"
+    elif [ "$kind" = sql ] && [[ " $(phases_before) " == *" $part "* ]] && ! is_done "$id"; then
+      problem="$problem
+  $id: is not done yet; run: $me --phase $part"
+    fi
+  done <<<"$scripts"
+  [ -z "$problem" ] || die "nothing was run; open before the phase $phase:$problem"
+}
+
+# A check may be false again because a later script has moved on (a helper column is gone). So what the journal calls
+# done is done as long as something later is; "last" is the last such script.
+last=
+
+find_last() {
+  local id part kind doubt=
+  while read -r id part kind _; do
+    case $(state_of "$id") in
+      started | failed) last=$id doubt= ;; # it may be half done; it is run again
+      done | found)
+        last=$id
+        ! has_check "$id" || if is_there "$id"; then doubt=; else doubt="$doubt $id"; fi
+        ;;
+    esac
+  done <<<"$scripts"
+  [ "$trust" = journal ] || [ "$(wc -w <<<"$doubt")" -lt 2 ] ||
+    die "the journal says that$doubt were run, but their checks do not find them. Was the database restored, or the" \
+      "migration undone by other means? Then run: $me --trust checks. Otherwise: $me --trust journal"
+}
+
+forget() { # the journal is wrong: what the checks do not find is to be run
+  local id kind
+  while read -r id _ kind _; do
+    [ "$kind" = manual ] || [ -z "$(state_of "$id")" ] || is_there "$id" || record "$id" undone
+  done <<<"$scripts"
+}
+
+is_past() { # the journal calls it done, and something later too
+  case $(state_of "$1") in done | found) ;; *) return 1 ;; esac
+  ! has_check "$1" || [[ "$1" < "$last" ]]
+}
+
+apply_one() { # apply_one SCRIPT
+  local id=$1 state
+  state=$(state_of "$id")
+  if is_there "$id"; then
+    case $state in done | found) ;; started | failed) record "$id" "done" ;; *) record "$id" found ;; esac
+    say "= $id: already there"
+    return
+  elif is_past "$id"; then
+    say "= $id: done before"
+    return
+  fi
+  record "$id" started
+  say "> $id"
+  run_script "$id" "$here/$id.sql"
+  if has_check "$id" && ! is_there "$id"; then
+    die "$id.sql ran without an error, but $id.check.sql does not find its change: look at both before going on"
+  fi
+  record "$id" "done"
+}
+
+show_one() { # show_one SCRIPT KIND
+  if [ "$2" = manual ]; then
+    is_done "$1" && echo "done    $1" || echo "manual  $1"
+  elif is_there "$1" || is_past "$1"; then
+    echo "done    $1"
+  else
+    echo "to run  $1"
+  fi
+}
+
+each() { # each FUNCTION KINDS: for the scripts of the phase
+  local id part kind
+  while read -r id part kind _ <&8; do
+    if wanted "$part" && [[ $2 == *$kind* ]]; then "$1" "$id" "$kind"; fi
+  done 8<<<"$scripts"
+}
+
+database=
+options=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    -h | --help) help; exit 0 ;;
+    --phase) phase=${2:-}; shift ;;
+    --acknowledge) acknowledged="$acknowledged ${2:-}"; shift ;;
+    --tries) tries=${2:-}; shift ;;
+    --trust) trust=${2:-}; shift ;;
+    --status) status=yes ;;
+    --) shift; options=("$@"); break ;;
+    -*) usage_error "unknown option $1" ;;
+    *) [ -z "$database" ] || usage_error "two databases are given"; database=$1 ;;
+  esac
+  [ $# -gt 0 ] || usage_error "an option lacks its value"
+  shift
+done
+case $phase in all | expand | migrate | contract) ;; *) usage_error "--phase: found '$phase'" ;; esac
+case $trust in '' | journal | checks) ;; *) usage_error "--trust: found '$trust'" ;; esac
+[[ $tries =~ ^[1-9][0-9]{0,3}$ ]] || usage_error "--tries: found '$tries', expected a number from 1 to 9999"
+
+connect
+only_one
+load_journal
+if [ -n "$status" ]; then
+  trust=${trust:-journal}
+  find_last
+  each show_one 'sql manual'
+  exit 0
+fi
+[ -z "$acknowledged" ] || { make_journal; mark_acknowledged; }
+refuse_open_entries
+make_journal
+[ "$trust" != checks ] || forget
+find_last
+each apply_one sql
+say "done: phase $phase"
+case $phase in
+  expand) say "next: release the programs that fit both sides; $me --phase migrate" ;;
+  migrate) say "next: when no old program runs any more, $me --phase contract" ;;
+esac
+"""
+
+ROLLBACK_BODY = r"""
+from=
+accept=
+status=
+
+help() {
+  cat <<END
+usage: $me [--phase expand|migrate|contract|all] [--from SCRIPT] [--accept-loss] [--status] [--tries N]
+       DATABASE [-- CLIENT-OPTION...]
+
+Undoes what apply.sh has run, the last script first: @database@
+A script that meets a lock is tried again, the first real failure ends the run, and running $me again goes on there.
+
+  --phase        stop when this phase is undone: contract leaves expand and migrate in place (default: all)
+  --from         the scripts were run without apply.sh: SCRIPT is the last one that was started
+  --accept-loss  also undo what loses values: the SQL file says which, after "loses:"
+  --status       say what would be undone, and change nothing
+  --tries        how often a script that meets a lock is tried (default: 30)
+
+exit codes: 0 done, 1 stopped, 3 wrong usage
+END
+}
+
+reached() { # whether a phase is to be undone
+  case $phase in
+    all | expand) ;;
+    migrate) [ "$1" != expand ] ;;
+    contract) [ "$1" = contract ] ;;
+  esac
+}
+
+was_run() { # was_run SCRIPT KIND
+  case $(state_of "$1") in '' | undone) return 1 ;; esac
+}
+
+pretend_journal() { # --from: everything up to there counts as run
+  local id kind
+  grep -q "^$from " <<<"$scripts" || usage_error "--from: no script is named $from"
+  [ -n "$status" ] || make_journal
+  while read -r id _ kind _; do
+    if [ "$kind" = manual ] || [[ "$id" > "$from" ]]; then
+      continue
+    elif [ -n "$status" ]; then
+      events="$events
+$id started"
+    else
+      record "$id" started
+    fi
+  done <<<"$scripts"
+}
+
+refuse_loss() {
+  local id part kind undo problem=
+  while read -r id part kind undo; do
+    if [ "$undo" = lossy ] && reached "$part" && was_run "$id"; then
+      problem="$problem
+  $id: $(sed -n 's/^-- loses: //p' "$here/$id.rollback.sql")"
+    fi
+  done <<<"$scripts"
+  [ -z "$problem" ] || die "nothing was undone; this would lose values, add --accept-loss if that is right:$problem"
+}
+
+undo_one() { # undo_one SCRIPT KIND
+  local id=$1
+  was_run "$id" || return 0
+  if [ "$2" = manual ]; then
+    say "! $id: was done by hand; read $id.txt and undo it by hand"
+    record "$id" undone
+    return
+  fi
+  if [ "$(state_of "$id")" = undoing ] && grep -q '^-- one transaction$' "$here/$id.rollback.sql" &&
+    has_check "$id" && ! is_there "$id"; then # killed between the COMMIT and the journal
+    record "$id" undone
+    say "= $id: undone before"
+    return
+  fi
+  record "$id" undoing
+  say "< $id"
+  run_script "$id" "$here/$id.rollback.sql"
+  record "$id" undone
+}
+
+show_one() { ! was_run "$1" || echo "to undo  $1"; }
+
+each() { # each FUNCTION: for the scripts of the phase, the last first
+  local id part kind
+  while read -r id part kind _ <&8; do
+    if reached "$part"; then "$1" "$id" "$kind"; fi
+  done 8< <(sort -r <<<"$scripts" | grep .)
+}
+
+nothing_left() {
+  local id
+  while read -r id _; do
+    if was_run "$id"; then return 1; fi
+  done <<<"$scripts"
+}
+
+database=
+options=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    -h | --help) help; exit 0 ;;
+    --phase) phase=${2:-}; shift ;;
+    --from) from=${2:-}; shift ;;
+    --tries) tries=${2:-}; shift ;;
+    --accept-loss) accept=yes ;;
+    --status) status=yes ;;
+    --) shift; options=("$@"); break ;;
+    -*) usage_error "unknown option $1" ;;
+    *) [ -z "$database" ] || usage_error "two databases are given"; database=$1 ;;
+  esac
+  [ $# -gt 0 ] || usage_error "an option lacks its value"
+  shift
+done
+case $phase in all | expand | migrate | contract) ;; *) usage_error "--phase: found '$phase'" ;; esac
+[[ $tries =~ ^[1-9][0-9]{0,3}$ ]] || usage_error "--tries: found '$tries', expected a number from 1 to 9999"
+
+connect
+only_one
+load_journal
+[ -n "$events$from" ] ||
+  die "the database holds no journal of this migration: nothing was run by apply.sh, or it is undone already." \
+    "If the scripts were run by other means, name the last one that was started: --from SCRIPT"
+[ -z "$from" ] || pretend_journal
+if [ -n "$status" ]; then
+  each show_one
+  exit 0
+fi
+[ -n "$accept" ] || refuse_loss
+each undo_one
+! nothing_left || [ -n "$(ask "SELECT 1 FROM $journal WHERE migration <> '$migration' LIMIT 1")" ] || drop_journal
+say "done: undone down to phase $phase"
+"""
+
+
+def export_names(scripts: Sequence[Dict[str, Any]]) -> List[str]:
+    """Return the name of each script's files, which is also its name in the journal: 007_expand_table_users."""
+    width = max(3, len(str(len(scripts))))
+    names = []
+    for number, script in enumerate(scripts, 1):
+        slug = re.sub(r"[^a-z0-9]+", "_", script["id"].lower()).strip("_")
+        slug = re.sub(rf"^(\d+_)?({script['phase']}_)?", "", slug)[:SLUG_CHARACTERS].strip("_")
+        names.append(f"{number:0{width}}_{script['phase']}_{slug or script['script_type']}")
+    return names
+
+
+def one_line(text: str) -> str:
+    return " ".join(clean(text).split())
+
+
+def sql_file(script: Dict[str, Any], part: str) -> str:
+    """Return one half of a script with what its reader has to know; a comment of one line cannot become a statement."""
+    notes = [script["description"] if part == "script_content" else f"Undoes: {script['description']}"]
+    if part == "script_content":
+        notes += [f"lock: {script['lock']}"] if script["lock"] else []
+        notes += ["rewrites the table"] if script["rewrites_table"] else []
+    elif script["data_loss"]:
+        notes.append(f"loses: {script['data_loss']}")
+    notes += ["one transaction"] if script["transactional"] else []
+    return "".join(f"-- {one_line(note)}\n" for note in notes) + script[part].rstrip("\n") + "\n"
+
+
+def manual_file(name: str, script: Dict[str, Any]) -> str:
+    back = f"\nTo undo it:\n\n{script['rollback_script'].strip()}\n" if script["rollback_script"].strip() else ""
+    return (f"{script['description']}\n\n{script['script_content'].strip()}\n{back}\n"
+            f"When it is done: ./apply.sh --acknowledge {name} DATABASE\n")
+
+
+def script_files(name: str, script: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
+    """Yield the files of one script: do, undo and check, or what a person must do."""
+    if script["script_type"] == "manual":
+        yield f"{name}.txt", manual_file(name, script)
+    else:
+        yield f"{name}.sql", sql_file(script, "script_content")
+        yield f"{name}.rollback.sql", sql_file(script, "rollback_script")
+    if script["validation_query"]:
+        yield f"{name}.check.sql", script["validation_query"].rstrip("\n") + "\n"
+
+
+RUNNER_USAGE = {
+    "postgresql": ("psql", "DATABASE is a name, a postgresql:// address or\n"
+                   '"host=... dbname=..."; without it PGDATABASE or PGSERVICE. CLIENT-OPTIONs go to psql; PSQL names it.'),
+    "mysql": ("mariadb", "DATABASE is a name; CLIENT-OPTIONs go to\n"
+              "mariadb, as --defaults-extra-file=FILE or --host=NAME; MARIADB names it."),
+    "sqlite": ("sqlite3", "DATABASE is a file; CLIENT-OPTIONs go to\nsqlite3; SQLITE3 names it."),
+}
+
+
+def runner(purpose: str, body: str, report: Dict[str, Any], names: Sequence[str]) -> str:
+    """Return apply.sh or rollback.sh: only names made by export_names and the constants of this section enter it."""
+    import hashlib
+    scripts = report["migration_scripts"]
+    content = json.dumps([[script["script_content"], script["rollback_script"]] for script in scripts])
+    rows = [f"{name} {script['phase']} {'manual' if script['script_type'] == 'manual' else 'sql'} "
+            + ("nothing" if not script["rollback_script"].strip() else script["reversibility"])
+            for name, script in zip(names, scripts)]
+    program, database = RUNNER_USAGE[report["dialect"]]
+    words = {"purpose": purpose, "version": VERSION, "program": program, "database": database, "rows": "\n".join(rows),
+             "migration": hashlib.sha256(content.encode("utf-8")).hexdigest()[:16]}
+    text = RUNNER_HEAD + RUNNER_CLIENTS[report["dialect"]] + RUNNER_JOURNAL + body
+    return re.sub(r"@([a-z]+)@", lambda match: words[match.group(1)], text)
+
+
+def export_files(report: Dict[str, Any]) -> Dict[str, str]:
+    """Return every file of --export with its text; the list of their digests is the last."""
+    import hashlib
+    names = export_names(report["migration_scripts"])
+    files = dict(pair for name, script in zip(names, report["migration_scripts"]) for pair in script_files(name, script))
+    files["apply.sh"] = runner("Runs the scripts of this folder forward, in their order.", APPLY_BODY, report, names)
+    files["rollback.sh"] = runner("Undoes what apply.sh has run, the last script first.", ROLLBACK_BODY, report, names)
+    for folder, make in EXPORT_FOLDERS.items():
+        files.update({f"{folder}/{name}": text for name, text in make(report).items()})
+    digests = [f"{hashlib.sha256(text.encode('utf-8')).hexdigest()}  {name}\n" for name, text in sorted(files.items())]
+    return {**files, EXPORT_LIST: "".join(digests)}
+
+
+def write_export(folder: str, files: Dict[str, str]) -> None:
+    """Write the files below a folder, and take away those that an earlier export has written and this one has not."""
+    listed = os.path.join(folder, EXPORT_LIST)
+    earlier = read_bytes(listed).decode("utf-8", "replace") if os.path.isfile(listed) else ""
+    try:
+        for path in sorted({os.path.dirname(os.path.join(folder, name)) for name in files}):
+            os.makedirs(path, exist_ok=True)
+        for match in filter(None, map(EXPORTED_NAME.fullmatch, earlier.splitlines())):
+            if match.group(1) not in files and os.path.isfile(os.path.join(folder, match.group(1))):
+                os.unlink(os.path.join(folder, match.group(1)))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror or error}")
+    for name, text in files.items():
+        write_file(os.path.join(folder, name), text, 0o777 if name.endswith(".sh") else 0o666)
+
+
+# == 40. Rendering ====================================================================================
 # In: the report as JSON values. Out: one text for each format. Nothing here decides anything.
 
 VERDICTS = {
@@ -14659,7 +15240,7 @@ def render_text(report: Dict[str, Any]) -> str:
 RENDERERS: Dict[str, Callable[[Dict[str, Any]], str]] = {"json": to_json, "text": render_text}
 
 
-# == 40. Command line =================================================================================
+# == 41. Command line =================================================================================
 
 EPILOG = """\
 exit codes:
@@ -14694,6 +15275,8 @@ def build_parser() -> Parser:
     parser.add_argument("-o", "--output", metavar="FILE", help="where the report goes (default: standard output)")
     parser.add_argument("-f", "--format", choices=sorted([*RENDERERS, "both"]), default="both",
                         help="both: JSON to the output, text beside it (default)")
+    parser.add_argument("--export", metavar="DIR", help="also write the scripts of a database as files, with apply.sh "
+                        "and rollback.sh that run them")
     parser.add_argument("-q", "--quiet", action="store_true", help="no messages on standard error")
     parser.add_argument("--version", action="version", version=f"{TOOL} (migration-architect) {VERSION}")
     return parser
@@ -14735,6 +15318,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args = build_parser().parse_args(argv)
     if args.before == args.after == "-":
         raise InputError("--before and --after: standard input can be only one of them")
+    if args.export and args.type != "database":
+        raise InputError(f"--export: found --type {args.type}, expected database: only a database has scripts to run")
     inputs = [args.before, args.after] + ([args.config] if args.config else [])
     refuse_inputs_as_outputs(output_paths(args.output, args.format), inputs)
     before, after = load_side(args.before, args.type), load_side(args.after, args.type)
@@ -14743,6 +15328,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     comparison = COMPARERS[args.type](before, after, options)
     report = assemble(args.type, comparison, (before, after))
     render = {name: lambda name=name: RENDERERS[name](report) for name in RENDERERS}
+    if args.export:
+        files = export_files(report)
+        refuse_inputs_as_outputs([os.path.join(args.export, name) for name in files], inputs)
+        write_export(args.export, files)
+        if not args.quiet:
+            say(f"wrote {len(files)} files to {args.export}: apply.sh runs the scripts, rollback.sh undoes them")
     emit(args.output, args.format, render, args.quiet)
     return exit_code(report)
 
