@@ -14625,8 +14625,7 @@ tries=30              # of a script that meets a lock; --tries
 phase=all
 # Number_phase_name, phase, kind (sql, manual), undo (lossless, lossy, nothing), in the order of execution.
 scripts="\
-@rows@
-"
+@rows@"
 
 die() {
   printf '%s: %s\n' "$me" "$@" >&2
@@ -14696,7 +14695,7 @@ locked='(database|table)[^:]* is locked'
 journal=_migration_archive___journal
 
 client() { "${SQLITE3:-sqlite3}" -bail -batch ${options[@]+"${options[@]}"} "$@"; }
-run_file() { client "$database" <"$1"; }
+run_file() { client "$database" <"$1" >/dev/null; } # pragmas answer
 ask() { client -init /dev/null -noheader -list -cmd '.timeout 10000' "$database" "$1" </dev/null; }
 ask_file() { client -init /dev/null -noheader -list -cmd '.timeout 10000' "$database" <"$1"; }
 count_journals() { ask "SELECT count(*) FROM sqlite_master WHERE name = '$journal'"; }
@@ -14737,6 +14736,10 @@ is_there() { # whether the script's check says that its change is in the databas
   local answer
   answer=$(ask_file "$here/$1.check.sql" 2>/dev/null) || return 1 # what it looks at may not exist yet
   case $answer in t | 1) ;; *) return 1 ;; esac
+}
+
+may_be_half_done() { # may_be_half_done SCRIPT STATE FILE: it was at work, and is not all or nothing
+  case $2 in started | failed | undoing) ! grep -q '^-- one transaction$' "$here/$3" ;; *) return 1 ;; esac
 }
 
 has_check() { [ -f "$here/$1.check.sql" ]; }
@@ -14836,24 +14839,29 @@ refuse_open_entries() { # what a person must do, and what an earlier phase has l
   [ -z "$problem" ] || die "nothing was run; open before the phase $phase:$problem"
 }
 
-# A check may be false again because a later script has moved on (a helper column is gone). So what the journal calls
-# done is done as long as something later is; "last" is the last such script.
+# A check may be false again because a later script has moved on: a helper column is gone. So what the journal calls
+# done is past up to "last": the script that was at work, or the last one whose change is found.
 last=
 
 find_last() {
-  local id part kind doubt=
-  while read -r id part kind _; do
+  local id kind lost='' found=0 intact=yes
+  while read -r id _ kind _; do
     case $(state_of "$id") in
-      started | failed) last=$id doubt= ;; # it may be half done; it is run again
-      done | found)
-        last=$id
-        ! has_check "$id" || if is_there "$id"; then doubt=; else doubt="$doubt $id"; fi
+      started | failed) last=$id ;;
+      "done" | found)
+        if ! has_check "$id"; then
+          [ -z "$intact" ] || last=$id
+        elif is_there "$id"; then
+          last=$id intact=yes found=$((found + 1))
+        else
+          lost="$lost $id" intact=
+        fi
         ;;
     esac
   done <<<"$scripts"
-  [ "$trust" = journal ] || [ "$(wc -w <<<"$doubt")" -lt 2 ] ||
-    die "the journal says that$doubt were run, but their checks do not find them. Was the database restored, or the" \
-      "migration undone by other means? Then run: $me --trust checks. Otherwise: $me --trust journal"
+  [ -n "$intact$trust" ] || [ "$(wc -w <<<"$lost")" -le "$found" ] ||
+    die "the journal and the database disagree: these were run, but their checks do not find them:$lost." \
+      "Undone by other means than rollback.sh? Then add --trust checks. Is the database right? --trust journal"
 }
 
 forget() { # the journal is wrong: what the checks do not find is to be run
@@ -14863,16 +14871,16 @@ forget() { # the journal is wrong: what the checks do not find is to be run
   done <<<"$scripts"
 }
 
-is_past() { # the journal calls it done, and something later too
+is_past() { # whether the journal calls it done, and nothing speaks against it
   case $(state_of "$1") in done | found) ;; *) return 1 ;; esac
-  ! has_check "$1" || [[ "$1" < "$last" ]]
+  [[ ! "$1" > "$last" ]] && { ! has_check "$1" || [[ "$1" < "$last" ]]; }
 }
 
 apply_one() { # apply_one SCRIPT
   local id=$1 state
   state=$(state_of "$id")
-  if is_there "$id"; then
-    case $state in done | found) ;; started | failed) record "$id" "done" ;; *) record "$id" found ;; esac
+  if is_there "$id" && ! may_be_half_done "$id" "$state" "$id.sql"; then
+    case $state in "done" | found) ;; started | failed) record "$id" "done" ;; *) record "$id" found ;; esac
     say "= $id: already there"
     return
   elif is_past "$id"; then
@@ -14901,7 +14909,7 @@ show_one() { # show_one SCRIPT KIND
 each() { # each FUNCTION KINDS: for the scripts of the phase
   local id part kind
   while read -r id part kind _ <&8; do
-    if wanted "$part" && [[ $2 == *$kind* ]]; then "$1" "$id" "$kind"; fi
+    if wanted "$part" && [[ " $2 " == *" $kind "* ]]; then "$1" "$id" "$kind"; fi
   done 8<<<"$scripts"
 }
 
@@ -15018,7 +15026,7 @@ undo_one() { # undo_one SCRIPT KIND
     record "$id" undone
     return
   fi
-  if [ "$(state_of "$id")" = undoing ] && grep -q '^-- one transaction$' "$here/$id.rollback.sql" &&
+  if [ "$(state_of "$id")" = undoing ] && ! may_be_half_done "$id" undoing "$id.rollback.sql" &&
     has_check "$id" && ! is_there "$id"; then # killed between the COMMIT and the journal
     record "$id" undone
     say "= $id: undone before"
@@ -15107,7 +15115,8 @@ def sql_file(script: Dict[str, Any], part: str) -> str:
         notes += ["rewrites the table"] if script["rewrites_table"] else []
     elif script["data_loss"]:
         notes.append(f"loses: {script['data_loss']}")
-    notes += ["one transaction"] if script["transactional"] else []
+    whole = script["transactional"] and re.search(r"(?m)^BEGIN\b", script[part])
+    notes += ["one transaction"] if whole else []
     return "".join(f"-- {one_line(note)}\n" for note in notes) + script[part].rstrip("\n") + "\n"
 
 
