@@ -49,9 +49,11 @@ Sections, in the order of the data flow:
   36 API advising
   37 Data
   38 Reporting
-  39 Exporting
-  40 Rendering
-  41 Command line
+  39 Explaining rules
+  40 Exporting
+  41 Rendering for people
+  42 Rendering for machines
+  43 Command line
 
 Names used throughout: `before, after` are the two sides of a comparison, always in that order; `old, new` the two
 sides of one object; `change` a fact; `finding` an opinion; `step` an action with its undo and its proof.
@@ -14489,6 +14491,26 @@ def compare_profiles(before: Document, after: Document, options: Options) -> Com
 # == 38. Reporting ====================================================================================
 # In: a Comparison. Out: the report of the contract, as plain JSON values, and the exit code.
 
+NEVER = "never"
+FAIL_ON = (*SEVERITIES, NEVER)
+
+
+class Waiver(NamedTuple):
+    """Somebody's decision to accept findings until a day: of one fingerprint, or of a rule at the paths of a pattern."""
+
+    reason: str
+    expires: str  # the last day on which it counts, as 2026-12-31
+    fingerprint: str = ""
+    rule: str = ""
+    path: str = ""  # * stands for any characters
+
+
+class Settings(NamedTuple):
+    """What the configuration and the command line say about the report."""
+
+    fail_on: str = POTENTIALLY
+    waivers: Tuple[Waiver, ...] = ()
+
 
 def fingerprint(finding: Finding) -> str:
     """Return 16 hex digits that stay the same for the same finding in any run."""
@@ -14499,6 +14521,28 @@ def fingerprint(finding: Finding) -> str:
 
 def rank(finding: Finding) -> Tuple[int, str, str, str]:
     return (SEVERITIES.index(finding.rule.severity), show_path(finding.path), finding.rule.id, finding.description)
+
+
+def located(findings: Sequence[Finding], inputs: Sequence[Document]) -> List[Finding]:
+    """Return the findings with the place in both documents; a binary database file has no lines."""
+    if not findings or "locations" in findings[0].extra or len(inputs) != 2:
+        return list(findings)
+    places = [finding._replace(extra={**finding.extra, "paths": (finding.path, finding.path)}) for finding in findings]
+    lined = [has_lines(document) for document in inputs]
+    found = []
+    for finding in with_locations(places, *inputs):
+        for side, is_text in zip(("before", "after"), lined):
+            if not is_text:
+                finding.extra["locations"][side].update(line=1, column=1)
+        found.append(finding)
+    return found
+
+
+def has_lines(document: Document) -> bool:
+    """Tell whether a document's text is what the file holds, and not made from it."""
+    import hashlib
+    data = document.text.encode("utf-8")
+    return document.sha256 in (hashlib.sha256(data).hexdigest(), hashlib.sha256(b"\xef\xbb\xbf" + data).hexdigest())
 
 
 def issue_json(finding: Finding) -> Dict[str, Any]:
@@ -14544,13 +14588,47 @@ def compatibility(counts: Dict[str, int]) -> str:
     return "backward_compatible" if counts[NON_BREAKING] + counts[ADDITIVE] else "fully_compatible"
 
 
-def assemble(kind: str, comparison: Comparison, inputs: Sequence[Document]) -> Dict[str, Any]:
+def waives(waiver: Waiver, issue: Dict[str, Any]) -> bool:
+    """Tell whether a waiver speaks of an issue, whatever the day."""
+    if waiver.fingerprint:
+        return waiver.fingerprint == issue["fingerprint"]
+    pattern = ".*".join(map(re.escape, waiver.path.split("*")))
+    return waiver.rule == issue["type"] and re.fullmatch(pattern, issue["field_path"], re.DOTALL) is not None
+
+
+def waiver_json(waiver: Waiver, issues: Sequence[Dict[str, Any]], today: str) -> Dict[str, Any]:
+    """Return what became of a waiver: used, expired, or unused because nothing fits it (any more)."""
+    matched = [issue["fingerprint"] for issue in issues if waives(waiver, issue)]
+    state = "unused" if not matched else "used" if today <= waiver.expires else "expired"
+    facts = {key: value for key, value in waiver._asdict().items() if value}
+    return {**facts, "state": state, "issues": matched}
+
+
+def suppress(issues: List[Dict[str, Any]], waivers: Sequence[Waiver], today: str) -> Tuple[List[Dict[str, Any]],
+                                                                                          List[Dict[str, Any]]]:
+    """Return the issues that count, and those that a waiver of today accepts, each with that waiver."""
+    counting, suppressed = [], []
+    live = [waiver for waiver in waivers if today <= waiver.expires]
+    for issue in issues:
+        waiver = next((waiver for waiver in live if waives(waiver, issue)), None)
+        if waiver is None:
+            counting.append(issue)
+        else:
+            suppressed.append({**issue, "waiver": {"reason": waiver.reason, "expires": waiver.expires}})
+    return counting, suppressed
+
+
+def assemble(kind: str, comparison: Comparison, inputs: Sequence[Document],
+             settings: Settings = Settings()) -> Dict[str, Any]:
     """Return the report of contracts: verdict, counts, issues, scripts, advice."""
-    findings = sorted(comparison.findings, key=rank)
-    counts = {severity: sum(f.rule.severity == severity for f in findings) for severity in SEVERITIES}
+    findings = located(sorted(comparison.findings, key=rank), inputs)
+    today = now()[:10]
+    found = [issue_json(finding) for finding in findings]
+    issues, suppressed = suppress(found, settings.waivers, today)
+    counts = {severity: sum(issue["severity"] == severity for issue in issues) for severity in SEVERITIES}
     fingerprints: Dict[Path, List[str]] = {}
-    for finding in findings:
-        fingerprints.setdefault(finding.path, []).append(fingerprint(finding))
+    for finding, issue in zip(findings, found):
+        fingerprints.setdefault(finding.path, []).append(issue["fingerprint"])
     return {
         "schema_version": "1.0",
         "schema_type": kind,
@@ -14561,14 +14639,16 @@ def assemble(kind: str, comparison: Comparison, inputs: Sequence[Document]) -> D
         "potentially_breaking_count": counts[POTENTIALLY],
         "non_breaking_changes_count": counts[NON_BREAKING],
         "additive_changes_count": counts[ADDITIVE],
-        "issues": [issue_json(finding) for finding in findings],
+        "fail_on": settings.fail_on,
+        "issues": issues,
         "migration_scripts": [script_json(step, fingerprints) for step in comparison.steps],
         "data_migrations": list(comparison.data_migrations),
         "reconciliation": comparison.reconciliation,
         "risk_assessment": assess_risk(findings, comparison.steps),
         "recommendations": list(comparison.recommendations),
         "not_compared": list(comparison.not_compared),
-        "suppressed": [],
+        "suppressed": suppressed,
+        "waivers": [waiver_json(waiver, found, today) for waiver in settings.waivers],
         "placeholders": open_placeholders(comparison.steps),
         "provenance": provenance(TOOL, inputs),
     }
@@ -14595,13 +14675,610 @@ def assess_risk(findings: Sequence[Finding], steps: Sequence[Step]) -> Dict[str,
             "reaches": sorted({operation for finding in findings for operation in finding.operations})}
 
 
+def count_keys(report: Dict[str, Any]) -> Dict[str, int]:
+    """Return the number of issues of each severity, the worst first."""
+    keys = ("breaking_changes_count", "potentially_breaking_count", "non_breaking_changes_count", "additive_changes_count")
+    return {severity: report[key] for severity, key in zip(SEVERITIES, keys)}
+
+
+def fails(severity: str, threshold: str) -> bool:
+    return threshold != NEVER and SEVERITIES.index(severity) <= SEVERITIES.index(threshold)
+
+
 def exit_code(report: Dict[str, Any]) -> int:
-    if report["breaking_changes_count"]:
-        return EXIT_BREAKING
-    return EXIT_POTENTIALLY_BREAKING if report["potentially_breaking_count"] else EXIT_DONE
+    """Return 2 for breaking issues, 1 for others, as far as they reach what --fail-on names."""
+    worst = next((severity for severity, count in count_keys(report).items() if count), None)
+    if worst is None or not fails(worst, report["fail_on"]):
+        return EXIT_DONE
+    return EXIT_BREAKING if worst == BREAKING else EXIT_POTENTIALLY_BREAKING
 
 
-# == 39. Exporting: the scripts as files, and the programs that run them ==============================
+# == 39. Explaining rules =============================================================================
+# In: the rules of all kinds of documents. Out: lists and explanations. Each example is one change of one place of a
+# small document; a test compares both sides and finds the rule.
+
+RULES: Dict[str, Dict[str, Rule]] = {"api": API_RULES, "database": DATABASE_RULES}
+WHATS = {"api": "API document", "database": "database schema", "data": "data profile"}
+
+
+class Example(NamedTuple):
+    """One place of a document before and after; None where there is nothing."""
+
+    path: Path
+    before: Any
+    after: Any
+    dialect: str = ""
+    config: Any = None
+
+
+# rule | place | before | after | dialect; "-" is nothing, "column" is tables.orders.columns.note, "< rule" is the
+# example of another rule read backwards.
+DATABASE_EXAMPLES = r"""
+table_removed | tables.carts | {"columns": {"id": {"type": "bigint"}}} | -
+table_added | < table_removed
+table_renamed | tables.orders.renamed_from | - | "purchases"
+table_option_changed | tables.orders.options | {"fillfactor": 100} | {"fillfactor": 80}
+table_persistence_changed | tables.orders.unlogged | false | true
+row_security_changed | tables.orders.row_security | false | true
+partitioning_changed | tables.orders.partition_by | - | "RANGE (id)"
+partition_bound_changed | tables.orders.partitions | [{"name": "p0", "values": "LESS THAN (10)"}] | [{"name": "p0",
+  "values": "LESS THAN (20)"}] | mysql
+inheritance_changed | tables.orders.inherits | - | ["parties"]
+column_removed | column | {"type": "text"} | -
+column_added | < column_removed
+required_column_added | column | - | {"type": "text", "nullable": false}
+column_renamed | column | - | {"type": "text", "renamed_from": "remark"}
+column_rename_suspected | tables.orders.columns | {"id": {"type": "bigint"}, "remark": {"type": "text"}} | {"id":
+  {"type": "bigint"}, "remarks": {"type": "text"}}
+column_length_increased | column | {"type": "varchar(50)"} | {"type": "varchar(80)"}
+column_length_reduced | < column_length_increased
+column_type_widened | column | {"type": "integer"} | {"type": "bigint"}
+column_type_narrowed | < column_type_widened
+column_type_changed | column | {"type": "text"} | {"type": "date", "using": "note::date"}
+column_type_incompatible | column | {"type": "boolean"} | {"type": "date"}
+column_made_required | column | {"type": "text"} | {"type": "text", "nullable": false}
+column_made_nullable | < column_made_required
+column_default_added | column | {"type": "text"} | {"type": "text", "default": "none"}
+column_default_changed | column | {"type": "text", "default": "none"} | {"type": "text", "default": "new"}
+column_default_removed | < column_default_added
+required_column_default_removed | column | {"type": "text", "nullable": false, "default": "none"} | {"type": "text",
+  "nullable": false}
+identity_added | column | {"type": "bigint", "nullable": false} | {"type": "bigint", "nullable": false, "identity":
+  "by_default"}
+identity_always_added | column | {"type": "bigint", "nullable": false} | {"type": "bigint", "nullable": false,
+  "identity": "always"}
+identity_removed | < identity_added
+generated_column_added | column | - | {"type": "bigint", "generated": "id * 2"}
+column_made_generated | column | {"type": "bigint"} | {"type": "bigint", "generated": "id * 2"}
+column_generation_removed | < column_made_generated
+column_generation_changed | column | {"type": "bigint", "generated": "id * 2"} | {"type": "bigint", "generated": "id *
+  3"}
+column_collation_changed | column | {"type": "text"} | {"type": "text", "collation": "C"}
+column_storage_changed | column | {"type": "text", "storage": "extended"} | {"type": "text", "storage": "external"}
+column_visibility_changed | column | {"type": "int"} | {"type": "int", "invisible": true} | mysql
+primary_key_added | tables.orders.constraints.primary_key | - | ["id"]
+primary_key_removed | < primary_key_added
+primary_key_changed | tables.orders.constraints.primary_key | ["id"] | ["id", "total"]
+unique_added | tables.orders.constraints.unique | - | [{"name": "orders_code_key", "columns": ["code"]}]
+unique_removed | < unique_added
+unique_changed | tables.orders.constraints.unique | [{"name": "orders_key", "columns": ["code"]}] | [{"name":
+  "orders_key", "columns": ["code", "total"]}]
+foreign_key_added | tables.orders.constraints.foreign_key | - | [{"name": "orders_party_fkey", "columns":
+  ["party_id"], "references": "parties(id)"}]
+foreign_key_removed | < foreign_key_added
+foreign_key_changed | tables.orders.constraints.foreign_key | [{"name": "orders_party_fkey", "columns": ["party_id"],
+  "references": "parties(id)"}] | [{"name": "orders_party_fkey", "columns": ["party_id"], "references": "parties(id)",
+  "on_delete": "CASCADE"}]
+check_added | tables.orders.constraints.check | - | [{"name": "orders_total_check", "expression": "total >= 0"}]
+check_removed | < check_added
+check_changed | tables.orders.constraints.check | [{"name": "orders_total_check", "expression": "total >= 0"}] |
+  [{"name": "orders_total_check", "expression": "total > 0"}]
+exclude_added | tables.orders.constraints.exclude | - | [{"name": "orders_code_excl", "definition": "EXCLUDE USING
+  btree (code WITH =)"}]
+exclude_removed | < exclude_added
+exclude_changed | tables.orders.constraints.exclude | [{"name": "orders_code_excl", "definition": "EXCLUDE USING btree
+  (code WITH =)"}] | [{"name": "orders_code_excl", "definition": "EXCLUDE USING btree (total WITH =)"}]
+constraint_renamed | tables.orders.constraints.unique | [{"name": "old_key", "columns": ["code"]}] | [{"name":
+  "new_key", "columns": ["code"]}]
+index_added | tables.orders.indexes | - | [{"name": "orders_total_idx", "columns": ["total"]}]
+index_removed | < index_added
+index_changed | tables.orders.indexes | [{"name": "orders_idx", "columns": ["total"]}] | [{"name": "orders_idx",
+  "columns": ["total", "code"]}]
+index_renamed | tables.orders.indexes | [{"name": "orders_idx", "columns": ["total"]}] | [{"name": "orders_total_idx",
+  "columns": ["total"], "renamed_from": "orders_idx"}]
+unique_index_added | tables.orders.indexes | - | [{"name": "orders_code_idx", "columns": ["code"], "unique": true}]
+unique_index_removed | < unique_index_added
+unique_index_changed | tables.orders.indexes | [{"name": "orders_idx", "columns": ["code"], "unique": true}] |
+  [{"name": "orders_idx", "columns": ["code", "total"], "unique": true}]
+enum_added | enums.colour | - | ["red", "green"]
+enum_removed | < enum_added
+enum_value_added | enums.state | ["new", "paid"] | ["new", "paid", "sent"]
+enum_value_removed | < enum_value_added
+enum_values_reordered | enums.state | ["new", "paid"] | ["paid", "new"]
+domain_added | domains.zip | - | {"type": "varchar(10)"}
+domain_removed | < domain_added
+domain_changed | domains.zip | {"type": "varchar(10)"} | {"type": "varchar(10)", "nullable": false}
+domain_type_changed | domains.zip | {"type": "varchar(10)"} | {"type": "varchar(5)"}
+composite_type_added | composite_types.money_of | - | {"attributes": [{"name": "amount", "type": "numeric"}]}
+composite_type_removed | < composite_type_added
+composite_type_changed | composite_types.money_of | {"attributes": [{"name": "amount", "type": "numeric"}]} |
+  {"attributes": [{"name": "amount", "type": "bigint"}]}
+sequence_added | sequences.order_number | - | {"start": 1000}
+sequence_removed | < sequence_added
+sequence_changed | sequences.order_number | {"increment": 1} | {"increment": 10}
+function_added | functions["tax(numeric)"] | - | {"definition": "CREATE FUNCTION tax(n numeric) RETURNS numeric
+  LANGUAGE sql AS 'SELECT n * 0.2'"}
+function_removed | < function_added
+function_changed | functions["tax(numeric)"] | {"definition": "CREATE FUNCTION tax(n numeric) RETURNS numeric LANGUAGE
+  sql AS 'SELECT n * 0.2'"} | {"definition": "CREATE FUNCTION tax(n numeric) RETURNS numeric LANGUAGE sql AS 'SELECT n
+  * 0.3'"}
+function_signature_changed | functions["tax(numeric)"] | {"definition": "CREATE FUNCTION tax(n numeric) RETURNS
+  numeric LANGUAGE sql AS 'SELECT n'"} | {"definition": "CREATE FUNCTION tax(n numeric) RETURNS text LANGUAGE sql AS
+  'SELECT n'"}
+view_added | views.big_orders | - | {"definition": "SELECT id FROM orders"}
+view_removed | < view_added
+view_column_removed | views.big_orders | {"definition": "SELECT id, code FROM orders", "columns": ["id", "code"]} |
+  {"definition": "SELECT id FROM orders", "columns": ["id"]}
+view_column_added | < view_column_removed
+view_changed | views.big_orders | {"definition": "SELECT id FROM orders WHERE total > 10"} | {"definition": "SELECT id
+  FROM orders WHERE total > 20"}
+event_added | events.nightly | - | {"definition": "CREATE EVENT nightly ON SCHEDULE EVERY 1 DAY DO DELETE FROM orders
+  WHERE total = 0"} | mysql
+event_removed | < event_added
+event_changed | events.nightly | {"definition": "CREATE EVENT nightly ON SCHEDULE EVERY 1 DAY DO DELETE FROM orders
+  WHERE total = 0"} | {"definition": "CREATE EVENT nightly ON SCHEDULE EVERY 2 DAY DO DELETE FROM orders WHERE total =
+  0"} | mysql
+trigger_added | tables.orders.triggers | - | {"touch": {"definition": "CREATE TRIGGER touch BEFORE UPDATE ON orders
+  FOR EACH ROW EXECUTE FUNCTION touch()"}}
+trigger_removed | < trigger_added
+trigger_changed | tables.orders.triggers | {"touch": {"definition": "CREATE TRIGGER touch BEFORE UPDATE ON orders FOR
+  EACH ROW EXECUTE FUNCTION touch()"}} | {"touch": {"definition": "CREATE TRIGGER touch BEFORE INSERT ON orders FOR
+  EACH ROW EXECUTE FUNCTION touch()"}}
+rule_added | tables.orders.rules | - | {"keep": {"definition": "CREATE RULE keep AS ON DELETE TO orders DO INSTEAD
+  NOTHING"}}
+rule_removed | < rule_added
+rule_changed | tables.orders.rules | {"keep": {"definition": "CREATE RULE keep AS ON DELETE TO orders DO INSTEAD
+  NOTHING"}} | {"keep": {"definition": "CREATE RULE keep AS ON UPDATE TO orders DO INSTEAD NOTHING"}}
+policy_added | tables.orders.policies | - | {"own": {"definition": "CREATE POLICY own ON orders USING (code =
+  current_user)"}}
+policy_removed | < policy_added
+policy_changed | tables.orders.policies | {"own": {"definition": "CREATE POLICY own ON orders USING (code =
+  current_user)"}} | {"own": {"definition": "CREATE POLICY own ON orders USING (true)"}}
+extension_added | extensions.hstore | - | {}
+extension_removed | < extension_added
+extension_changed | extensions.hstore | {"version": "1.7"} | {"version": "1.8"}
+schema_added | schemas.sales | - | {}
+schema_removed | < schema_added
+virtual_table_added | virtual_tables.search | - | {"definition": "CREATE VIRTUAL TABLE search USING fts5(body)"} |
+  sqlite
+virtual_table_removed | < virtual_table_added
+virtual_table_changed | virtual_tables.search | {"definition": "CREATE VIRTUAL TABLE search USING fts5(body)"} |
+  {"definition": "CREATE VIRTUAL TABLE search USING fts5(body, title)"} | sqlite
+column_affinity_changed | column | {"type": "TEXT"} | {"type": "INTEGER"} | sqlite
+column_declared_type_changed | column | {"type": "VARCHAR(50)"} | {"type": "TEXT"} | sqlite
+comment_changed | tables.orders.comment | "one row per order" | "one row per order, drafts too"
+"""
+EXAMPLE_SCHEMA = {
+    "orders": {"id": {"type": "bigint", "nullable": False}, "code": {"type": "varchar(20)"},
+               "total": {"type": "integer"}, "party_id": {"type": "bigint"}},
+    "parties": {"id": {"type": "bigint", "nullable": False, "primary_key": True}},
+}
+
+# kind of change | schema before | schema after; it stands in a request body and in a response.
+SCHEMA_EXAMPLES = r"""
+type_narrowed | {"type": "number"} | {"type": "integer"}
+type_widened | < type_narrowed
+type_changed | {"type": "string"} | {"type": "integer"}
+format_added | {"type": "string"} | {"type": "string", "format": "date"}
+format_removed | < format_added
+format_narrowed | {"type": "string", "format": "date-time"} | {"type": "string", "format": "date"}
+format_widened | < format_narrowed
+format_changed | {"type": "string", "format": "uuid"} | {"type": "string", "format": "email"}
+became_not_nullable | {"type": ["string", "null"]} | {"type": "string"}
+became_nullable | < became_not_nullable
+enum_added | {"type": "string"} | {"type": "string", "enum": ["new", "paid"]}
+enum_removed | < enum_added
+enum_value_removed | {"enum": ["new", "paid"]} | {"enum": ["new"]}
+enum_value_added | < enum_value_removed
+extensible_value_removed | {"type": "string", "x-extensible-enum": ["new", "paid"]} | {"type": "string",
+  "x-extensible-enum": ["new"]}
+extensible_value_added | < extensible_value_removed
+const_added | {"type": "string"} | {"type": "string", "const": "EUR"}
+const_removed | < const_added
+const_changed | {"const": "EUR"} | {"const": "USD"}
+minimum_set | {"type": "number"} | {"type": "number", "minimum": 1}
+minimum_increased | {"type": "number", "minimum": 1} | {"type": "number", "minimum": 5}
+minimum_decreased | < minimum_increased
+minimum_unset | < minimum_set
+maximum_set | {"type": "number"} | {"type": "number", "maximum": 9}
+maximum_decreased | {"type": "number", "maximum": 9} | {"type": "number", "maximum": 5}
+maximum_increased | < maximum_decreased
+maximum_unset | < maximum_set
+min_length_increased | {"type": "string"} | {"type": "string", "minLength": 3}
+min_length_decreased | < min_length_increased
+max_length_set | {"type": "string"} | {"type": "string", "maxLength": 20}
+max_length_decreased | {"type": "string", "maxLength": 20} | {"type": "string", "maxLength": 10}
+max_length_increased | < max_length_decreased
+max_length_unset | < max_length_set
+min_items_increased | {"type": "array"} | {"type": "array", "minItems": 1}
+min_items_decreased | < min_items_increased
+max_items_set | {"type": "array"} | {"type": "array", "maxItems": 9}
+max_items_decreased | {"type": "array", "maxItems": 9} | {"type": "array", "maxItems": 5}
+max_items_increased | < max_items_decreased
+max_items_unset | < max_items_set
+min_properties_increased | {"type": "object"} | {"type": "object", "minProperties": 1}
+min_properties_decreased | < min_properties_increased
+max_properties_set | {"type": "object"} | {"type": "object", "maxProperties": 9}
+max_properties_decreased | {"type": "object", "maxProperties": 9} | {"type": "object", "maxProperties": 5}
+max_properties_increased | < max_properties_decreased
+max_properties_unset | < max_properties_set
+min_contains_increased | {"type": "array", "contains": {"const": 1}} | {"type": "array", "contains": {"const": 1},
+  "minContains": 2}
+min_contains_decreased | < min_contains_increased
+max_contains_set | {"type": "array", "contains": {"const": 1}} | {"type": "array", "contains": {"const": 1},
+  "maxContains": 2}
+max_contains_decreased | {"type": "array", "contains": {"const": 1}, "maxContains": 4} | {"type": "array", "contains":
+  {"const": 1}, "maxContains": 2}
+max_contains_increased | < max_contains_decreased
+max_contains_unset | < max_contains_set
+multiple_of_set | {"type": "number"} | {"type": "number", "multipleOf": 10}
+multiple_of_unset | < multiple_of_set
+multiple_of_narrowed | {"type": "number", "multipleOf": 5} | {"type": "number", "multipleOf": 10}
+multiple_of_widened | < multiple_of_narrowed
+multiple_of_changed | {"type": "number", "multipleOf": 2} | {"type": "number", "multipleOf": 3}
+unique_items_set | {"type": "array"} | {"type": "array", "uniqueItems": true}
+unique_items_unset | < unique_items_set
+pattern_added | {"type": "string"} | {"type": "string", "pattern": "^[A-Z]+$"}
+pattern_removed | < pattern_added
+pattern_changed | {"type": "string", "pattern": "^[A-Z]+$"} | {"type": "string", "pattern": "^[a-z]+$"}
+optional_property_added | {"type": "object"} | {"type": "object", "properties": {"note": {"type": "string"}}}
+required_property_added | {"type": "object"} | {"type": "object", "properties": {"note": {"type": "string"}},
+  "required": ["note"]}
+property_removed | < required_property_added
+optional_property_removed | < optional_property_added
+hidden_property_removed | {"type": "object", "properties": {"pin": {"type": "string", "writeOnly": true}}} | {"type":
+  "object"}
+property_became_required | {"type": "object", "properties": {"note": {"type": "string"}}} | {"type": "object",
+  "properties": {"note": {"type": "string"}}, "required": ["note"]}
+property_became_optional | < property_became_required
+hidden_property_required_changed | {"type": "object", "properties": {"pin": {"type": "string", "writeOnly": true}}} |
+  {"type": "object", "properties": {"pin": {"type": "string", "writeOnly": true}}, "required": ["pin"]}
+property_read_only_changed | {"type": "object", "properties": {"id": {"type": "string"}}} | {"type": "object",
+  "properties": {"id": {"type": "string", "readOnly": true}}}
+property_write_only_changed | {"type": "object", "properties": {"pin": {"type": "string"}}} | {"type": "object",
+  "properties": {"pin": {"type": "string", "writeOnly": true}}}
+required_property_revealed | {"type": "object", "properties": {"pin": {"type": "string", "writeOnly": true}},
+  "required": ["pin"]} | {"type": "object", "properties": {"pin": {"type": "string"}}, "required": ["pin"]}
+additional_properties_closed | {"type": "object"} | {"type": "object", "additionalProperties": false}
+additional_properties_opened | < additional_properties_closed
+additional_properties_restricted | {"type": "object"} | {"type": "object", "additionalProperties": {"type": "string"}}
+additional_properties_unrestricted | < additional_properties_restricted
+schema_keyword_added | {"type": "string"} | {"type": "string", "not": {"const": "none"}}
+schema_keyword_removed | < schema_keyword_added
+not_changed | {"type": "string", "not": {"const": "none"}} | {"type": "string", "not": {"const": "null"}}
+tuple_item_added | {"type": "array", "prefixItems": [{"type": "string"}]} | {"type": "array", "prefixItems": [{"type":
+  "string"}, {"type": "number"}]}
+tuple_item_removed | < tuple_item_added
+dependent_required_added | {"type": "object"} | {"type": "object", "dependentRequired": {"card": ["name"]}}
+dependent_required_removed | < dependent_required_added
+dependent_required_changed | {"type": "object", "dependentRequired": {"card": ["name"]}} | {"type": "object",
+  "dependentRequired": {"card": ["code"]}}
+content_media_type_changed | {"type": "string", "contentMediaType": "text/csv"} | {"type": "string",
+  "contentMediaType": "text/html"}
+union_member_added | {"oneOf": [{"type": "object", "required": ["a"]}, {"type": "object", "required": ["b"]}]} |
+  {"oneOf": [{"type": "object", "required": ["a"]}, {"type": "object", "required": ["b"]}, {"type": "object",
+  "required": ["c"]}]}
+union_member_removed | < union_member_added
+wrapped_in_union | {"type": "object", "required": ["a"]} | {"oneOf": [{"type": "object", "required": ["b"]}, {"type":
+  "object", "required": ["c"]}]}
+unwrapped_from_union | < wrapped_in_union
+union_added | {"type": "object"} | {"type": "object", "oneOf": [{"required": ["a"]}, {"required": ["b"]}]}
+union_removed | < union_added
+union_loosened | {"oneOf": [{"type": "object", "required": ["a"]}, {"type": "object", "required": ["b"]}]} | {"anyOf":
+  [{"type": "object", "required": ["a"]}, {"type": "object", "required": ["b"]}]}
+union_tightened | < union_loosened
+discriminator_changed | {"oneOf": [{"type": "object", "required": ["a"]}, {"type": "object", "required": ["b"]}],
+  "discriminator": {"propertyName": "kind"}} | {"oneOf": [{"type": "object", "required": ["a"]}, {"type": "object",
+  "required": ["b"]}], "discriminator": {"propertyName": "type"}}
+default_changed | {"type": "string", "default": "EUR"} | {"type": "string", "default": "USD"}
+property_deprecated | {"type": "object", "properties": {"note": {"type": "string"}}} | {"type": "object",
+  "properties": {"note": {"type": "string", "deprecated": true}}}
+property_undeprecated | < property_deprecated
+property_stability_raised | {"type": "object", "properties": {"note": {"type": "string", "x-stability-level":
+  "beta"}}} | {"type": "object", "properties": {"note": {"type": "string", "x-stability-level": "stable"}}}
+property_stability_lowered | < property_stability_raised
+property_stability_invalid | {"type": "object", "properties": {"note": {"type": "string"}}} | {"type": "object",
+  "properties": {"note": {"type": "string", "x-stability-level": "solid"}}}
+property_sunset_invalid | {"type": "object", "properties": {"note": {"type": "string"}}} | {"type": "object",
+  "properties": {"note": {"type": "string", "deprecated": true, "x-sunset": "June"}}}
+property_sunset_missing | {"type": "object", "properties": {"note": {"type": "string"}}} | {"type": "object",
+  "properties": {"note": {"type": "string", "deprecated": true}}} | {"notice_days": {"stable": 90}}
+property_sunset_too_soon | {"type": "object", "properties": {"note": {"type": "string"}}} | {"type": "object",
+  "properties": {"note": {"type": "string", "deprecated": true, "x-sunset": "2020-01-01"}}}
+"""
+
+# rule | place | before | after | what --config holds under "api"; the place starts from GET, PUT, ... of the sample.
+DOCUMENT_EXAMPLES = r"""
+path_removed | paths./carts | {"get": {"responses": {"200": {"description": "ok"}}}} | -
+operation_removed | ITEM.delete | {"responses": {"204": {"description": "gone"}}} | -
+operation_removed_before_sunset | ITEM.delete | {"deprecated": true, "x-sunset": "2999-01-01", "responses": {"204":
+  {"description": "gone"}}} | -
+operation_removed_after_deprecation | ITEM.delete | {"deprecated": true, "responses": {"204": {"description":
+  "gone"}}} | -
+operation_removed_after_sunset | ITEM.delete | {"deprecated": true, "x-sunset": "2020-01-01", "responses": {"204":
+  {"description": "gone"}}} | -
+operation_removed_while_unstable | ITEM.delete | {"x-stability-level": "alpha", "responses": {"204": {"description":
+  "gone"}}} | -
+operation_added | < operation_removed
+operation_deprecated | GET.deprecated | - | true
+operation_deprecated_with_sunset | GET | {"responses": {"200": {"description": "ok"}}} | {"deprecated": true,
+  "x-sunset": "2999-01-01", "responses": {"200": {"description": "ok"}}}
+operation_undeprecated | < operation_deprecated
+operation_id_changed | GET.operationId | "getOrder" | "readOrder"
+operation_tags_changed | GET.tags | ["orders"] | ["shop"]
+sunset_invalid | GET | {"responses": {"200": {"description": "ok"}}} | {"deprecated": true, "x-sunset": "June",
+  "responses": {"200": {"description": "ok"}}}
+sunset_missing | GET.deprecated | - | true | {"notice_days": {"stable": 90}}
+sunset_too_soon | GET | {"responses": {"200": {"description": "ok"}}} | {"deprecated": true, "x-sunset": "2020-01-01",
+  "responses": {"200": {"description": "ok"}}}
+sunset_removed | GET | {"deprecated": true, "x-sunset": "2999-01-01", "responses": {"200": {"description": "ok"}}} |
+  {"deprecated": true, "responses": {"200": {"description": "ok"}}}
+sunset_moved_too_close | GET | {"deprecated": true, "x-sunset": "2999-01-01", "responses": {"200": {"description":
+  "ok"}}} | {"deprecated": true, "x-sunset": "2020-01-01", "responses": {"200": {"description": "ok"}}}
+stability_invalid | GET.x-stability-level | - | "solid"
+stability_lowered | GET.x-stability-level | "stable" | "alpha"
+stability_raised | < stability_lowered
+webhook_removed | webhooks | {"paid": {"post": {"responses": {"200": {"description": "ok"}}}}} | -
+webhook_added | < webhook_removed
+callback_removed | PUT.callbacks | {"done": {"{$url}": {"post": {"responses": {"200": {"description": "ok"}}}}}} | -
+callback_added | < callback_removed
+version_not_raised | paths./carts | {"get": {"responses": {"200": {"description": "ok"}}}} | -
+schema_removed | components.schemas.Cart | {"type": "object"} | -
+security_tightened | GET.security | [] | [{"key": []}]
+security_loosened | < security_tightened
+security_scheme_changed | components.securitySchemes.key.name | "X-Key" | "X-Api-Key"
+security_scheme_address_changed | components.securitySchemes.login.flows.clientCredentials.tokenUrl |
+  "https://shop.example/token" | "https://login.example/token"
+security_scheme_scopes_changed | components.securitySchemes.login.flows.clientCredentials.scopes | {"read": "",
+  "write": ""} | {"read": ""}
+security_scheme_removed | components.securitySchemes.other | {"type": "http", "scheme": "basic"} | -
+security_scheme_added | < security_scheme_removed
+server_removed | servers | [{"url": "https://shop.example/v1"}, {"url": "https://old.example/v1"}] | [{"url":
+  "https://shop.example/v1"}]
+server_added | < server_removed
+required_parameter_added | GET.parameters | [] | [{"name": "currency", "in": "query", "required": true, "schema":
+  {"type": "string"}}]
+optional_parameter_added | GET.parameters | [] | [{"name": "currency", "in": "query", "schema": {"type": "string"}}]
+parameter_removed | < optional_parameter_added
+parameter_removed_before_sunset | GET.parameters | [{"name": "currency", "in": "query", "deprecated": true,
+  "x-sunset": "2999-01-01", "schema": {"type": "string"}}] | []
+parameter_removed_after_deprecation | GET.parameters | [{"name": "currency", "in": "query", "deprecated": true,
+  "schema": {"type": "string"}}] | []
+parameter_became_required | GET.parameters | [{"name": "currency", "in": "query", "schema": {"type": "string"}}] |
+  [{"name": "currency", "in": "query", "required": true, "schema": {"type": "string"}}]
+parameter_became_optional | < parameter_became_required
+parameter_deprecated | GET.parameters | [{"name": "currency", "in": "query", "schema": {"type": "string"}}] |
+  [{"name": "currency", "in": "query", "deprecated": true, "schema": {"type": "string"}}]
+parameter_undeprecated | < parameter_deprecated
+parameter_style_changed | GET.parameters | [{"name": "ids", "in": "query", "schema": {"type": "array"}}] | [{"name":
+  "ids", "in": "query", "explode": false, "schema": {"type": "array"}}]
+parameter_reserved_allowed | GET.parameters | [{"name": "q", "in": "query", "schema": {"type": "string"}}] | [{"name":
+  "q", "in": "query", "allowReserved": true, "schema": {"type": "string"}}]
+parameter_reserved_forbidden | < parameter_reserved_allowed
+parameter_content_changed | GET.parameters | [{"name": "q", "in": "query", "schema": {"type": "string"}}] | [{"name":
+  "q", "in": "query", "content": {"application/json": {"schema": {"type": "string"}}}}]
+request_body_added_required | PUT.requestBody | - | {"required": true, "content": {"application/json": {"schema":
+  {"type": "object"}}}}
+request_body_added_optional | PUT.requestBody | - | {"content": {"application/json": {"schema": {"type": "object"}}}}
+request_body_removed | < request_body_added_optional
+request_body_became_required | PUT.requestBody | {"content": {"application/json": {"schema": {"type": "object"}}}} |
+  {"required": true, "content": {"application/json": {"schema": {"type": "object"}}}}
+request_body_became_optional | < request_body_became_required
+request_media_type_removed | PUT.requestBody.content | {"application/json": {"schema": {"type": "object"}},
+  "text/csv": {"schema": {"type": "string"}}} | {"application/json": {"schema": {"type": "object"}}}
+request_media_type_added | < request_media_type_removed
+request_schema_added | PUT.requestBody.content | {"application/json": {}} | {"application/json": {"schema": {"type":
+  "object"}}}
+request_schema_removed | < request_schema_added
+object_in_text_changed | GET.parameters | [{"name": "f", "in": "header", "schema": {"type": "object", "properties":
+  {"a": {"type": "string"}}}}] | [{"name": "f", "in": "header", "schema": {"type": "object", "properties": {"a":
+  {"type": "string"}, "b": {"type": "string"}}, "required": ["b"]}}]
+encoding_changed | PUT.requestBody.content | {"multipart/form-data": {"schema": {"type": "object", "properties": {"a":
+  {"type": "string"}}}}} | {"multipart/form-data": {"schema": {"type": "object", "properties": {"a": {"type":
+  "string"}}}, "encoding": {"a": {"contentType": "text/csv"}}}}
+response_removed | GET.responses | {"200": {"description": "ok"}, "202": {"description": "later"}} | {"200":
+  {"description": "ok"}}
+error_response_removed | GET.responses | {"200": {"description": "ok"}, "404": {"description": "none"}} | {"200":
+  {"description": "ok"}}
+default_response_removed | GET.responses | {"200": {"description": "ok"}, "default": {"description": "rest"}} |
+  {"200": {"description": "ok"}}
+response_added | < response_removed
+response_media_type_removed | OK.content | {"application/json": {"schema": {"type": "object"}}, "text/csv": {"schema":
+  {"type": "string"}}} | {"application/json": {"schema": {"type": "object"}}}
+response_media_type_added | < response_media_type_removed
+response_media_type_generalized | OK.content | {"application/problem+json": {"schema": {"type": "object"}}} |
+  {"application/json": {"schema": {"type": "object"}}}
+response_media_type_specialized | < response_media_type_generalized
+response_media_type_renamed | OK.content | {"application/x-yaml": {"schema": {"type": "object"}}} |
+  {"application/yaml": {"schema": {"type": "object"}}}
+response_schema_added | OK.content | {"application/json": {}} | {"application/json": {"schema": {"type": "object"}}}
+response_schema_removed | < response_schema_added
+response_header_removed | OK.headers | {"X-Left": {"required": true, "schema": {"type": "integer"}}} | {}
+optional_response_header_removed | OK.headers | {"X-Left": {"schema": {"type": "integer"}}} | {}
+response_header_added | < optional_response_header_removed
+response_header_became_optional | OK.headers | {"X-Left": {"required": true, "schema": {"type": "integer"}}} |
+  {"X-Left": {"schema": {"type": "integer"}}}
+response_header_became_required | < response_header_became_optional
+link_removed | OK.links | {"next": {"operationId": "getOrder"}} | {}
+link_changed | OK.links | {"next": {"operationId": "getOrder"}} | {"next": {"operationId": "putOrder"}}
+link_added | < link_removed
+text_type_changed | GET.parameters | [{"name": "q", "in": "query", "schema": {"type": "integer"}}] | [{"name": "q",
+  "in": "query", "schema": {"type": "string"}}]
+text_type_unclear | GET.parameters | [{"name": "f", "in": "query", "style": "deepObject", "schema": {"type": "object",
+  "properties": {"a": {"type": "integer"}}}}] | [{"name": "f", "in": "query", "style": "deepObject", "schema":
+  {"type": "object", "properties": {"a": {"type": "string"}}}}]
+"""
+EXAMPLE_PLACES = {"ITEM": "paths./orders/{id}", "GET": "paths./orders/{id}.get", "PUT": "paths./orders/{id}.put",
+                  "OK": "paths./orders/{id}.get.responses.200", "column": "tables.orders.columns.note"}
+EXAMPLE_BODIES = {REQUEST: "paths./orders/{id}.put.requestBody.content.application/json.schema",
+                  RESPONSE: "paths./orders/{id}.get.responses.200.content.application/json.schema"}
+
+
+def example_rows(table: str, width: int) -> Dict[str, List[str]]:
+    """Return the cells of an example table by rule; "< rule" is that rule's row with the two sides exchanged."""
+    rows = {line.split(" | ")[0]: line.split(" | ")[1:] 
+            for line in table.strip().replace("\n  ", " ").split("\n")}
+    for rule, cells in rows.items():
+        if cells[0].startswith("< "):
+            cells[:] = rows[cells[0][2:]]
+            cells[width - 2], cells[width - 1] = cells[width - 1], cells[width - 2]
+    return rows
+
+
+def example_path(text: str) -> Path:
+    """Return the path of a place: its first word may be short for another place, and ["..."] holds any characters."""
+    first, dot, rest = text.partition(".")
+    text = EXAMPLE_PLACES.get(first, first) + dot + rest
+    quoted = re.fullmatch(r'(\w+)\["(.*)"\]', text)
+    return quoted.groups() if quoted else tuple(text.replace("vnd.", "vnd\0").split("."))
+
+
+def example_value(cell: str) -> Any:
+    return None if cell == "-" else json.loads(cell)
+
+
+def example_of(kind: str, rule: str) -> Optional[Example]:
+    """Return the example of one rule."""
+    if kind == "database":
+        path, before, after, *dialect = example_rows(DATABASE_EXAMPLES, 3)[rule]
+        return Example(example_path(path), example_value(before), example_value(after), "".join(dialect))
+    if kind != "api":
+        return None
+    documents, schemas = example_rows(DOCUMENT_EXAMPLES, 3), example_rows(SCHEMA_EXAMPLES, 2)
+    if rule in documents:
+        path, before, after, *config = documents[rule]
+        return Example(example_path(path), example_value(before), example_value(after), "", example_value((config or "-")[0]))
+    direction, _, name = rule.partition("_")
+    name = name if direction in DIRECTIONS else rule
+    direction = direction if direction in DIRECTIONS else RESPONSE if rule.startswith("hidden_") else REQUEST
+    before, after, *config = schemas[name]
+    return Example(example_path(EXAMPLE_BODIES[direction]), example_value(before), example_value(after), "",
+                   example_value((config or "-")[0]))
+
+
+def find_rules(name: str) -> List[Tuple[str, Rule]]:
+    """Return the rules of an id, with the kind of document; two kinds may use one id. Raises InputError for none."""
+    found = [(kind, rules[name]) for kind, rules in sorted(RULES.items()) if name in rules]
+    if not found:
+        guess = did_you_mean(name, [rule for rules in RULES.values() for rule in rules])
+        raise InputError(f"--explain: found {describe(name)}, expected the id of a rule"
+                         + (f" (did you mean {guess!r}?)" if guess else "") + "; --list-rules shows all")
+    return found
+
+
+def example_lines(example: Example) -> List[str]:
+    """Return the place and its two values, as the documents write them."""
+    sides = [f"{label} {'nothing' if value is None else json.dumps(value, ensure_ascii=False)}"
+             for label, value in (("before:", example.before), ("after: ", example.after))]
+    settings = [f'--config: {json.dumps({"api": example.config})}'] if example.config else []
+    return [show_path(example.path) + (f"  ({example.dialect})" if example.dialect else ""), *sides, *settings]
+
+
+def waiver_example(rule: Rule, path: str) -> str:
+    return json.dumps({"waivers": [{"rule": rule.id, "path": path, "reason": "why it is accepted", "expires": "2026-12-31"}]})
+
+
+def explain_text(kind: str, rule: Rule, screen_width: int = 100) -> str:
+    """Return what a rule is about: what, why, an example, what to do instead, how to silence it."""
+    import textwrap
+    example = example_of(kind, rule.id)
+    path = show_path(example.path) if example else "*"
+    parts = [("what", f"{rule.title}. A change of the {WHATS[kind]}."), ("why", rule.impact), ("do", rule.remedy)]
+    lines = [f"{rule.id} ({rule.severity}, --type {kind})", ""]
+    for label, text in parts:
+        lines += textwrap.wrap(f"{label}: {text}", width=screen_width, initial_indent="  ", subsequent_indent="    ")
+    lines += ["", "  example:"] + [f"    {line}" for line in example_lines(example)] if example else []
+    lines += ["", "  silence it in a --config file; the path may hold *, the day is the last on which it counts:",
+              f"    {waiver_example(rule, path)}"]
+    return "\n".join(lines) + "\n"
+
+
+def explain_markdown(kind: str, rule: Rule) -> str:
+    """Return the same for a page: a heading that can be searched, sentences, the example as code."""
+    example = example_of(kind, rule.id)
+    code = "\n```text\n" + "\n".join(example_lines(example)) + "\n```\n" if example else ""
+    return (f"### {rule.id}\n\n{rule.title} (`{rule.severity}`, `--type {kind}`). {rule.impact}\n\n"
+            f"Instead: {rule.remedy}\n{code}")
+
+
+def rule_json(kind: str, rule: Rule) -> Dict[str, Any]:
+    example = example_of(kind, rule.id)
+    facts = {"rule": rule.id, "schema_type": kind, "severity": rule.severity, "title": rule.title, "impact": rule.impact,
+             "suggested_migration": rule.remedy}
+    if example:
+        facts["example"] = {"field_path": show_path(example.path), "before": example.before, "after": example.after}
+    return facts
+
+
+def ranked_rules(kind: str) -> List[Rule]:
+    return sorted(RULES[kind].values(), key=lambda rule: (SEVERITIES.index(rule.severity), rule.id))
+
+
+def list_rules_text() -> str:
+    """Return a table of all rules, the worst first."""
+    lines = []
+    for kind in sorted(RULES):
+        rules = ranked_rules(kind)
+        wide = max(len(rule.id) for rule in rules)
+        lines += [f"Rules of --type {kind} ({len(rules)})", ""]
+        lines += [f"  {rule.severity:20}  {rule.id:{wide}}  {rule.title}" for rule in rules] + [""]
+    return "\n".join(lines + ["--explain RULE says what it means, why, and what to do instead.", ""])
+
+
+CATALOGUE_HEAD = """# Rules of the compatibility checker
+
+Each finding names one rule, and a rule always has the same severity. Each rule stands here with what happens, what to do
+instead, and an example: one place of a document before and after. The same text: `compatibility_checker.py --explain RULE`.
+
+To accept a finding for a while, put a waiver into a `--config` file: by the finding's `fingerprint`, or by its rule and its
+path, in which `*` stands for any characters. It needs a reason and the last day on which it counts; what it hides stays
+listed under `suppressed`, and after that day the finding counts again.
+
+```json
+{"waivers": [{"rule": "column_removed", "path": "tables.orders.columns.*", "reason": "nobody reads them", "expires": "2026-12-31"}]}
+```
+
+This page is written by `compatibility_checker.py --list-rules -f markdown`.
+"""
+
+
+def list_rules_markdown() -> str:
+    """Return the catalogue of all rules as a page with its contents."""
+    groups = [(kind, severity, [rule for rule in ranked_rules(kind) if rule.severity == severity])
+              for kind in sorted(RULES) for severity in SEVERITIES]
+    groups = [group for group in groups if group[2]]
+    lines = [CATALOGUE_HEAD, "## Contents", ""]
+    lines += [f"- [{kind}: {severity}](#{kind}-{severity}) ({len(rules)} rules)" for kind, severity, rules in groups]
+    for kind, severity, rules in groups:
+        lines += ["", f"## {kind}: {severity}", ""]
+        lines.append("\n".join(explain_markdown(kind, rule) for rule in rules).rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def list_rules(chosen: str) -> str:
+    if chosen == "json":
+        return to_json([rule_json(kind, rule) for kind in sorted(RULES) for rule in ranked_rules(kind)])
+    return list_rules_markdown() if chosen == "markdown" else list_rules_text()
+
+
+def explain(name: str, chosen: str) -> str:
+    rules = find_rules(name)
+    if chosen == "json":
+        return to_json([rule_json(kind, rule) for kind, rule in rules])
+    return "\n".join((explain_markdown if chosen == "markdown" else explain_text)(kind, rule) for kind, rule in rules)
+
+
+# == 40. Exporting: the scripts as files, and the programs that run them ==============================
 # In: the report as JSON values. Out: file names below DIR with their texts. File names, and what the programs hold
 # of the report, are made of [a-z0-9_] only: no name of the input can reach a shell.
 
@@ -15190,8 +15867,8 @@ def write_export(folder: str, files: Dict[str, str]) -> None:
         write_file(os.path.join(folder, name), text, 0o777 if name.endswith(".sh") else 0o666)
 
 
-# == 40. Rendering ====================================================================================
-# In: the report as JSON values. Out: one text for each format. Nothing here decides anything.
+# == 41. Rendering for people =========================================================================
+# In: the report as JSON values. Out: text. Nothing here decides anything.
 
 VERDICTS = {
     "breaking_changes": "BREAKING: programs written against the before side will fail",
@@ -15199,62 +15876,447 @@ VERDICTS = {
     "backward_compatible": "BACKWARD COMPATIBLE: programs written against the before side keep working",
     "fully_compatible": "FULLY COMPATIBLE: nothing changes for anybody",
 }
+SEVERITY_WORDS = {BREAKING: "breaking", POTENTIALLY: "potentially breaking", NON_BREAKING: "non-breaking",
+                  ADDITIVE: "additive"}
+PLAIN_WIDTH = 100  # of a text that goes to a file or a pipe
+TEXT_SQL_LINES = 400  # of all scripts together; what does not fit is named, and --export writes it
+TEXT_ROWS_SHOWN = 30  # of lists that are beside the point
+COLOURS = {BREAKING: "31", POTENTIALLY: "33", NON_BREAKING: "36", ADDITIVE: "32", "heading": "1"}  # ECMA-48 SGR
+MARKDOWN_LIMIT = 65_000  # GitHub refuses comments of more than 65,536 characters
+MARKDOWN_ROWS = 60
+
+
+class Screen(NamedTuple):
+    """How wide a text may be, and whether it may be coloured."""
+
+    width: int = PLAIN_WIDTH
+    colour: bool = False
+
+    def paint(self, text: str, name: str) -> str:
+        return f"\x1b[{COLOURS[name]}m{text}\x1b[0m" if self.colour else text
+
+
+def look_at_terminal(stream: int) -> Screen:
+    """Return what the terminal of a standard stream allows; https://no-color.org says what NO_COLOR means."""
+    try:
+        if not os.isatty(stream):
+            return Screen()
+        width = max(40, min(os.get_terminal_size(stream).columns or PLAIN_WIDTH, 140))
+    except OSError:
+        return Screen()
+    return Screen(width, not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb")
 
 
 def verdict_line(report: Dict[str, Any]) -> str:
-    return (f"{report['breaking_changes_count']} breaking, {report['potentially_breaking_count']} potentially breaking, "
-            f"{report['non_breaking_changes_count']} non-breaking, {report['additive_changes_count']} additive"
-            f" -> exit {exit_code(report)}")
+    counts = ", ".join(f"{count} {SEVERITY_WORDS[severity]}" for severity, count in count_keys(report).items())
+    waived = f", {len(report['suppressed'])} suppressed" if report["suppressed"] else ""
+    return f"{counts}{waived} -> exit {exit_code(report)}"
 
 
-def wrapped(label: str, text: str) -> List[str]:
+def verdict_colour(report: Dict[str, Any]) -> str:
+    return next((severity for severity, count in count_keys(report).items() if count), ADDITIVE)
+
+
+def wrapped(label: str, text: str, screen: Screen) -> List[str]:
     import textwrap
-    return textwrap.wrap(f"{label}: {text}", width=100, initial_indent="  ", subsequent_indent="    ") if text else []
+    text = one_line(f"{label}: {text}" if label else text)
+    return textwrap.wrap(text, width=screen.width, initial_indent="  ", subsequent_indent="    ",
+                         break_long_words=False, break_on_hyphens=False) if text else []
 
 
-def issue_lines(issue: Dict[str, Any]) -> List[str]:
-    return [f"{issue['severity']}[{issue['type']}] {issue['field_path']}", f"  {issue['description']}",
-            *wrapped("impact", issue["impact"]), *wrapped("do", issue["suggested_migration"]),
-            *wrapped("reaches", ", ".join(issue["affected_operations"])), ""]
+def place_text(issue: Dict[str, Any]) -> str:
+    place = issue.get("locations", {}).get("after")
+    return f"{place['file']}:{place['line']}:{place['column']}" if place else ""
 
 
-def script_lines(number: int, script: Dict[str, Any]) -> List[str]:
-    notes = [script["script_type"], script["reversibility"]] + ([f"lock: {script['lock']}"] if script["lock"] else [])
-    loss = [f"  loses: {script['data_loss']}"] if script["data_loss"] else []
-    content = [f"  | {line}" for line in script["script_content"].rstrip().splitlines()]
-    return [f"{number}. [{script['phase']}] {script['description']} ({', '.join(notes)})", *loss, *content, ""]
+def issue_lines(issue: Dict[str, Any], screen: Screen) -> List[str]:
+    """Return one issue: the rule and where, what happens to whom, what to do."""
+    return [f"{screen.paint(issue['type'], issue['severity'])}  {one_line(issue['field_path'])}",
+            *wrapped("", issue["description"], screen), *wrapped("at", place_text(issue), screen),
+            *wrapped("impact", issue["impact"], screen), *wrapped("do", issue["suggested_migration"], screen),
+            *wrapped("reaches", ", ".join(issue["affected_operations"]), screen), ""]
 
 
-def render_text(report: Dict[str, Any]) -> str:
-    """Return the report for a person: verdict first and last, worst findings first, then what to run."""
+def heading(text: str, screen: Screen, name: str = "heading") -> List[str]:
+    return [screen.paint(f"{text} {'-' * max(3, screen.width - len(text) - 1)}", name), ""]
+
+
+def more_line(hidden: int, things: str, how: str) -> List[str]:
+    return [f"... and {hidden} more {things}: {how}", ""] if hidden > 0 else []
+
+
+def issue_groups(report: Dict[str, Any], screen: Screen) -> Iterator[str]:
+    """Yield the issues under a heading for each severity, at most TEXT_ISSUES_SHOWN in all."""
+    left = TEXT_ISSUES_SHOWN
+    for severity, count in count_keys(report).items():
+        shown = [issue for issue in report["issues"] if issue["severity"] == severity][:left]
+        left -= len(shown)
+        if count:
+            yield from heading(f"{SEVERITY_WORDS[severity].upper()} ({count})", screen, severity)
+        for issue in shown:
+            yield from issue_lines(issue, screen)
+        yield from more_line(count - len(shown), f"{SEVERITY_WORDS[severity]} issues", "-f json shows all")
+
+
+def script_head(number: int, script: Dict[str, Any]) -> str:
+    notes = [script["phase"], script["reversibility"]] + ([f"lock: {script['lock']}"] if script["lock"] else [])
+    kind = "" if script["script_type"] == "sql" else f"{script['script_type'].upper()}: "
+    return f"{number}. {kind}{one_line(script['description'])} ({one_line(', '.join(notes))})"
+
+
+def script_lines(report: Dict[str, Any], screen: Screen) -> Iterator[str]:
+    """Yield the scripts in their order; as long as there is room, whole and ready to paste."""
+    scripts = report["migration_scripts"]
+    if scripts:
+        yield from heading(f"SCRIPTS ({len(scripts)}), in the order of execution", screen)
+    room, hidden = TEXT_SQL_LINES, 0
+    for number, script in enumerate(scripts, 1):
+        comment = "-- " if script["script_type"] == "sql" else ""
+        yield comment + script_head(number, script)
+        if script["data_loss"]:
+            yield f"{comment}   loses: {one_line(script['data_loss'])}"
+        content = script["script_content"].rstrip().splitlines()
+        if len(content) <= room:
+            yield from [*content, ""]
+        hidden += len(content) > room
+        room = room - len(content) if len(content) <= room else 0
+    if hidden:
+        how = "--export DIR writes every script as a file" if report["schema_type"] == "database" else "-f json holds them"
+        yield from ["", f"... the text of the last {hidden} scripts is left out here: {how}", ""]
+
+
+def list_lines(title: str, rows: Sequence[str], screen: Screen) -> List[str]:
+    """Return a short list under its title, bounded."""
+    if not rows:
+        return []
+    lines = [line for row in rows[:TEXT_ROWS_SHOWN] for line in wrapped("", row, screen)]
+    return [*heading(title, screen), *lines, *more_line(len(rows) - TEXT_ROWS_SHOWN, "rows", "-f json shows all"), ""]
+
+
+def waiver_words(waiver: Dict[str, Any]) -> str:
+    """Return one waiver as its author would name it."""
+    target = waiver.get("fingerprint") or f"{waiver['rule']} at {waiver['path']}"
+    return one_line(f"{target} ({waiver['reason']}, until {waiver['expires']})")
+
+
+def waiver_rows(report: Dict[str, Any]) -> List[str]:
+    """Return what the reader of a report should know of its waivers: what is hidden, and what no longer counts."""
+    rows = [f"{issue['severity']} {issue['type']} {issue['field_path']}: {issue['waiver']['reason']} "
+            f"(until {issue['waiver']['expires']})" for issue in report["suppressed"]]
+    states = {"expired": "EXPIRED, its issues count again", "unused": "fits nothing, can be deleted"}
+    return rows + [f"waiver {waiver_words(waiver)}: {states[waiver['state']]}"
+                   for waiver in report["waivers"] if waiver["state"] in states]
+
+
+def next_steps(report: Dict[str, Any]) -> List[str]:
+    """Return the commands of the next step; a path of the input is quoted for the shell."""
+    import shlex
+    paths = [shlex.quote(clean(entry["path"])) for entry in report["provenance"]["inputs"]]
+    again = f"compatibility_checker.py --before {paths[0]} --after {paths[-1]} --type {report['schema_type']}"
+    if report["schema_type"] != "database" or not report["migration_scripts"]:
+        return [f"plan: {again} -o report.json && migration_planner.py -i SPEC.json --compatibility report.json"
+                ] if report["issues"] else []
+    dialect = f" --dialect {report['dialect']}"
+    manual = sum(script["script_type"] == "manual" for script in report["migration_scripts"])
+    steps = [f"write the scripts as files: {again}{dialect} --export migration -o report.json"]
+    if manual:
+        steps.append(f"answer the {manual} manual entries: each is a .txt in migration/ that says what to do")
+    phases = {script["phase"] for script in report["migration_scripts"]}
+    words = {EXPAND: "before the release that fits both sides", MIGRATE: "fill and convert while both sides are in use",
+             CONTRACT: "when no program needs the old side any more"}
+    steps += [f"{words[phase]}: migration/apply.sh --phase {phase} DATABASE" for phase in PHASES if phase in phases]
+    return [*steps, "back, the last script first: migration/rollback.sh DATABASE",
+            "plan the release around it: migration_planner.py -i SPEC.json --compatibility report.json"]
+
+
+def render_text(report: Dict[str, Any], screen: Screen = Screen()) -> str:
+    """Return the report for a person: verdict first and last, worst findings first, then what to run and what next."""
     title = f"Compatibility of two {report['schema_type']} documents"
     dialect = f" ({report['dialect']})" if report["dialect"] else ""
-    lines = [title + dialect, VERDICTS[report["overall_compatibility"]], verdict_line(report), ""]
-    for issue in report["issues"][:TEXT_ISSUES_SHOWN]:
-        lines += issue_lines(issue)
-    hidden = len(report["issues"]) - TEXT_ISSUES_SHOWN
-    if hidden > 0:
-        lines += [f"... and {hidden} more issues: the JSON report (-f json) has all of them", ""]
-    if report["migration_scripts"]:
-        lines += ["Scripts, in the order of execution (undo: each rollback_script, in reverse order)", ""]
-        for number, script in enumerate(report["migration_scripts"], 1):
-            lines += script_lines(number, script)
-    for entry in report["not_compared"]:
-        lines.append(f"not compared: {entry['count']} x {entry['kind']}")
-    lines += [f"advice: {text}" for text in report["recommendations"]]
-    lines.append(verdict_line(report))
-    return clean("\n".join(lines) + "\n")
+    verdict = screen.paint(VERDICTS[report["overall_compatibility"]], verdict_colour(report))
+    lines = [title + dialect, verdict, verdict_line(report), "", *issue_groups(report, screen)]
+    lines += script_lines(report, screen)
+    lines += list_lines("ROWS to look at first", [f"{entry['description']} {entry['count_query']}"
+                                                  for entry in report["data_migrations"] if "count_query" in entry], screen)
+    lines += list_lines("WAIVERS", waiver_rows(report), screen)
+    lines += list_lines("NOT COMPARED", [f"{entry['count']} x {entry['kind']}" for entry in report["not_compared"]], screen)
+    lines += list_lines("ADVICE", report["recommendations"], screen)
+    steps = [f"{number}. {text}" for number, text in enumerate(next_steps(report), 1)]
+    lines += list_lines("NEXT", steps, screen) + [verdict, verdict_line(report)]
+    return "\n".join(clean_line(line) for line in lines) + "\n"
 
 
-RENDERERS: Dict[str, Callable[[Dict[str, Any]], str]] = {"json": to_json, "text": render_text}
+def clean_line(line: str) -> str:
+    """Return a line that is safe on a terminal, with the colours that paint() has put into it."""
+    marks = re.split("(\x1b\\[(?:[0-9]{1,2})m)", line)
+    return "".join(mark if number % 2 else clean(mark) for number, mark in enumerate(marks))
 
 
-# == 41. Command line =================================================================================
+def md_text(text: str) -> str:
+    """Return text that Markdown shows as it is: no markup, no mention, no link, no issue number, one line."""
+    text = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = re.sub(r"[\\`*\[\]|~$@#]", lambda match: f"&#{ord(match.group())};", text)
+    text = re.sub(r"(?<![^\W_])_|_(?![^\W_])", "&#95;", text)  # a_b is no markup, _a_ is
+    return text.replace("://", "&#58;//").replace("www.", "www&#46;")
+
+
+def md_code(text: str, in_table: bool = False) -> str:
+    """Return a code span; a bar would end the cell of a table even there."""
+    text = one_line(text).replace("|", "\\|") if in_table else one_line(text)
+    ticks = "`" * (1 + max([len(run) for run in re.findall("`+", text)], default=0))
+    blank = " " if text.startswith("`") or text.endswith("`") or not text else ""
+    return f"{ticks}{blank}{text}{blank}{ticks}"
+
+
+def md_fence(text: str, language: str) -> str:
+    fence = "`" * max(3, 1 + max([len(run) for run in re.findall("`+", text)], default=0))
+    return f"{fence}{language}\n{clean(text).rstrip()}\n{fence}\n"
+
+
+def md_details(summary: str, body: str) -> str:
+    return f"<details><summary>{summary}</summary>\n\n{body}\n</details>\n\n"
+
+
+def md_issue(issue: Dict[str, Any], scripts: Dict[str, List[Dict[str, Any]]]) -> str:
+    """Return one issue, folded, with the scripts that carry it out."""
+    place = place_text(issue)
+    body = f"{md_text(issue['description'])}\n\n- Impact: {md_text(issue['impact'])}\n" \
+           f"- Do: {md_text(issue['suggested_migration'])}\n"
+    body += f"- At: {md_code(place)}\n" if place else ""
+    for script in scripts.get(issue["fingerprint"], ()):
+        body += f"\n{md_text(script['description'])} ({script['phase']}, {script['reversibility']}):\n\n"
+        body += md_fence(script["script_content"], "sql" if script["script_type"] == "sql" else "")
+    return md_details(f"<b>{SEVERITY_WORDS[issue['severity']]}</b> {md_text(issue['type'])}: "
+                      f"{md_text(issue['field_path'])}", body)
+
+
+def md_table(report: Dict[str, Any]) -> str:
+    rows = [f"| {SEVERITY_WORDS[issue['severity']]} | {md_code(issue['type'], True)} | "
+            f"{md_code(issue['field_path'][:200], True)} | {md_text(issue['description'][:300])} |\n"
+            for issue in report["issues"][:MARKDOWN_ROWS]]
+    hidden = len(report["issues"]) - len(rows)
+    more = f"\n{hidden} more issues stand in the JSON report.\n" if hidden > 0 else ""
+    return "| severity | rule | where | what |\n|---|---|---|---|\n" + "".join(rows) + more + "\n" if rows else ""
+
+
+def render_markdown(report: Dict[str, Any]) -> str:
+    """Return a comment for a pull request: verdict, table, details, the worst first, never longer than is accepted."""
+    inputs = report["provenance"]["inputs"]
+    counts = ", ".join(f"{count} {SEVERITY_WORDS[severity]}" for severity, count in count_keys(report).items())
+    dialect = f", {report['dialect']}" if report["dialect"] else ""
+    head = (f"<!-- {TOOL}: {report['schema_type']} -->\n## {VERDICTS[report['overall_compatibility']]}\n\n"
+            f"**{counts}** ({report['schema_type']}{dialect}; {md_code(inputs[0]['path'][:300])} to "
+            f"{md_code(inputs[-1]['path'][:300])})\n\n")
+    waivers = "".join(f"- {md_text(row[:300])}\n" for row in waiver_rows(report)[:TEXT_ROWS_SHOWN])
+    tail = md_details(f"Waivers ({len(report['suppressed'])} issues suppressed)", waivers) if waivers else ""
+    advice = "".join(f"- {md_text(text[:1000])}\n" for text in report["recommendations"][:10])
+    tail += f"### What to do\n\n{advice}" if advice else ""
+    scripts: Dict[str, List[Dict[str, Any]]] = {}
+    for script in report["migration_scripts"]:
+        for mark in script["issues"]:
+            scripts.setdefault(mark, []).append(script)
+    parts, room = [head, md_table(report)], MARKDOWN_LIMIT - len(head) - len(tail) - 200
+    room -= len(parts[1])
+    left_out = 0
+    for issue in report["issues"]:
+        text = md_issue(issue, scripts)
+        text = text if len(text) <= room else md_issue(issue, {})
+        if len(text) <= room:
+            parts.append(text)
+            room -= len(text)
+        else:
+            left_out += 1
+    parts += [f"Details of {left_out} issues are left out here; `-f json` holds everything.\n\n"] if left_out else []
+    return "".join(parts) + tail
+
+
+# == 42. Rendering for machines =======================================================================
+# In: the report as JSON values. Out: what code scanning, test reports, job logs and Prometheus read.
+
+SARIF_LEVELS = {BREAKING: "error", POTENTIALLY: "warning", NON_BREAKING: "note", ADDITIVE: "note"}
+SARIF_RESULTS = 5000  # code scanning shows no more; GitHub docs, "SARIF support for code scanning"
+ANNOTATIONS = {BREAKING: "error", POTENTIALLY: "warning", NON_BREAKING: "notice", ADDITIVE: "notice"}
+NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, production Char
+
+
+def uri_of(path: str) -> str:
+    """Return a path as SARIF wants it: relative to the repository, or a file address."""
+    from urllib.parse import quote
+    if path == "<stdin>":
+        return "stdin"
+    text = quote(path.replace(os.sep, "/"), errors="replace")
+    return f"file://{text}" if text.startswith("/") else text[2:] if text.startswith("./") else text
+
+
+def sarif_rule(kind: str, rule: Rule) -> Dict[str, Any]:
+    return {
+        "id": rule.id,
+        "name": "".join(word.capitalize() for word in rule.id.split("_")),
+        "shortDescription": {"text": rule.title + "."},
+        "fullDescription": {"text": f"{rule.title}. {rule.impact}"[:1024]},
+        "help": {"text": explain_text(kind, rule), "markdown": explain_markdown(kind, rule)},
+        "defaultConfiguration": {"level": SARIF_LEVELS[rule.severity]},
+        "properties": {"tags": ["compatibility", kind, rule.severity], "precision": "very-high",
+                       "problem.severity": {"note": "recommendation"}.get(SARIF_LEVELS[rule.severity],
+                                                                          SARIF_LEVELS[rule.severity])},
+    }
+
+
+def sarif_place(place: Dict[str, Any]) -> Dict[str, Any]:
+    region = {"startLine": place["line"], "startColumn": place["column"], "endLine": place["line"],
+              "endColumn": place["column"] + 1}
+    return {"artifactLocation": {"uri": uri_of(place["file"])}, "region": region}
+
+
+def sarif_result(issue: Dict[str, Any], number: int) -> Dict[str, Any]:
+    places = issue["locations"]
+    return {
+        "ruleId": issue["type"],
+        "ruleIndex": number,
+        "level": SARIF_LEVELS[issue["severity"]],
+        "message": {"text": one_line(f"{issue['description']} {issue['impact']} {issue['suggested_migration']}")},
+        "locations": [{"physicalLocation": sarif_place(places["after"]),
+                       "logicalLocations": [{"fullyQualifiedName": issue["field_path"]}]}],
+        "relatedLocations": [{"id": 1, "message": {"text": "before"}, "physicalLocation": sarif_place(places["before"])}],
+        "partialFingerprints": {"primaryLocationLineHash": f"{issue['fingerprint']}:1",
+                                f"{TOOL}/v1": issue["fingerprint"]},
+    }
+
+
+def render_sarif(report: Dict[str, Any]) -> str:
+    """Return the issues for code scanning (SARIF 2.1.0); suppressed ones are left out, it would show them as open."""
+    kind = report["schema_type"]
+    issues = report["issues"][:SARIF_RESULTS]
+    numbers = {name: number for number, name in enumerate(sorted({issue["type"] for issue in issues}))}
+    hidden = len(report["issues"]) - len(issues)
+    notes = [{"level": "warning", "message": {"text": f"{hidden} less severe issues are left out."}}] if hidden else []
+    value = {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": {"driver": {"name": TOOL, "version": VERSION, "semanticVersion": VERSION,
+                                "rules": [sarif_rule(kind, RULES[kind][name]) for name in numbers]}},
+            "automationDetails": {"id": f"{TOOL}/{kind}/"},
+            "columnKind": "unicodeCodePoints",
+            "invocations": [{"executionSuccessful": True, "endTimeUtc": report["analysis_date"],
+                             "toolExecutionNotifications": notes}],
+            "results": [sarif_result(issue, numbers[issue["type"]]) for issue in issues],
+        }],
+    }
+    return to_json(value)
+
+
+def render_junit(report: Dict[str, Any]) -> str:
+    """Return one test case for each issue: it fails when --fail-on says so, and is skipped when it is waived."""
+    from xml.etree import ElementTree
+    name = f"{TOOL}.{report['schema_type']}"
+    cases = report["issues"] + report["suppressed"]
+    failed = [issue for issue in report["issues"] if fails(issue["severity"], report["fail_on"])]
+    counts = {"tests": str(max(1, len(cases))), "failures": str(len(failed)), "errors": "0",
+              "skipped": str(len(report["suppressed"])), "time": "0"}
+    without = {key: value for key, value in counts.items() if key != "skipped"}  # testsuites knows no skipped
+    root = ElementTree.Element("testsuites", {"name": TOOL, **without})
+    suite = ElementTree.SubElement(root, "testsuite", {"name": name, **counts,
+                                                       "timestamp": report["analysis_date"].rstrip("Z")})
+    for issue in cases:
+        case = ElementTree.SubElement(suite, "testcase", {"classname": f"{name}.{issue['type']}",
+                                                          "name": xml_text(issue["field_path"]), "time": "0"})
+        text = xml_text("\n".join([issue["description"], f"impact: {issue['impact']}",
+                                   f"do: {issue['suggested_migration']}", f"at: {place_text(issue)}"]))
+        if "waiver" in issue:
+            ElementTree.SubElement(case, "skipped", {"message": xml_text(issue["waiver"]["reason"])})
+        elif fails(issue["severity"], report["fail_on"]):
+            failure = {"message": xml_text(one_line(issue["description"])), "type": issue["severity"]}
+            ElementTree.SubElement(case, "failure", failure).text = text
+        else:
+            ElementTree.SubElement(case, "system-out").text = f"{issue['severity']}: {text}"
+    if not cases:
+        ElementTree.SubElement(suite, "testcase", {"classname": name, "name": "nothing changes", "time": "0"})
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def xml_text(text: str) -> str:
+    return NOT_IN_XML.sub("\ufffd", clean(text))
+
+
+def annotation_property(text: str) -> str:
+    return annotation_text(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def annotation_text(text: str) -> str:
+    return clean(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def render_github(report: Dict[str, Any]) -> str:
+    """Return workflow commands, the worst first (a step shows ten of a kind), then the whole text for the log.
+
+    The text is the input's in part; between stop-commands and its token the runner obeys nothing.
+    """
+    import hashlib
+    lines = []
+    for issue in report["issues"]:
+        place = issue["locations"]["after"]
+        properties = {"file": place["file"], "line": str(place["line"]), "col": str(place["column"]),
+                      "title": f"{SEVERITY_WORDS[issue['severity']]}: {issue['type']}"}
+        listed = ",".join(f"{key}={annotation_property(value)}" for key, value in properties.items())
+        message = f"{issue['description']}\n{issue['impact']}\n{issue['suggested_migration']}\n{issue['field_path']}"
+        lines.append(f"::{ANNOTATIONS[issue['severity']]} {listed}::{annotation_text(message)}")
+    text = render_text(report)
+    token = hashlib.sha256(text.encode("utf-8")).hexdigest()
+    return "\n".join([*lines, f"::stop-commands::{token}", text + f"::{token}::"]) + "\n"
+
+
+def metric(name: str, help_text: str, samples: Iterable[Tuple[Dict[str, str], Any]]) -> List[str]:
+    """Return one gauge in the Prometheus text format."""
+    lines = [f"# HELP {TOOL}_{name} {help_text}", f"# TYPE {TOOL}_{name} gauge"]
+    for labels, value in samples:
+        listed = ",".join(f'{key}="{label_value(text)}"' for key, text in labels.items())
+        lines.append(f"{TOOL}_{name}{{{listed}}} {value}")
+    return lines
+
+
+def label_value(text: str) -> str:
+    return clean(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def render_metrics(report: Dict[str, Any]) -> str:
+    """Return the figures of a report for a textfile collector or a push gateway."""
+    import calendar
+    import time
+    base = {"schema_type": report["schema_type"], "dialect": report["dialect"] or "none"}
+    scripts: Dict[Tuple[str, str], int] = {(phase, kind): 0 for phase in PHASES for kind in ("sql", "api", "manual")}
+    for script in report["migration_scripts"]:
+        scripts[script["phase"], script["script_type"]] += 1
+    states = [waiver["state"] for waiver in report["waivers"]]
+    then = calendar.timegm(time.strptime(report["analysis_date"], "%Y-%m-%dT%H:%M:%SZ"))
+    lines = metric("issues", "Issues that count, by severity.",
+                   [({**base, "severity": severity}, count) for severity, count in count_keys(report).items()])
+    lines += metric("suppressed_issues", "Issues that a waiver accepts.", [(base, len(report["suppressed"]))])
+    lines += metric("waivers", "Waivers of the configuration, by what became of them.",
+                    [({**base, "state": state}, states.count(state)) for state in ("used", "expired", "unused")])
+    lines += metric("scripts", "Migration scripts, by phase and type.",
+                    [({**base, "phase": phase, "script_type": kind}, count) for (phase, kind), count in scripts.items()])
+    lossy = sum(script["reversibility"] == "lossy" for script in report["migration_scripts"])
+    lines += metric("lossy_scripts", "Migration scripts whose undo cannot bring everything back.", [(base, lossy)])
+    lines += metric("objects_not_compared", "Objects that the documents hold and nothing compared.",
+                    [(base, sum(entry.get("count", 1) for entry in report["not_compared"]))])
+    lines += metric("exit_code", "Exit code of the run.", [(base, exit_code(report))])
+    lines += metric("run_timestamp_seconds", "When the documents were compared.", [(base, then)])
+    return "\n".join(lines) + "\n"
+
+
+RENDERERS: Dict[str, Callable[[Dict[str, Any]], str]] = {
+    "json": to_json, "text": render_text, "markdown": render_markdown, "sarif": render_sarif, "junit": render_junit,
+    "github": render_github,
+}
+
+
+# == 43. Command line =================================================================================
 
 EPILOG = """\
 exit codes:
   0  no compatibility issues
-  1  potentially breaking changes found
+  1  potentially breaking changes found, or what --fail-on names
   2  breaking changes found
   3  input that cannot be used, output that cannot be written, wrong usage
 
@@ -15262,6 +16324,9 @@ examples:
   compatibility_checker.py --before old.json --after new.json --type database -o report.json
   psql -X -qAt -d DB -f assets/export_schema_postgresql.sql > live.json
   compatibility_checker.py --before live.json --after wanted.json -f json | jq .migration_scripts
+  compatibility_checker.py --before live.json --after wanted.json --export migration && migration/apply.sh --help
+  compatibility_checker.py --before main.json --after pull.json --type api -f markdown --fail-on breaking
+  compatibility_checker.py --explain column_removed
 """
 
 COMPARERS: Dict[str, Callable[[Document, Document, Options], Comparison]] = {
@@ -15274,8 +16339,8 @@ COMPARERS: Dict[str, Callable[[Document, Document, Options], Comparison]] = {
 def build_parser() -> Parser:
     parser = Parser(prog=TOOL, description=(__doc__ or "").split("\n")[0], epilog=EPILOG, allow_abbrev=False,
                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--before", required=True, metavar="FILE", help="the document as it is now; - for standard input")
-    parser.add_argument("--after", required=True, metavar="FILE", help="the document as it shall be; - for standard input")
+    parser.add_argument("--before", metavar="FILE", help="the document as it is now; - for standard input")
+    parser.add_argument("--after", metavar="FILE", help="the document as it shall be; - for standard input")
     parser.add_argument("--type", choices=sorted(COMPARERS), default="database", help="what the documents describe")
     parser.add_argument("--dialect", choices=sorted(DIALECTS), help="instead of the documents' own dialect")
     parser.add_argument("--config", metavar="FILE", help="settings as JSON: assets/schemas/checker_config.schema.json")
@@ -15286,6 +16351,11 @@ def build_parser() -> Parser:
                         help="both: JSON to the output, text beside it (default)")
     parser.add_argument("--export", metavar="DIR", help="also write the scripts of a database as files, with apply.sh "
                         "and rollback.sh that run them")
+    parser.add_argument("--metrics", metavar="FILE", help="also write the figures in Prometheus text format")
+    parser.add_argument("--fail-on", choices=FAIL_ON, help="the least severe issue that makes the exit code 1, or 2 when "
+                        f"it is breaking (default: {POTENTIALLY})")
+    parser.add_argument("--list-rules", action="store_true", help="list all rules (-f text, json, markdown) and end")
+    parser.add_argument("--explain", metavar="RULE", help="say what a rule means, with an example, and end")
     parser.add_argument("-q", "--quiet", action="store_true", help="no messages on standard error")
     parser.add_argument("--version", action="version", version=f"{TOOL} (migration-architect) {VERSION}")
     return parser
@@ -15309,13 +16379,65 @@ def load_document(path: str) -> Document:
                                       f" < {shlex.quote(name)} > {shlex.quote(target)}")
 
 
+CONFIG_KEYS = ("api", "fail_on", "waivers")
+WAIVER_KEYS = Waiver._fields
+
+
 def read_config(document: Document) -> Dict[str, Any]:
     """Return the settings of a --config file; raises InputError with all that is wrong in it."""
     faults = Faults(document)
     config = faults.typed(document.value, (), dict, "an object") or {}
+    refuse_unknown_keys(faults, config, (), CONFIG_KEYS)
     check_api_settings(faults, config.get("api", {}))
+    if config.get("fail_on", POTENTIALLY) not in FAIL_ON:
+        faults.add(("fail_on",), describe(config["fail_on"]), "one of " + ", ".join(FAIL_ON))
+    waivers = faults.typed(config.get("waivers", []), ("waivers",), list, "a list") or []
+    for number, waiver in enumerate(waivers):
+        check_waiver(faults, waiver, ("waivers", number))
     faults.finish()
     return config
+
+
+def refuse_unknown_keys(faults: Faults, mapping: Dict[str, Any], path: Path, known: Sequence[str]) -> None:
+    """Note every key that is not known: a setting that nobody reads would be taken for one that works."""
+    for key in mapping:
+        guess = did_you_mean(key, known) if key not in known else ""
+        if key not in known:
+            faults.add(path + (key,), f"unknown key {describe(key)}", "one of " + ", ".join(known),
+                       f"did you mean {guess!r}?" if guess else "")
+
+
+def check_waiver(faults: Faults, waiver: Any, path: Path) -> None:
+    """Note what is wrong in {"rule", "path" or "fingerprint", "reason", "expires"}."""
+    import datetime
+    if faults.typed(waiver, path, dict, "an object") is None:
+        return
+    refuse_unknown_keys(faults, waiver, path, WAIVER_KEYS)
+    for key in WAIVER_KEYS:
+        if key in waiver and (not isinstance(waiver[key], str) or not waiver[key].strip()):
+            faults.add(path + (key,), describe(waiver[key]), "a text")
+    if "fingerprint" in waiver and ("rule" in waiver or "path" in waiver):
+        faults.add(path, "fingerprint beside rule or path", "either fingerprint, or rule and path")
+    for key in ("reason", "expires") + (() if "fingerprint" in waiver else ("rule", "path")):
+        if key not in waiver:
+            faults.add(path, f"no {key}", "fingerprint, or rule and path; and reason and expires")
+    rule, known = waiver.get("rule"), [name for rules in RULES.values() for name in rules]
+    if isinstance(rule, str) and rule not in known:
+        guess = did_you_mean(rule, known)
+        faults.add(path + ("rule",), describe(rule), "the id of a rule", f"did you mean {guess!r}?" if guess else "")
+    expires = waiver.get("expires")
+    try:
+        valid = not isinstance(expires, str) or len(expires) == 10 and datetime.date.fromisoformat(expires)
+    except ValueError:
+        valid = False
+    if not valid:
+        faults.add(path + ("expires",), describe(expires), "a day, as 2026-12-31")
+
+
+def read_settings(config: Dict[str, Any], fail_on: Optional[str]) -> Settings:
+    """Return what the report follows; the command line goes before the configuration."""
+    waivers = tuple(Waiver(**waiver) for waiver in config.get("waivers", ()))
+    return Settings(fail_on or config.get("fail_on", POTENTIALLY), waivers)
 
 
 def load_side(path: str, kind: str) -> Document:
@@ -15323,27 +16445,75 @@ def load_side(path: str, kind: str) -> Document:
     return load_sqlite(path) if kind == "database" and path != "-" and is_sqlite_file(path) else load_document(path)
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
-    args = build_parser().parse_args(argv)
+def show_rules(args: argparse.Namespace) -> int:
+    """Carry out --list-rules or --explain."""
+    if args.format not in ("both", "text", "json", "markdown"):
+        raise InputError(f"--format: found {args.format}, expected text, json or markdown for rules")
+    text = list_rules(args.format) if args.list_rules else explain(args.explain, args.format)
+    if args.output in (None, "-"):
+        print_out(text)
+    else:
+        write_file(args.output, text)
+    return EXIT_DONE
+
+
+def read_arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    missing = [f"--{name}" for name in ("before", "after") if getattr(args, name) is None]
+    if missing and not (args.list_rules or args.explain):
+        parser.error("the following arguments are required: " + ", ".join(missing))
     if args.before == args.after == "-":
         raise InputError("--before and --after: standard input can be only one of them")
     if args.export and args.type != "database":
         raise InputError(f"--export: found --type {args.type}, expected database: only a database has scripts to run")
-    inputs = [args.before, args.after] + ([args.config] if args.config else [])
-    refuse_inputs_as_outputs(output_paths(args.output, args.format), inputs)
-    before, after = load_side(args.before, args.type), load_side(args.after, args.type)
-    config = read_config(load_document(args.config)) if args.config else {}
-    options = Options(dialect=args.dialect, config=config, direction=args.direction)
-    comparison = COMPARERS[args.type](before, after, options)
-    report = assemble(args.type, comparison, (before, after))
+    return args
+
+
+def write_report(args: argparse.Namespace, report: Dict[str, Any]) -> None:
+    """Write the report where it was asked for; a terminal gets its width and its colours."""
+    to_terminal = args.output in (None, "-") and args.format in ("text", "both")
+    screen = look_at_terminal(1 if args.format == "text" else 2) if to_terminal else Screen()
     render = {name: lambda name=name: RENDERERS[name](report) for name in RENDERERS}
+    render["text"] = lambda: render_text(report, screen)
+    if args.format == "both" and screen.colour and not args.quiet:
+        print_out(render["json"]())
+        os.write(2, render["text"]().encode("utf-8"))  # say() would show the colours' escapes as text
+    else:
+        emit(args.output, args.format, render, args.quiet)
+
+
+def write_sidelines(args: argparse.Namespace, report: Dict[str, Any], inputs: Sequence[str]) -> None:
+    """Write what was asked for beside the report: the scripts as files, the metrics."""
+    written = []
     if args.export:
         files = export_files(report)
         refuse_inputs_as_outputs([os.path.join(args.export, name) for name in files], inputs)
         write_export(args.export, files)
-        if not args.quiet:
-            say(f"wrote {len(files)} files to {args.export}: apply.sh runs the scripts, rollback.sh undoes them")
-    emit(args.output, args.format, render, args.quiet)
+        written.append(f"{len(files)} files to {args.export}: apply.sh runs the scripts, rollback.sh undoes them")
+    if args.metrics:
+        write_file(args.metrics, render_metrics(report))
+        written.append(args.metrics)
+    expired = [waiver for waiver in report["waivers"] if waiver["state"] == "expired"]
+    lines = [f"wrote {text}" for text in written] + [f"waiver expired: {waiver_words(waiver)}" for waiver in expired]
+    for line in lines if not args.quiet else ():
+        say(line)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    args = read_arguments(argv)
+    if args.list_rules or args.explain:
+        return show_rules(args)
+    inputs = [args.before, args.after] + ([args.config] if args.config else [])
+    outputs = output_paths(args.output, args.format) + ([args.metrics] if args.metrics else [])
+    refuse_inputs_as_outputs(outputs, inputs)
+    before, after = load_side(args.before, args.type), load_side(args.after, args.type)
+    config = read_config(load_document(args.config)) if args.config else {}
+    options = Options(dialect=args.dialect, config=config, direction=args.direction)
+    comparison = COMPARERS[args.type](before, after, options)
+    report = assemble(args.type, comparison, (before, after), read_settings(config, args.fail_on))
+    write_sidelines(args, report, inputs)
+    write_report(args, report)
     return exit_code(report)
 
 
