@@ -14491,8 +14491,8 @@ def compare_profiles(before: Document, after: Document, options: Options) -> Com
 # == 38. Reporting ====================================================================================
 # In: a Comparison. Out: the report of the contract, as plain JSON values, and the exit code.
 
-NEVER = "never"
-FAIL_ON = (*SEVERITIES, NEVER)
+FAIL_NEVER = "never"
+FAIL_ON = (*SEVERITIES, FAIL_NEVER)
 
 
 class Waiver(NamedTuple):
@@ -14682,7 +14682,7 @@ def count_keys(report: Dict[str, Any]) -> Dict[str, int]:
 
 
 def fails(severity: str, threshold: str) -> bool:
-    return threshold != NEVER and SEVERITIES.index(severity) <= SEVERITIES.index(threshold)
+    return threshold != FAIL_NEVER and SEVERITIES.index(severity) <= SEVERITIES.index(threshold)
 
 
 def exit_code(report: Dict[str, Any]) -> int:
@@ -14716,7 +14716,8 @@ class Example(NamedTuple):
 DATABASE_EXAMPLES = r"""
 table_removed | tables.carts | {"columns": {"id": {"type": "bigint"}}} | -
 table_added | < table_removed
-table_renamed | tables.orders.renamed_from | - | "purchases"
+table_renamed | tables | {"orders": {"columns": {"id": {"type": "bigint"}}}} | {"purchases": {"columns": {"id": {"type":
+  "bigint"}}, "renamed_from": "orders"}}
 table_option_changed | tables.orders.options | {"fillfactor": 100} | {"fillfactor": 80}
 table_persistence_changed | tables.orders.unlogged | false | true
 row_security_changed | tables.orders.row_security | false | true
@@ -14727,7 +14728,8 @@ inheritance_changed | tables.orders.inherits | - | ["parties"]
 column_removed | column | {"type": "text"} | -
 column_added | < column_removed
 required_column_added | column | - | {"type": "text", "nullable": false}
-column_renamed | column | - | {"type": "text", "renamed_from": "remark"}
+column_renamed | tables.orders.columns | {"remark": {"type": "text"}} | {"note": {"type": "text", "renamed_from":
+  "remark"}}
 column_rename_suspected | tables.orders.columns | {"id": {"type": "bigint"}, "remark": {"type": "text"}} | {"id":
   {"type": "bigint"}, "remarks": {"type": "text"}}
 column_length_increased | column | {"type": "varchar(50)"} | {"type": "varchar(80)"}
@@ -14969,10 +14971,12 @@ union_member_added | {"oneOf": [{"type": "object", "required": ["a"]}, {"type": 
   {"oneOf": [{"type": "object", "required": ["a"]}, {"type": "object", "required": ["b"]}, {"type": "object",
   "required": ["c"]}]}
 union_member_removed | < union_member_added
-wrapped_in_union | {"type": "object", "required": ["a"]} | {"oneOf": [{"type": "object", "required": ["b"]}, {"type":
-  "object", "required": ["c"]}]}
+wrapped_in_union | {"type": "string"} | {"oneOf": [{"type": "object", "required": ["a"]}, {"type": "object", "required":
+  ["b"]}]}
 unwrapped_from_union | < wrapped_in_union
-union_added | {"type": "object"} | {"type": "object", "oneOf": [{"required": ["a"]}, {"required": ["b"]}]}
+union_added | {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}} | {"type": "object",
+  "properties": {"a": {"type": "string"}, "b": {"type": "string"}}, "oneOf": [{"required": ["a"]}, {"required":
+  ["b"]}]}
 union_removed | < union_added
 union_loosened | {"oneOf": [{"type": "object", "required": ["a"]}, {"type": "object", "required": ["b"]}]} | {"anyOf":
   [{"type": "object", "required": ["a"]}, {"type": "object", "required": ["b"]}]}
@@ -15026,7 +15030,7 @@ sunset_removed | GET | {"deprecated": true, "x-sunset": "2999-01-01", "responses
 sunset_moved_too_close | GET | {"deprecated": true, "x-sunset": "2999-01-01", "responses": {"200": {"description":
   "ok"}}} | {"deprecated": true, "x-sunset": "2020-01-01", "responses": {"200": {"description": "ok"}}}
 stability_invalid | GET.x-stability-level | - | "solid"
-stability_lowered | GET.x-stability-level | "stable" | "alpha"
+stability_lowered | GET.x-stability-level | "stable" | "beta"
 stability_raised | < stability_lowered
 webhook_removed | webhooks | {"paid": {"post": {"responses": {"200": {"description": "ok"}}}}} | -
 webhook_added | < webhook_removed
@@ -15080,9 +15084,8 @@ request_media_type_added | < request_media_type_removed
 request_schema_added | PUT.requestBody.content | {"application/json": {}} | {"application/json": {"schema": {"type":
   "object"}}}
 request_schema_removed | < request_schema_added
-object_in_text_changed | GET.parameters | [{"name": "f", "in": "header", "schema": {"type": "object", "properties":
-  {"a": {"type": "string"}}}}] | [{"name": "f", "in": "header", "schema": {"type": "object", "properties": {"a":
-  {"type": "string"}, "b": {"type": "string"}}, "required": ["b"]}}]
+object_in_text_changed | GET.parameters | [{"name": "f", "in": "header", "schema": {"type": "object"}}] | [{"name": "f",
+  "in": "header", "schema": {"type": "object", "dependentRequired": {"card": ["name"]}}}]
 encoding_changed | PUT.requestBody.content | {"multipart/form-data": {"schema": {"type": "object", "properties": {"a":
   {"type": "string"}}}}} | {"multipart/form-data": {"schema": {"type": "object", "properties": {"a": {"type":
   "string"}}}, "encoding": {"a": {"contentType": "text/csv"}}}}
@@ -15099,8 +15102,8 @@ response_media_type_added | < response_media_type_removed
 response_media_type_generalized | OK.content | {"application/problem+json": {"schema": {"type": "object"}}} |
   {"application/json": {"schema": {"type": "object"}}}
 response_media_type_specialized | < response_media_type_generalized
-response_media_type_renamed | OK.content | {"application/x-yaml": {"schema": {"type": "object"}}} |
-  {"application/yaml": {"schema": {"type": "object"}}}
+response_media_type_renamed | OK.content | {"text/csv; header=absent": {"schema": {"type": "string"}}} |
+  {"text/csv; header=present": {"schema": {"type": "string"}}}
 response_schema_added | OK.content | {"application/json": {}} | {"application/json": {"schema": {"type": "object"}}}
 response_schema_removed | < response_schema_added
 response_header_removed | OK.headers | {"X-Left": {"required": true, "schema": {"type": "integer"}}} | {}
@@ -15192,13 +15195,13 @@ def explain_text(kind: str, rule: Rule, screen_width: int = 100) -> str:
     """Return what a rule is about: what, why, an example, what to do instead, how to silence it."""
     import textwrap
     example = example_of(kind, rule.id)
-    path = show_path(example.path) if example else "*"
+    path = show_path(example.path) + "*" if example else "*"
     parts = [("what", f"{rule.title}. A change of the {WHATS[kind]}."), ("why", rule.impact), ("do", rule.remedy)]
     lines = [f"{rule.id} ({rule.severity}, --type {kind})", ""]
     for label, text in parts:
         lines += textwrap.wrap(f"{label}: {text}", width=screen_width, initial_indent="  ", subsequent_indent="    ")
     lines += ["", "  example:"] + [f"    {line}" for line in example_lines(example)] if example else []
-    lines += ["", "  silence it in a --config file; the path may hold *, the day is the last on which it counts:",
+    lines += ["", "  silence it in a --config file; * in the path is any characters, the day is the last one:",
               f"    {waiver_example(rule, path)}"]
     return "\n".join(lines) + "\n"
 
@@ -16077,57 +16080,77 @@ def md_details(summary: str, body: str) -> str:
     return f"<details><summary>{summary}</summary>\n\n{body}\n</details>\n\n"
 
 
-def md_issue(issue: Dict[str, Any], scripts: Dict[str, List[Dict[str, Any]]]) -> str:
+def md_issue(issue: Dict[str, Any], scripts: Sequence[Dict[str, Any]]) -> str:
     """Return one issue, folded, with the scripts that carry it out."""
     place = place_text(issue)
     body = f"{md_text(issue['description'])}\n\n- Impact: {md_text(issue['impact'])}\n" \
            f"- Do: {md_text(issue['suggested_migration'])}\n"
     body += f"- At: {md_code(place)}\n" if place else ""
-    for script in scripts.get(issue["fingerprint"], ()):
+    for script in scripts:
         body += f"\n{md_text(script['description'])} ({script['phase']}, {script['reversibility']}):\n\n"
         body += md_fence(script["script_content"], "sql" if script["script_type"] == "sql" else "")
     return md_details(f"<b>{SEVERITY_WORDS[issue['severity']]}</b> {md_text(issue['type'])}: "
                       f"{md_text(issue['field_path'])}", body)
 
 
+def within(rows: Iterable[str], room: int) -> List[str]:
+    """Return as many rows from the first on as fit into a number of characters."""
+    taken = []
+    for row in rows:
+        room -= len(row)
+        if room < 0:
+            break
+        taken.append(row)
+    return taken
+
+
 def md_table(report: Dict[str, Any]) -> str:
-    rows = [f"| {SEVERITY_WORDS[issue['severity']]} | {md_code(issue['type'], True)} | "
-            f"{md_code(issue['field_path'][:200], True)} | {md_text(issue['description'][:300])} |\n"
-            for issue in report["issues"][:MARKDOWN_ROWS]]
+    rows = within((f"| {SEVERITY_WORDS[issue['severity']]} | {md_code(issue['type'], True)} | "
+                   f"{md_code(issue['field_path'][:200], True)} | {md_text(issue['description'][:300])} |\n"
+                   for issue in report["issues"][:MARKDOWN_ROWS]), MARKDOWN_LIMIT // 3)
     hidden = len(report["issues"]) - len(rows)
     more = f"\n{hidden} more issues stand in the JSON report.\n" if hidden > 0 else ""
     return "| severity | rule | where | what |\n|---|---|---|---|\n" + "".join(rows) + more + "\n" if rows else ""
 
 
-def render_markdown(report: Dict[str, Any]) -> str:
-    """Return a comment for a pull request: verdict, table, details, the worst first, never longer than is accepted."""
+def md_head(report: Dict[str, Any]) -> str:
     inputs = report["provenance"]["inputs"]
     counts = ", ".join(f"{count} {SEVERITY_WORDS[severity]}" for severity, count in count_keys(report).items())
     dialect = f", {report['dialect']}" if report["dialect"] else ""
-    head = (f"<!-- {TOOL}: {report['schema_type']} -->\n## {VERDICTS[report['overall_compatibility']]}\n\n"
+    return (f"<!-- {TOOL}: {report['schema_type']} -->\n## {VERDICTS[report['overall_compatibility']]}\n\n"
             f"**{counts}** ({report['schema_type']}{dialect}; {md_code(inputs[0]['path'][:300])} to "
             f"{md_code(inputs[-1]['path'][:300])})\n\n")
-    waivers = "".join(f"- {md_text(row[:300])}\n" for row in waiver_rows(report)[:TEXT_ROWS_SHOWN])
-    tail = md_details(f"Waivers ({len(report['suppressed'])} issues suppressed)", waivers) if waivers else ""
-    advice = "".join(f"- {md_text(text[:1000])}\n" for text in report["recommendations"][:10])
-    tail += f"### What to do\n\n{advice}" if advice else ""
-    scripts: Dict[str, List[Dict[str, Any]]] = {}
-    for script in report["migration_scripts"]:
-        for mark in script["issues"]:
-            scripts.setdefault(mark, []).append(script)
-    parts, room = [head, md_table(report)], MARKDOWN_LIMIT - len(head) - len(tail) - 200
-    room -= len(parts[1])
-    left_out = 0
-    for issue in report["issues"]:
+
+
+def md_tail(report: Dict[str, Any]) -> str:
+    """Return what stands below the issues: waivers, what was not compared, advice."""
+    waivers = "".join(within((f"- {md_text(row[:300])}\n" for row in waiver_rows(report)), MARKDOWN_LIMIT // 10))
+    missing = ", ".join(f"{entry.get('count', 1)} x {md_text(entry['kind'][:200])}" for entry in report["not_compared"][:20])
+    advice = "".join(within((f"- {md_text(text[:800])}\n" for text in report["recommendations"]), MARKDOWN_LIMIT // 10))
+    return ((md_details(f"Waivers ({len(report['suppressed'])} issues suppressed)", waivers) if waivers else "")
+            + (f"Not compared: {missing}\n\n" if missing else "") + (f"### What to do\n\n{advice}" if advice else ""))
+
+
+def render_markdown(report: Dict[str, Any]) -> str:
+    """Return a comment for a pull request: verdict, table, details, the worst first, never longer than is accepted."""
+    parts, tail = [md_head(report), md_table(report)], md_tail(report)
+    room = MARKDOWN_LIMIT - sum(map(len, parts)) - len(tail) - 100
+    details = within((md_issue(issue, []) for issue in report["issues"]), room)
+    room -= sum(map(len, details))
+    waiting = {script["id"]: script for script in report["migration_scripts"]}
+    for number, issue in enumerate(report["issues"][:len(details)]):  # the words of all come first, then SQL
+        scripts = [script for script in waiting.values() if issue["fingerprint"] in script["issues"]]
         text = md_issue(issue, scripts)
-        text = text if len(text) <= room else md_issue(issue, {})
-        if len(text) <= room:
-            parts.append(text)
-            room -= len(text)
-        else:
-            left_out += 1
-    parts += [f"Details of {left_out} issues are left out here; `-f json` holds everything.\n\n"] if left_out else []
-    return "".join(parts) + tail
+        if scripts and len(text) - len(details[number]) <= room:
+            room -= len(text) - len(details[number])
+            details[number] = text
+            for script in scripts:
+                del waiting[script["id"]]  # it stands with the worst of its issues, once
+    left_out = len(report["issues"]) - len(details)
+    more = f"Details of {left_out} issues are left out here; `-f json` holds everything.\n\n" if left_out else ""
+    unseen = sum(bool(script["issues"]) for script in waiting.values())
+    more += f"{unseen} more scripts stand in the JSON report; `--export` writes them as files.\n\n" if unseen else ""
+    return "".join(parts + details) + more + tail
 
 
 # == 42. Rendering for machines =======================================================================
