@@ -14496,7 +14496,7 @@ FAIL_ON = (*SEVERITIES, FAIL_NEVER)
 
 
 class Waiver(NamedTuple):
-    """Somebody's decision to accept findings until a day: of one fingerprint, or of a rule at the paths of a pattern."""
+    """A decision to accept findings until a day: that of a fingerprint, or those of a rule at paths like a pattern."""
 
     reason: str
     expires: str  # the last day on which it counts, as 2026-12-31
@@ -14604,8 +14604,10 @@ def waiver_json(waiver: Waiver, issues: Sequence[Dict[str, Any]], today: str) ->
     return {**facts, "state": state, "issues": matched}
 
 
-def suppress(issues: List[Dict[str, Any]], waivers: Sequence[Waiver], today: str) -> Tuple[List[Dict[str, Any]],
-                                                                                          List[Dict[str, Any]]]:
+Issues = List[Dict[str, Any]]
+
+
+def suppress(issues: Issues, waivers: Sequence[Waiver], today: str) -> Tuple[Issues, Issues]:
     """Return the issues that count, and those that a waiver of today accepts, each with that waiver."""
     counting, suppressed = [], []
     live = [waiver for waiver in waivers if today <= waiver.expires]
@@ -14660,8 +14662,8 @@ def open_placeholders(steps: Iterable[Step]) -> List[Dict[str, Any]]:
     for step in steps:
         for name in sorted(set(re.findall(r"\{\{(\w+)\}\}", step.script_content + step.rollback_script))):
             places.setdefault(name, []).append(step.id)
-    return [{"name": name, "where": where, "how_to_obtain": "decide it, and put it into the scripts before they are used"}
-            for name, where in sorted(places.items())]
+    how = "decide it, and put it into the scripts before they are used"
+    return [{"name": name, "where": where, "how_to_obtain": how} for name, where in sorted(places.items())]
 
 
 def assess_risk(findings: Sequence[Finding], steps: Sequence[Step]) -> Dict[str, Any]:
@@ -14677,7 +14679,8 @@ def assess_risk(findings: Sequence[Finding], steps: Sequence[Step]) -> Dict[str,
 
 def count_keys(report: Dict[str, Any]) -> Dict[str, int]:
     """Return the number of issues of each severity, the worst first."""
-    keys = ("breaking_changes_count", "potentially_breaking_count", "non_breaking_changes_count", "additive_changes_count")
+    keys = ("breaking_changes_count", "potentially_breaking_count", "non_breaking_changes_count",
+            "additive_changes_count")
     return {severity: report[key] for severity, key in zip(SEVERITIES, keys)}
 
 
@@ -15160,7 +15163,8 @@ def example_of(kind: str, rule: str) -> Optional[Example]:
     documents, schemas = example_rows(DOCUMENT_EXAMPLES, 3), example_rows(SCHEMA_EXAMPLES, 2)
     if rule in documents:
         path, before, after, *config = documents[rule]
-        return Example(example_path(path), example_value(before), example_value(after), "", example_value((config or "-")[0]))
+        return Example(example_path(path), example_value(before), example_value(after), "",
+                       example_value((config or "-")[0]))
     direction, _, name = rule.partition("_")
     name = name if direction in DIRECTIONS else rule
     direction = direction if direction in DIRECTIONS else RESPONSE if rule.startswith("hidden_") else REQUEST
@@ -15188,7 +15192,8 @@ def example_lines(example: Example) -> List[str]:
 
 
 def waiver_example(rule: Rule, path: str) -> str:
-    return json.dumps({"waivers": [{"rule": rule.id, "path": path, "reason": "why it is accepted", "expires": "2026-12-31"}]})
+    waiver = {"rule": rule.id, "path": path, "reason": "why it is accepted", "expires": "2026-12-31"}
+    return json.dumps({"waivers": [waiver]})
 
 
 def explain_text(kind: str, rule: Rule, screen_width: int = 100) -> str:
@@ -15216,8 +15221,8 @@ def explain_markdown(kind: str, rule: Rule) -> str:
 
 def rule_json(kind: str, rule: Rule) -> Dict[str, Any]:
     example = example_of(kind, rule.id)
-    facts = {"rule": rule.id, "schema_type": kind, "severity": rule.severity, "title": rule.title, "impact": rule.impact,
-             "suggested_migration": rule.remedy}
+    facts = {"rule": rule.id, "schema_type": kind, "severity": rule.severity, "title": rule.title,
+             "impact": rule.impact, "suggested_migration": rule.remedy}
     if example:
         facts["example"] = {"field_path": show_path(example.path), "before": example.before, "after": example.after}
     return facts
@@ -15240,15 +15245,18 @@ def list_rules_text() -> str:
 
 CATALOGUE_HEAD = """# Rules of the compatibility checker
 
-Each finding names one rule, and a rule always has the same severity. Each rule stands here with what happens, what to do
-instead, and an example: one place of a document before and after. The same text: `compatibility_checker.py --explain RULE`.
+Each finding names one rule, and a rule always has the same severity. Each rule stands here with what happens, what to
+do instead, and an example: one place of a document before and after. `compatibility_checker.py --explain RULE` prints
+the same.
 
-To accept a finding for a while, put a waiver into a `--config` file: by the finding's `fingerprint`, or by its rule and its
-path, in which `*` stands for any characters. It needs a reason and the last day on which it counts; what it hides stays
-listed under `suppressed`, and after that day the finding counts again.
+To accept a finding for a while, put a waiver into a `--config` file: by the finding's `fingerprint`, or by its rule and
+its path, in which `*` stands for any characters. It needs a reason and the last day on which it counts. What it hides
+stays listed under `suppressed`; after that day the finding counts again.
 
 ```json
-{"waivers": [{"rule": "column_removed", "path": "tables.orders.columns.*", "reason": "nobody reads them", "expires": "2026-12-31"}]}
+{"waivers": [
+  {"rule": "column_removed", "path": "tables.orders.columns.*", "reason": "nobody reads them", "expires": "2026-12-31"}
+]}
 ```
 
 This page is written by `compatibility_checker.py --list-rules -f markdown`.
@@ -15818,8 +15826,9 @@ def script_files(name: str, script: Dict[str, Any]) -> Iterator[Tuple[str, str]]
 
 
 RUNNER_USAGE = {
-    "postgresql": ("psql", "DATABASE is a name, a postgresql:// address or\n"
-                   '"host=... dbname=..."; without it PGDATABASE or PGSERVICE. CLIENT-OPTIONs go to psql; PSQL names it.'),
+    "postgresql": ("psql", "DATABASE is a name, a postgresql:// address\n"
+                   'or "host=... dbname=..."; without it PGDATABASE or PGSERVICE. CLIENT-OPTIONs go to psql; PSQL\n'
+                   "names it."),
     "mysql": ("mariadb", "DATABASE is a name; CLIENT-OPTIONs go to\n"
               "mariadb, as --defaults-extra-file=FILE or --host=NAME; MARIADB names it."),
     "sqlite": ("sqlite3", "DATABASE is a file; CLIENT-OPTIONs go to\nsqlite3; SQLITE3 names it."),
@@ -15845,7 +15854,8 @@ def export_files(report: Dict[str, Any]) -> Dict[str, str]:
     """Return every file of --export with its text; the list of their digests is the last."""
     import hashlib
     names = export_names(report["migration_scripts"])
-    files = dict(pair for name, script in zip(names, report["migration_scripts"]) for pair in script_files(name, script))
+    scripts = zip(names, report["migration_scripts"])
+    files = dict(pair for name, script in scripts for pair in script_files(name, script))
     files["apply.sh"] = runner("Runs the scripts of this folder forward, in their order.", APPLY_BODY, report, names)
     files["rollback.sh"] = runner("Undoes what apply.sh has run, the last script first.", ROLLBACK_BODY, report, names)
     for folder, make in EXPORT_FOLDERS.items():
@@ -15972,8 +15982,8 @@ def script_lines(report: Dict[str, Any], screen: Screen) -> Iterator[str]:
     scripts = report["migration_scripts"]
     if scripts:
         yield from heading(f"SCRIPTS ({len(scripts)}), in the order of execution", screen)
-    room, hidden = TEXT_SQL_LINES, 0
-    for number, script in enumerate(scripts, 1):
+    room, hidden = TEXT_SQL_LINES, max(0, len(scripts) - TEXT_ISSUES_SHOWN)
+    for number, script in enumerate(scripts[:TEXT_ISSUES_SHOWN], 1):
         comment = "-- " if script["script_type"] == "sql" else ""
         yield comment + script_head(number, script)
         if script["data_loss"]:
@@ -15984,15 +15994,19 @@ def script_lines(report: Dict[str, Any], screen: Screen) -> Iterator[str]:
         hidden += len(content) > room
         room = room - len(content) if len(content) <= room else 0
     if hidden:
-        how = "--export DIR writes every script as a file" if report["schema_type"] == "database" else "-f json holds them"
+        is_database = report["schema_type"] == "database"
+        how = "--export DIR writes every script as a file" if is_database else "-f json holds them"
         yield from ["", f"... the text of the last {hidden} scripts is left out here: {how}", ""]
 
 
-def list_lines(title: str, rows: Sequence[str], screen: Screen) -> List[str]:
-    """Return a short list under its title, bounded."""
+def list_lines(title: str, rows: Sequence[Tuple[str, str]], screen: Screen) -> List[str]:
+    """Return a short list under its title: words, which are wrapped, and what is to be pasted, which is not."""
     if not rows:
         return []
-    lines = [line for row in rows[:TEXT_ROWS_SHOWN] for line in wrapped("", row, screen)]
+    lines = []
+    for text, code in rows[:TEXT_ROWS_SHOWN]:
+        lines += wrapped("", text, screen)
+        lines += [code if "\n" in code else f"      {code}"] if code else []
     return [*heading(title, screen), *lines, *more_line(len(rows) - TEXT_ROWS_SHOWN, "rows", "-f json shows all"), ""]
 
 
@@ -16011,25 +16025,26 @@ def waiver_rows(report: Dict[str, Any]) -> List[str]:
                    for waiver in report["waivers"] if waiver["state"] in states]
 
 
-def next_steps(report: Dict[str, Any]) -> List[str]:
-    """Return the commands of the next step; a path of the input is quoted for the shell."""
+def next_steps(report: Dict[str, Any]) -> List[Tuple[str, str]]:
+    """Return what to do next with the commands; a path of the input is quoted for the shell."""
     import shlex
     paths = [shlex.quote(clean(entry["path"])) for entry in report["provenance"]["inputs"]]
     again = f"compatibility_checker.py --before {paths[0]} --after {paths[-1]} --type {report['schema_type']}"
+    plan = "migration_planner.py -i SPEC.json --compatibility report.json"
     if report["schema_type"] != "database" or not report["migration_scripts"]:
-        return [f"plan: {again} -o report.json && migration_planner.py -i SPEC.json --compatibility report.json"
-                ] if report["issues"] else []
-    dialect = f" --dialect {report['dialect']}"
+        return [("Plan the release with this report:", f"{again} -o report.json; {plan}")] if report["issues"] else []
+    steps = [("Write the scripts as files:",
+              f"{again} --dialect {report['dialect']} --export migration -o report.json")]
     manual = sum(script["script_type"] == "manual" for script in report["migration_scripts"])
-    steps = [f"write the scripts as files: {again}{dialect} --export migration -o report.json"]
     if manual:
-        steps.append(f"answer the {manual} manual entries: each is a .txt in migration/ that says what to do")
+        steps.append((f"Answer the {manual} manual entries: each is a .txt in migration/ that says what to do.", ""))
     phases = {script["phase"] for script in report["migration_scripts"]}
-    words = {EXPAND: "before the release that fits both sides", MIGRATE: "fill and convert while both sides are in use",
-             CONTRACT: "when no program needs the old side any more"}
-    steps += [f"{words[phase]}: migration/apply.sh --phase {phase} DATABASE" for phase in PHASES if phase in phases]
-    return [*steps, "back, the last script first: migration/rollback.sh DATABASE",
-            "plan the release around it: migration_planner.py -i SPEC.json --compatibility report.json"]
+    words = {EXPAND: "Before the release of the programs that fit both sides:",
+             MIGRATE: "Fill and convert while both sides are in use:",
+             CONTRACT: "When no program needs the old side any more:"}
+    steps += [(words[phase], f"migration/apply.sh --phase {phase} DATABASE") for phase in PHASES if phase in phases]
+    return [*steps, ("Back, the last script first:", "migration/rollback.sh DATABASE"),
+            ("Plan the release around it:", plan)]
 
 
 def render_text(report: Dict[str, Any], screen: Screen = Screen()) -> str:
@@ -16039,12 +16054,14 @@ def render_text(report: Dict[str, Any], screen: Screen = Screen()) -> str:
     verdict = screen.paint(VERDICTS[report["overall_compatibility"]], verdict_colour(report))
     lines = [title + dialect, verdict, verdict_line(report), "", *issue_groups(report, screen)]
     lines += script_lines(report, screen)
-    lines += list_lines("ROWS to look at first", [f"{entry['description']} {entry['count_query']}"
-                                                  for entry in report["data_migrations"] if "count_query" in entry], screen)
-    lines += list_lines("WAIVERS", waiver_rows(report), screen)
-    lines += list_lines("NOT COMPARED", [f"{entry['count']} x {entry['kind']}" for entry in report["not_compared"]], screen)
-    lines += list_lines("ADVICE", report["recommendations"], screen)
-    steps = [f"{number}. {text}" for number, text in enumerate(next_steps(report), 1)]
+    queries = [entry for entry in report["data_migrations"] if "count_query" in entry]
+    lines += list_lines("ROWS to look at first", [(entry["description"], entry["count_query"]) for entry in queries],
+                        screen)
+    lines += list_lines("WAIVERS", [(row, "") for row in waiver_rows(report)], screen)
+    lines += list_lines("NOT COMPARED", [(f"{entry.get('count', 1)} x {entry['kind']}", "")
+                                         for entry in report["not_compared"]], screen)
+    lines += list_lines("ADVICE", [(text, "") for text in report["recommendations"]], screen)
+    steps = [(f"{number}. {text}", code) for number, (text, code) in enumerate(next_steps(report), 1)]
     lines += list_lines("NEXT", steps, screen) + [verdict, verdict_line(report)]
     return "\n".join(clean_line(line) for line in lines) + "\n"
 
@@ -16125,7 +16142,8 @@ def md_head(report: Dict[str, Any]) -> str:
 def md_tail(report: Dict[str, Any]) -> str:
     """Return what stands below the issues: waivers, what was not compared, advice."""
     waivers = "".join(within((f"- {md_text(row[:300])}\n" for row in waiver_rows(report)), MARKDOWN_LIMIT // 10))
-    missing = ", ".join(f"{entry.get('count', 1)} x {md_text(entry['kind'][:200])}" for entry in report["not_compared"][:20])
+    missing = ", ".join(f"{entry.get('count', 1)} x {md_text(entry['kind'][:200])}"
+                        for entry in report["not_compared"][:20])
     advice = "".join(within((f"- {md_text(text[:800])}\n" for text in report["recommendations"]), MARKDOWN_LIMIT // 10))
     return ((md_details(f"Waivers ({len(report['suppressed'])} issues suppressed)", waivers) if waivers else "")
             + (f"Not compared: {missing}\n\n" if missing else "") + (f"### What to do\n\n{advice}" if advice else ""))
@@ -16200,7 +16218,8 @@ def sarif_result(issue: Dict[str, Any], number: int) -> Dict[str, Any]:
         "message": {"text": one_line(f"{issue['description']} {issue['impact']} {issue['suggested_migration']}")},
         "locations": [{"physicalLocation": sarif_place(places["after"]),
                        "logicalLocations": [{"fullyQualifiedName": issue["field_path"]}]}],
-        "relatedLocations": [{"id": 1, "message": {"text": "before"}, "physicalLocation": sarif_place(places["before"])}],
+        "relatedLocations": [{"id": 1, "message": {"text": "Before."},
+                              "physicalLocation": sarif_place(places["before"])}],
         "partialFingerprints": {"primaryLocationLineHash": f"{issue['fingerprint']}:1",
                                 f"{TOOL}/v1": issue["fingerprint"]},
     }
@@ -16318,7 +16337,8 @@ def render_metrics(report: Dict[str, Any]) -> str:
     lines += metric("waivers", "Waivers of the configuration, by what became of them.",
                     [({**base, "state": state}, states.count(state)) for state in ("used", "expired", "unused")])
     lines += metric("scripts", "Migration scripts, by phase and type.",
-                    [({**base, "phase": phase, "script_type": kind}, count) for (phase, kind), count in scripts.items()])
+                    [({**base, "phase": phase, "script_type": kind}, count)
+                     for (phase, kind), count in scripts.items()])
     lossy = sum(script["reversibility"] == "lossy" for script in report["migration_scripts"])
     lines += metric("lossy_scripts", "Migration scripts whose undo cannot bring everything back.", [(base, lossy)])
     lines += metric("objects_not_compared", "Objects that the documents hold and nothing compared.",
@@ -16375,8 +16395,8 @@ def build_parser() -> Parser:
     parser.add_argument("--export", metavar="DIR", help="also write the scripts of a database as files, with apply.sh "
                         "and rollback.sh that run them")
     parser.add_argument("--metrics", metavar="FILE", help="also write the figures in Prometheus text format")
-    parser.add_argument("--fail-on", choices=FAIL_ON, help="the least severe issue that makes the exit code 1, or 2 when "
-                        f"it is breaking (default: {POTENTIALLY})")
+    parser.add_argument("--fail-on", choices=FAIL_ON, help="the least severe issue that makes the exit code 1, or 2 "
+                        f"when it is breaking (default: {POTENTIALLY})")
     parser.add_argument("--list-rules", action="store_true", help="list all rules (-f text, json, markdown) and end")
     parser.add_argument("--explain", metavar="RULE", help="say what a rule means, with an example, and end")
     parser.add_argument("-q", "--quiet", action="store_true", help="no messages on standard error")

@@ -12,9 +12,10 @@ from typing import Any, Dict, List, NamedTuple, Sequence
 from running import ASSETS, SCRIPTS, Done, execute
 
 SAMPLES = [json.loads((ASSETS / f"database_schema_{side}.json").read_text("utf-8")) for side in ("before", "after")]
-EXPORTS = {name: (ASSETS / f"export_schema_{name}.sql").read_text("utf-8") for name in ("postgresql", "mysql", "sqlite")}
+DIALECTS = ("postgresql", "mysql", "sqlite")
+EXPORTS = {name: (ASSETS / f"export_schema_{name}.sql").read_text("utf-8") for name in DIALECTS}
 TYPES = {
-    "mysql": {"timestamptz": "datetime", "timestamp": "datetime", "jsonb": "json", "uuid": "char(36)", "now()": "now()"},
+    "mysql": {"timestamptz": "datetime", "timestamp": "datetime", "jsonb": "json", "uuid": "char(36)"},
     "sqlite": {"timestamptz": "datetime", "timestamp": "datetime", "jsonb": "text", "uuid": "char(36)"},
 }
 CLIENTS = {"postgresql": "PSQL", "mysql": "MARIADB", "sqlite": "SQLITE3"}
@@ -92,8 +93,8 @@ def sample(dialect: str, side: int) -> Dict[str, Any]:
                 column["default"] = "CURRENT_TIMESTAMP" if column["default"] == "now()" else None
                 column.pop("default") if column["default"] is None else None
             column.pop("using", None)
-        table["indexes"] = [{key: value for key, value in index.items() if key != "where"}
-                            for index in table.get("indexes", []) if "definition" not in index and "method" not in index]
+        plain = [index for index in table.get("indexes", []) if not {"definition", "method"} & set(index)]
+        table["indexes"] = [{key: value for key, value in index.items() if key != "where"} for index in plain]
     view = {"definition": f"SELECT id, username{', email' * side} FROM users"}
     return {"dialect": dialect, "tables": document["tables"], "views": {"user_directory": view}}
 

@@ -26,8 +26,8 @@ def sample_rows(unknown: str, count: int = 40) -> str:
         born, consent = ("NULL", f"'1990-01-{n % 28 + 1:02}'")[n % 2], (unknown, "TRUE")[n % 2]
         lines += [
             "INSERT INTO users (member_number, username, email, password_hash, full_name, phone, status, locale, "
-            f"login_count, last_login_at, legacy_crm_id, created_at, updated_at) VALUES ({n}, 'user{n}', 'u{n}@example.com', "
-            f"'h', 'Name O''Brien {n}', {phone}, '{status}', 'en', {n}, {moment}, 'crm{n}', {moment}, {moment});",
+            f"login_count, last_login_at, legacy_crm_id, created_at, updated_at) "
+            f"VALUES ({n}, 'user{n}', 'u{n}@example.com', 'h', 'Name O''Brien {n}', {phone}, '{status}', 'en', {n}, {moment}, 'crm{n}', {moment}, {moment});",
             "INSERT INTO user_profiles (user_id, bio, birth_date, marketing_consent, fax_number) "
             f"VALUES ({n}, 'bio', {born}, {consent}, 'fax{n}');",
             f"INSERT INTO user_roles (user_id, role_id) VALUES ({n}, {1 + n % 2});",
