@@ -14527,7 +14527,8 @@ def located(findings: Sequence[Finding], inputs: Sequence[Document]) -> List[Fin
     """Return the findings with the place in both documents; a binary database file has no lines."""
     if not findings or "locations" in findings[0].extra or len(inputs) != 2:
         return list(findings)
-    places = [finding._replace(extra={**finding.extra, "paths": (finding.path, finding.path)}) for finding in findings]
+    places = [finding._replace(extra={**finding.extra, "paths": tuple(
+        document_path(document, finding.path) for document in inputs)}) for finding in findings]
     lined = [has_lines(document) for document in inputs]
     found = []
     for finding in with_locations(places, *inputs):
@@ -14536,6 +14537,14 @@ def located(findings: Sequence[Finding], inputs: Sequence[Document]) -> List[Fin
                 finding.extra["locations"][side].update(line=1, column=1)
         found.append(finding)
     return found
+
+
+def document_path(document: Document, path: Path) -> Path:
+    """Return the path of a finding as a document spells it: functions and procedures share one set of names."""
+    for key in ("functions", "procedures") if path[:1] == ("routines",) else ():
+        if isinstance(document.value, dict) and path[1] in (document.value.get(key) or {}):
+            return (key, *path[1:])
+    return path
 
 
 def has_lines(document: Document) -> bool:
@@ -15130,6 +15139,11 @@ EXAMPLE_BODIES = {REQUEST: "paths./orders/{id}.put.requestBody.content.applicati
                   RESPONSE: "paths./orders/{id}.get.responses.200.content.application/json.schema"}
 
 
+FINDING_PATHS = {  # where the finding stands, when that is not where its cause is
+    "version_not_raised": "info.version", **{f"function_{verb}": "routines*" for verb in (
+        "added", "removed", "changed", "signature_changed")}}
+
+
 def example_rows(table: str, width: int) -> Dict[str, List[str]]:
     """Return the cells of an example table by rule; "< rule" is that rule's row with the two sides exchanged."""
     rows = {line.split(" | ")[0]: line.split(" | ")[1:] 
@@ -15191,7 +15205,9 @@ def example_lines(example: Example) -> List[str]:
     return [show_path(example.path) + (f"  ({example.dialect})" if example.dialect else ""), *sides, *settings]
 
 
-def waiver_example(rule: Rule, path: str) -> str:
+def waiver_example(rule: Rule, example: Optional[Example]) -> str:
+    """Return a configuration that silences the rule at the place of its example."""
+    path = FINDING_PATHS.get(rule.id) or (show_path(example.path[:2]) + "*" if example else "*")
     waiver = {"rule": rule.id, "path": path, "reason": "why it is accepted", "expires": "2026-12-31"}
     return json.dumps({"waivers": [waiver]})
 
@@ -15200,14 +15216,13 @@ def explain_text(kind: str, rule: Rule, screen_width: int = 100) -> str:
     """Return what a rule is about: what, why, an example, what to do instead, how to silence it."""
     import textwrap
     example = example_of(kind, rule.id)
-    path = show_path(example.path) + "*" if example else "*"
     parts = [("what", f"{rule.title}. A change of the {WHATS[kind]}."), ("why", rule.impact), ("do", rule.remedy)]
     lines = [f"{rule.id} ({rule.severity}, --type {kind})", ""]
     for label, text in parts:
         lines += textwrap.wrap(f"{label}: {text}", width=screen_width, initial_indent="  ", subsequent_indent="    ")
     lines += ["", "  example:"] + [f"    {line}" for line in example_lines(example)] if example else []
     lines += ["", "  silence it in a --config file; * in the path is any characters, the day is the last one:",
-              f"    {waiver_example(rule, path)}"]
+              f"    {waiver_example(rule, example)}"]
     return "\n".join(lines) + "\n"
 
 

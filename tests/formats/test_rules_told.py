@@ -1,0 +1,73 @@
+"""--list-rules, --explain and the catalogue: every rule, with an example that is true."""
+
+import json
+from typing import Callable, Tuple
+
+import pytest
+from rule_examples import filled, rules_found
+
+import compatibility_checker as checker
+from running import ROOT, Done
+
+ALL = [(kind, name) for kind in sorted(checker.RULES) for name in checker.RULES[kind]]
+NEVER_FOUND = {  # rules that no pair of documents can meet
+    ("api", "request_required_property_revealed"): "a request never gets a property that it did not carry",
+    ("database", "extension_changed"): "versions of extensions are not compared",
+}
+each_rule = pytest.mark.parametrize("rule", ALL, ids=[f"{kind}-{name}" for kind, name in ALL])
+
+
+@each_rule
+def test_example_is_found_as_its_rule_and_silenced_as_told(rule: Tuple[str, str]) -> None:
+    kind, name = rule
+    example = checker.example_of(kind, name)
+    assert (name in rules_found(kind, example)) is (rule not in NEVER_FOUND)
+    if rule in NEVER_FOUND:
+        return
+    told = checker.explain_text(kind, checker.RULES[kind][name])
+    waiver = checker.Waiver(**json.loads(told.strip().splitlines()[-1])["waivers"][0])
+    text = [json.dumps(filled(kind, example, value)) for value in (example.before, example.after)]
+    sides = [checker.Document("x.json", part, json.loads(part), "") for part in text]
+    options = checker.Options(dialect=example.dialect or None, config={"api": example.config} if example.config else {})
+    issues = [checker.issue_json(finding) for finding in checker.COMPARERS[kind](*sides, options).findings]
+    places = [issue["field_path"] for issue in issues if issue["type"] == name]
+    assert any(checker.waives(waiver, issue) for issue in issues), (waiver.path, places)
+
+
+@each_rule
+def test_rule_is_told_whole(rule: Tuple[str, str]) -> None:
+    kind, name = rule
+    row = checker.RULES[kind][name]
+    text = " ".join(checker.explain_text(kind, row).split())
+    for part in (row.severity, row.title, row.impact, row.remedy, "before:", "after:", "silence it"):
+        assert " ".join(part.split()) in text
+
+
+def test_list_holds_every_rule(run: Callable[..., Done]) -> None:
+    done = run("compatibility_checker", "--list-rules", "-f", "json")
+    assert (done.code, [(row["schema_type"], row["rule"]) for row in done.json]) == (0, sorted(
+        ALL, key=lambda rule: (rule[0], checker.SEVERITIES.index(checker.RULES[rule[0]][rule[1]].severity), rule[1])))
+    table = run("compatibility_checker", "--list-rules").out
+    assert all(f"  {name} " in table for _, name in ALL)
+
+
+def test_catalogue_is_current(run: Callable[..., Done]) -> None:
+    """python3 scripts/compatibility_checker.py --list-rules -f markdown > references/rule_catalogue.md"""
+    done = run("compatibility_checker", "--list-rules", "-f", "markdown")
+    assert (ROOT / "references" / "rule_catalogue.md").read_text("utf-8") == done.out
+
+
+def test_unknown_rule_is_answered_with_the_nearest(run: Callable[..., Done]) -> None:
+    done = run("compatibility_checker", "--explain", "colum_removed")
+    assert (done.code, done.out) == (3, "") and "did you mean 'column_removed'?" in done.err
+
+
+def test_rule_of_two_kinds_is_told_for_both(run: Callable[..., Done]) -> None:
+    done = run("compatibility_checker", "--explain", "schema_removed", "-f", "json")
+    assert [row["schema_type"] for row in done.json] == ["api", "database"]
+    assert run("compatibility_checker", "--explain", "column_removed", "-f", "sarif").code == 3
+
+
+def test_what_is_missing_is_said_when_nothing_is_to_be_listed(run: Callable[..., Done]) -> None:
+    done = run("compatibility_checker", "--after", "x.json")
+    assert done.code == 3 and "the following arguments are required: --before" in done.err
