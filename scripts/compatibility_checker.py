@@ -15426,8 +15426,28 @@ load_journal() {
     tr '|\t' '  ') || die "the journal cannot be read"
 }
 
+patiently() { # patiently NAME COMMAND...: until it is done, it fails, or the patience with locks has run out
+  local name=$1 try=1 pause=1 message
+  shift
+  while ! message=$("$@" 2>&1); do
+    if ! grep -Eq "$locked" <<<"$message"; then
+      printf '%s\n' "$message" >&2
+      return 1
+    elif [ "$try" -ge "$tries" ]; then
+      printf '%s\n%s\n' "$message" "$me: $name met a lock $tries times" >&2
+      return 1
+    fi
+    say "~ $name: met a lock, try $try of $tries, again in $pause s"
+    sleep "$pause"
+    try=$((try + 1))
+    pause=$((pause < 10 ? pause * 2 : 10))
+  done
+  [ -z "$message" ] || printf '%s\n' "$message"
+}
+
 record() { # record SCRIPT EVENT
-  ask "INSERT INTO $journal (migration, script, event) VALUES ('$migration', '$1', '$2')" >/dev/null
+  patiently "journal" ask "INSERT INTO $journal (migration, script, event) VALUES ('$migration', '$1', '$2')" ||
+    die "the journal cannot be written; nothing more was run"
   events="$events
 $1 $2"
 }
@@ -15447,24 +15467,10 @@ may_be_half_done() { # may_be_half_done SCRIPT STATE FILE: it was at work, and i
 
 has_check() { [ -f "$here/$1.check.sql" ]; }
 
-run_script() { # run_script SCRIPT FILE: until it is done, it fails, or the patience with locks has run out
-  local id=$1 file=$2 try=1 pause=1 message
-  while ! message=$(run_file "$file" 2>&1); do
-    if ! grep -Eq "$locked" <<<"$message"; then
-      record "$id" failed || true
-      printf '%s\n' "$message" >&2
-      die "$(basename "$file") failed; nothing after it was run. Mend the cause, then run $me again: it goes on here."
-    fi
-    if [ "$try" -ge "$tries" ]; then
-      printf '%s\n' "$message" >&2
-      die "$(basename "$file") met a lock $tries times; nothing after it was run. Run $me again when it is quieter."
-    fi
-    say "~ $id: met a lock, try $try of $tries, again in $pause s"
-    sleep "$pause"
-    try=$((try + 1))
-    pause=$((pause < 10 ? pause * 2 : 10))
-  done
-  [ -z "$message" ] || printf '%s\n' "$message"
+run_script() { # run_script SCRIPT FILE
+  patiently "$1" run_file "$2" && return
+  (record "$1" failed) || true
+  die "$(basename "$2") failed; nothing after it was run. Mend the cause, then run $me again: it goes on here."
 }
 
 only_one() { # a killed program leaves no lock behind, but a client of it that still runs does
