@@ -15359,7 +15359,7 @@ run_file() { client -f "$1"; }
 ask() { client -At -c "$1"; }
 ask_file() { client -At -f "$1"; }
 count_journals() { ask "SELECT count(*) FROM pg_class WHERE oid = to_regclass('$journal')"; }
-make_journal() {
+create_journal() {
   ask "SET client_min_messages = warning; CREATE SCHEMA IF NOT EXISTS migration_archive;
     CREATE TABLE IF NOT EXISTS $journal (number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
       migration text NOT NULL, script text NOT NULL, event text NOT NULL,
@@ -15383,7 +15383,7 @@ ask_file() { client -N -B -r <"$1"; }
 count_journals() {
   ask "SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = '$journal'"
 }
-make_journal() {
+create_journal() {
   ask "CREATE TABLE IF NOT EXISTS $journal (number BIGINT AUTO_INCREMENT PRIMARY KEY, migration VARCHAR(16) NOT NULL,
     script VARCHAR(100) NOT NULL, event VARCHAR(20) NOT NULL,
     at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, who VARCHAR(255) NOT NULL DEFAULT CURRENT_USER())
@@ -15402,7 +15402,7 @@ run_file() { client "$database" <"$1" >/dev/null; } # pragmas answer
 ask() { client -init /dev/null -noheader -list -cmd '.timeout 10000' "$database" "$1" </dev/null; }
 ask_file() { client -init /dev/null -noheader -list -cmd '.timeout 10000' "$database" <"$1"; }
 count_journals() { ask "SELECT count(*) FROM sqlite_master WHERE name = '$journal'"; }
-make_journal() {
+create_journal() {
   ask "CREATE TABLE IF NOT EXISTS $journal (number INTEGER PRIMARY KEY, migration TEXT NOT NULL, script TEXT NOT NULL,
     event TEXT NOT NULL, at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP)"
 }
@@ -15437,13 +15437,15 @@ patiently() { # patiently NAME COMMAND...: until it is done, it fails, or the pa
       printf '%s\n%s\n' "$message" "$me: $name met a lock $tries times" >&2
       return 1
     fi
-    say "~ $name: met a lock, try $try of $tries, again in $pause s"
+    say "~ $name: met a lock, try $try of $tries, again in $pause s" >&2
     sleep "$pause"
     try=$((try + 1))
     pause=$((pause < 10 ? pause * 2 : 10))
   done
   [ -z "$message" ] || printf '%s\n' "$message"
 }
+
+make_journal() { patiently "journal" create_journal || die "the journal cannot be made"; }
 
 record() { # record SCRIPT EVENT
   patiently "journal" ask "INSERT INTO $journal (migration, script, event) VALUES ('$migration', '$1', '$2')" ||
@@ -15457,7 +15459,7 @@ state_of() { awk -v id="$1" '$1 == id { event = $2 } END { print event }' <<<"$e
 is_there() { # whether the script's check says that its change is in the database
   [ -f "$here/$1.check.sql" ] || return 1
   local answer
-  answer=$(ask_file "$here/$1.check.sql" 2>/dev/null) || return 1 # what it looks at may not exist yet
+  answer=$(patiently "$1" ask_file "$here/$1.check.sql" 2>/dev/null) || return 1 # what it looks at may not exist yet
   case $answer in t | 1) ;; *) return 1 ;; esac
 }
 
