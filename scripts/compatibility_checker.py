@@ -16390,7 +16390,7 @@ examples:
   compatibility_checker.py --before old.json --after new.json --type database -o report.json
   psql -X -qAt -d DB -f assets/export_schema_postgresql.sql > live.json
   compatibility_checker.py --before live.json --after wanted.json -f json | jq .migration_scripts
-  compatibility_checker.py --before live.json --after wanted.json --export migration && migration/apply.sh --help
+  compatibility_checker.py --before live.json --after wanted.json --export migration; migration/apply.sh --help
   compatibility_checker.py --before main.json --after pull.json --type api -f markdown --fail-on breaking
   compatibility_checker.py --explain column_removed
 """
