@@ -15386,7 +15386,7 @@ count_journals() {
 create_journal() {
   ask "CREATE TABLE IF NOT EXISTS $journal (number BIGINT AUTO_INCREMENT PRIMARY KEY, migration VARCHAR(16) NOT NULL,
     script VARCHAR(100) NOT NULL, event VARCHAR(20) NOT NULL,
-    at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, who VARCHAR(255) NOT NULL DEFAULT CURRENT_USER())
+    at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, who VARCHAR(255) NOT NULL DEFAULT (CURRENT_USER()))
     CHARACTER SET ascii"
 }
 drop_journal() { ask "DROP TABLE $journal"; }
@@ -15460,6 +15460,7 @@ is_there() { # whether the script's check says that its change is in the databas
   [ -f "$here/$1.check.sql" ] || return 1
   local answer
   answer=$(patiently "$1" ask_file "$here/$1.check.sql" 2>/dev/null) || return 1 # what it looks at may not exist yet
+  answer=$(grep -xE '[tf01]' <<<"$answer") || return 1 # a client may warn beside it
   case $answer in t | 1) ;; *) return 1 ;; esac
 }
 
@@ -15498,9 +15499,10 @@ help() {
 usage: $me [--phase expand|migrate|contract|all] [--status] [--acknowledge SCRIPT]... [--tries N]
        [--trust journal|checks] DATABASE [-- CLIENT-OPTION...]
 
-Runs the scripts of this folder in order: @database@
-What is already there is skipped, a script that meets a lock is tried again, the first real failure ends the run, and
-running $me again goes on where it stopped. What was done stands in the table $journal.
+Runs the scripts of this folder in order. What is already there is skipped, a script that meets a lock is tried
+again, the first real failure ends the run, and running $me again goes on where it stopped. What was done stands in
+the table $journal.
+@database@
 
   --phase        only this part: expand before the release of the programs that fit both sides, migrate beside them,
                  contract when no old program runs any more (default: all)
@@ -15677,8 +15679,9 @@ help() {
 usage: $me [--phase expand|migrate|contract|all] [--from SCRIPT] [--accept-loss] [--status] [--tries N]
        DATABASE [-- CLIENT-OPTION...]
 
-Undoes what apply.sh has run, the last script first: @database@
-A script that meets a lock is tried again, the first real failure ends the run, and running $me again goes on there.
+Undoes what apply.sh has run, the last script first. A script that meets a lock is tried again, the first real
+failure ends the run, and running $me again goes on there.
+@database@
 
   --phase        stop when this phase is undone: contract leaves expand and migrate in place (default: all)
   --from         the scripts were run without apply.sh: SCRIPT is the last one that was started
@@ -15849,12 +15852,11 @@ def script_files(name: str, script: Dict[str, Any]) -> Iterator[Tuple[str, str]]
 
 
 RUNNER_USAGE = {
-    "postgresql": ("psql", "DATABASE is a name, a postgresql:// address\n"
-                   'or "host=... dbname=..."; without it PGDATABASE or PGSERVICE. CLIENT-OPTIONs go to psql; PSQL\n'
-                   "names it."),
-    "mysql": ("mariadb", "DATABASE is a name; CLIENT-OPTIONs go to\n"
-              "mariadb, as --defaults-extra-file=FILE or --host=NAME; MARIADB names it."),
-    "sqlite": ("sqlite3", "DATABASE is a file; CLIENT-OPTIONs go to\nsqlite3; SQLITE3 names it."),
+    "postgresql": ("psql", 'DATABASE is a name, a postgresql:// address or "host=... dbname=..."; without it PGDATABASE '
+                   "or\nPGSERVICE says it. A CLIENT-OPTION goes to psql; the variable PSQL names another psql."),
+    "mysql": ("mariadb", "DATABASE is a name. A CLIENT-OPTION goes to mariadb, as --defaults-extra-file=FILE or "
+              "--host=NAME;\nthe variable MARIADB names another client."),
+    "sqlite": ("sqlite3", "DATABASE is a file. A CLIENT-OPTION goes to sqlite3; the variable SQLITE3 names another."),
 }
 
 
@@ -16146,11 +16148,11 @@ def within(rows: Iterable[str], room: int) -> List[str]:
 
 def md_table(report: Dict[str, Any]) -> str:
     rows = within((f"| {SEVERITY_WORDS[issue['severity']]} | {md_code(issue['type'], True)} | "
-                   f"{md_code(issue['field_path'][:200], True)} | {md_text(issue['description'][:300])} |\n"
+                   f"{md_text(issue['description'][:300])} | {md_code(issue['field_path'][:200], True)} |\n"
                    for issue in report["issues"][:MARKDOWN_ROWS]), MARKDOWN_LIMIT // 3)
     hidden = len(report["issues"]) - len(rows)
     more = f"\n{hidden} more issues stand in the JSON report.\n" if hidden > 0 else ""
-    return "| severity | rule | where | what |\n|---|---|---|---|\n" + "".join(rows) + more + "\n" if rows else ""
+    return "| severity | rule | what | where |\n|---|---|---|---|\n" + "".join(rows) + more + "\n" if rows else ""
 
 
 def md_head(report: Dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ import pytest
 
 from running import EPOCH, SCRIPTS, Done, execute, interpreters
 
+PLACES = re.compile(r'"line": \d+,\s+"column": \d+')  # where a fact stands is the spelling itself
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
@@ -116,7 +117,8 @@ def test_spelling_of_the_file_changes_no_fact(
     first.write_bytes(spelling(first.read_bytes()))
     spelled = call(*tool.arguments(), "-f", "json")
     assert spelled.code == tool.done, spelled.err
-    assert spelled.out.replace(hashlib.sha256(first.read_bytes()).hexdigest(), old) == plain.out
+    same = spelled.out.replace(hashlib.sha256(first.read_bytes()).hexdigest(), old)
+    assert PLACES.sub("", same) == PLACES.sub("", plain.out)
 
 
 BAD_DOCUMENTS = [

@@ -199,6 +199,16 @@ def test_status_says_what_would_be_run_and_changes_nothing(live: Live, added: Pa
     assert len(live.must(added, "rollback.sh", "--status").splitlines()) == len(said)
 
 
+def test_client_that_warns_is_understood(live: Live, added: Path, tmp_path: Path) -> None:
+    """psql warns of another collation version at every connection, for one."""
+    client = tmp_path / "warning_client"
+    client.write_text(f'#!/bin/sh\necho "WARNING:  another version" >&2\nexec "{live.database.client[0]}" "$@"\n')
+    client.chmod(0o755)
+    for word in (" > ", "already there"):
+        done = execute([added / "apply.sh", *live.arguments()], env={next(iter(live.environment())): str(client)})
+        assert done.code == 0 and word in done.out, done.out + done.err
+
+
 def test_change_made_by_hand_is_found(live: Live, added: Path) -> None:
     live.database.query("ALTER TABLE one ADD COLUMN extra integer;")
     assert "already there" in live.must(added, "apply.sh")
