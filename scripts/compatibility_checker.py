@@ -15852,8 +15852,8 @@ def script_files(name: str, script: Dict[str, Any]) -> Iterator[Tuple[str, str]]
 
 
 RUNNER_USAGE = {
-    "postgresql": ("psql", 'DATABASE is a name, a postgresql:// address or "host=... dbname=..."; without it PGDATABASE '
-                   "or\nPGSERVICE says it. A CLIENT-OPTION goes to psql; the variable PSQL names another psql."),
+    "postgresql": ("psql", 'DATABASE is a name, a postgresql:// address or "host=... dbname=..."; without it '
+                   "PGDATABASE or\nPGSERVICE says it. A CLIENT-OPTION goes to psql; the variable PSQL names another psql."),
     "mysql": ("mariadb", "DATABASE is a name. A CLIENT-OPTION goes to mariadb, as --defaults-extra-file=FILE or "
               "--host=NAME;\nthe variable MARIADB names another client."),
     "sqlite": ("sqlite3", "DATABASE is a file. A CLIENT-OPTION goes to sqlite3; the variable SQLITE3 names another."),

@@ -246,7 +246,8 @@ def test_text_says_the_verdict_first_and_last(made: Dict[str, Any]) -> None:
 def test_text_groups_by_severity_and_ends_with_commands() -> None:
     text = checker.render_text(sample())
     heads = re.findall(r"^([A-Z-]+(?: [A-Z]+)*) (?:\(|to look|-)", text, re.MULTILINE)
-    assert heads == ["BREAKING", "POTENTIALLY BREAKING", "NON-BREAKING", "ADDITIVE", "SCRIPTS", "ROWS", "ADVICE", "NEXT"]
+    assert heads == ["BREAKING", "POTENTIALLY BREAKING", "NON-BREAKING", "ADDITIVE", "SCRIPTS", "ROWS", "ADVICE",
+                     "NEXT"]
     assert "\n      migration/apply.sh --phase expand DATABASE\n" in text
 
 
