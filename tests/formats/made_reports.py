@@ -44,7 +44,7 @@ def hostile(dialect: str = "postgresql") -> Dict[str, Any]:
     names = [name for name in HOSTILE if "\x1b" not in name]
     before = schema("plain", **{name: {"type": "text"} for name in names})
     after = schema("plain", *names, **{name[::-1] + "!": {"type": "text", "comment": name} for name in names})
-    paths = [f"{name}.json" for name in ("dir/a b%:,", "-after")]
+    paths = ["-before.json", "dir/a::b%,=.json"]
     return report(before, after, names=paths, dialect=dialect)
 
 
