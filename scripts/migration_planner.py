@@ -1760,10 +1760,21 @@ def derive(facts: Facts) -> Dict[str, Tuple[float, str]]:
     for name, key in (("baseline_p95_ms", "p95_response_time_ms"), ("baseline_error_rate", "error_rate")):
         if key in load:
             found[name] = (float(load[key]), "from service_details.legacy_service.current_load")
+    found.update(derived_soak(facts))
     target = facts.at("performance_requirements.max_query_response_time_ms")
     if target:
         found["slo_p95_ms"] = (float(target), "from performance_requirements.max_query_response_time_ms")
     return found
+
+
+def derived_soak(facts: Facts) -> Dict[str, Tuple[float, str]]:
+    """Return the hours to watch after a switch and to keep the old form: by policy, longer where less can be undone."""
+    if is_small(facts):
+        return {name: (72.0, "a small change in place") for name in ("soak_hours", "contract_soak_hours")}
+    events = facts.pattern == "event_sourcing" or (facts.pattern == "auto" and facts.at("workload.audit_history_needed"))
+    why = "events need a month end" if events else "one week holds every weekly job"
+    return {"soak_hours": (336.0 if events else 168.0, why),
+            "contract_soak_hours": (168.0, "one week holds every weekly job")}
 
 
 # == 9. Estimating ====================================================================================
@@ -1774,7 +1785,7 @@ class Copy(NamedTuple):
 
     hours: Range
     method: str
-    terms: Dict[str, float]  # likely hours if this alone were the limit
+    terms: Dict[str, Tuple[float, ...]]  # optimistic, likely, pessimistic hours if this alone were the limit
     bound_by: str
     network: Tuple[float, float, float]  # GB/h
 
@@ -1880,7 +1891,12 @@ def copy_method(facts: Facts) -> str:
 
 def copy_estimate(facts: Facts) -> Copy:
     """Return the copy time: the slowest of one table on one stream, all tables on all streams, and the network."""
-    method, network = copy_method(facts), network_speed(facts)
+    return copy_by(facts, copy_method(facts))
+
+
+def copy_by(facts: Facts, method: str) -> Copy:
+    """Return the copy time by one method; every limit is worked out for the good, the likely and the bad case."""
+    network = network_speed(facts)
     fast, likely, slow, basis = speeds(facts, method, "copy_gb_per_hour")
     streams = facts.value("parallelism")
     gain = streams / (1 + STREAM_LOSS * (streams - 1))
@@ -1888,7 +1904,7 @@ def copy_estimate(facts: Facts) -> Copy:
     shares = (1.0, 1.0, 1.0) if basis == "measured" else (CONTENTION[0], facts.value("contention"),
                                                           min(CONTENTION[2], facts.value("contention")))
     together = []
-    terms: Dict[str, float] = {}
+    terms: Dict[str, Tuple[float, ...]] = {}
     for index, speed in enumerate((fast, likely, slow)):
         rate = speed * shares[index]
         one = {"largest table on one stream": largest / rate, f"{figure(streams)} streams": volume / (rate * gain),
@@ -1898,11 +1914,11 @@ def copy_estimate(facts: Facts) -> Copy:
         if method in ("physical", "parallel_copy"):
             one.pop("largest table on one stream")
         together.append(max(one.values()))
-        terms = one if index == 1 else terms
-    bound = max(sorted(terms), key=lambda name: terms[name])
+        terms = {name: terms.get(name, ()) + (hours,) for name, hours in one.items()}
+    bound = max(sorted(terms), key=lambda name: terms[name][1])
     uses = ("volume_gb", "largest_table_gb", "bandwidth_gbps", "utilization", "parallelism", "contention",
             "copy_gb_per_hour")
-    formula = " · ".join(f"{name} {span(hours)}" for name, hours in terms.items())
+    formula = " · ".join(f"{name} {span(hours[1])}" for name, hours in terms.items())
     return Copy(Range(together[0], together[1], together[2], basis, uses, f"slowest of: {formula}"), method, terms,
                 bound, network)
 
@@ -1918,7 +1934,7 @@ def machine_times(facts: Facts, copy: Copy) -> Dict[str, Range]:
         "restore": at_speed(facts, volume, "restore", "restore_gb_per_hour", ("volume_gb",)),
         "genesis": at_speed(facts, row_total(facts), "genesis", "", (), True),
         "projection": at_speed(facts, row_total(facts), "projection", "", (), True),
-        "dump": at_speed(facts, volume, "dump_restore", "copy_gb_per_hour", ("volume_gb",)),
+        "dump": copy_by(facts, "dump_restore").hours,
     }
     times["catch_up"] = catch_up_estimate(facts, copy)
     return times
@@ -2168,34 +2184,28 @@ def vm_count(facts: Facts) -> int:
 
 def plan_waves(facts: Facts) -> Tuple[Tuple[Workload, ...], ...]:
     """Return move groups: workloads that need each other stay together, what others need goes first, small waves first."""
-    groups = dependency_groups(facts.workloads)
-    most = int(facts.value("max_wave_size"))
     waves: List[List[Workload]] = []
-    for group in groups:
-        size = sum(load.vms for load in group)
-        for part in split_group(group, most):
-            fitting = waves[-1] if waves and len(waves) > 1 else None
-            held = sum(load.vms for load in fitting) if fitting else 0
-            if fitting is not None and held + sum(load.vms for load in part) <= most and size <= most:
-                fitting.extend(part)
-            else:
-                waves.append(list(part))
+    for load in dependency_order(facts.workloads):
+        room = wave_limit(facts, len(waves)) - sum(part.vms for part in waves[-1]) if waves else 0
+        if load.vms <= room:
+            waves[-1].append(load)
+            continue
+        left, number, share = load.vms, 1, load.gb / load.vms
+        while left > 0:  # a workload that is larger than a wave is split over several
+            size = min(left, wave_limit(facts, len(waves) + 1))
+            name = load.name if size == load.vms else f"{load.name} ({number})"
+            waves.append([load._replace(name=name, vms=size, gb=share * size)])
+            left, number = left - size, number + 1
     return tuple(tuple(wave) for wave in waves)
 
 
-def split_group(group: List[Workload], most: int) -> Iterable[List[Workload]]:
-    """Yield parts of a workload group of at most `most` servers; the servers of one workload may be split."""
-    for load in group:
-        left, share = load.vms, load.gb / max(load.vms, 1)
-        number = 1
-        while left > 0:
-            size = min(left, most)
-            name = load.name if load.vms <= most else f"{load.name} ({number})"
-            yield [load._replace(name=name, vms=size, gb=share * size)]
-            left, number = left - size, number + 1
+def wave_limit(facts: Facts, number: int) -> int:
+    """Return how many servers the wave of a number may hold: the first ones are small, to learn from."""
+    most = int(facts.value("max_wave_size"))
+    return min({1: 3, 2: 10}.get(number, most), most)
 
 
-def dependency_groups(loads: Sequence[Workload]) -> List[List[Workload]]:
+def dependency_order(loads: Sequence[Workload]) -> List[Workload]:
     """Return the workloads in an order in which each comes after what it depends on; non-critical first."""
     placed: List[Workload] = []
     names = {load.name for load in loads}
@@ -2205,7 +2215,7 @@ def dependency_groups(loads: Sequence[Workload]) -> List[List[Workload]]:
         ready = [load for load in waiting if set(load.after) & names <= done | {load.name}] or waiting[:1]
         placed.append(ready[0])
         waiting.remove(ready[0])
-    return [[load] for load in placed]
+    return placed
 
 
 # == 11. Compliance ===================================================================================
@@ -2850,6 +2860,8 @@ def make_assess(work: Work, phase: str) -> Iterable[Task]:
                "dba" if is_data(facts) else "sre",
                Range(*(value + extra * (1 if index < 2 else 2) for index, value in enumerate(base)), "assumed", (),
                      f"8 h + 0.25 h x {len(facts.tables)} tables + 0.5 h x {len(facts.dependencies)} consumers"))
+    if is_data(facts):
+        yield backup_task(work)
     for dependency in facts.dependencies:
         yield consumer_notice(work, dependency)
     for name in facts.requirements:
@@ -2875,7 +2887,7 @@ def consumer_notice(work: Work, dependency: Dependency) -> Task:
     return task(f"Agree with {dependency.name} on the change",
                 f"send the T-14 d message to {owner}; ask for connection string, direction and whether it can pause",
                 f"{dependency.name} acknowledged in writing and named a person on call for the cutover", "lead",
-                human("notice"), path=dependency.path)
+                human("notice"), path=dependency.path, after=BESIDE)
 
 
 REQUIREMENT_TASKS = {
@@ -2909,12 +2921,13 @@ def requirement_tasks(work: Work, name: str) -> Iterable[Task]:
     path = ("constraints", "special_requirements", index)
     if name not in REQUIREMENT_TASKS:
         yield task(f"Define how {name} is proven", f"write the test for {name} with its author and add it to the gates",
-                   "the test has run once against the present system", "lead", human("requirement"), path=path)
+                   "the test has run once against the present system", "lead", human("requirement"), path=path,
+                   after=BESIDE)
         return
     title, action, check, role = REQUIREMENT_TASKS[name]
     words = {**work.words, "load_order": " -> ".join(load_order(work.facts)) or "{{load_order}}",
              "p95_text": f"{work.limits['p95_limit']} {work.limits['p95_unit']}".strip()}
-    yield task(title, fill(action, words), fill(check, words), role, human("requirement"), path=path)
+    yield task(title, fill(action, words), fill(check, words), role, human("requirement"), path=path, after=BESIDE)
 
 
 def load_order(facts: Facts) -> List[str]:
@@ -2948,7 +2961,8 @@ def framework_tasks(work: Work, stage: str) -> Iterable[Task]:
 @makes("prepare")
 def make_prepare(work: Work, phase: str) -> Iterable[Task]:
     facts, words = work.facts, work.words
-    yield backup_task(work)
+    if not is_data(facts):
+        yield backup_task(work)
     if needs_target(work):
         disk = f"{figure(work.limits['target_disk_gb'])} GB of disk and " if work.limits["target_disk_gb"] else ""
         yield task(f"Provision {words['target_name']}", f"size it for {disk}{words['load_test_rps']}; apply the "
@@ -2972,7 +2986,7 @@ def backup_task(work: Work) -> Task:
             facts.source.engine, "pg_basebackup -X stream -c fast -D {{backup_dir}}; pg_verifybackup {{backup_dir}}; restore "
             "into a scratch server")
         return task(f"Back up {name} and restore it once", tool, "restored counts equal; minutes noted (planned: "
-                    f"{span(work.machine['restore'].likely)})", "dba", plus(human("backup"), work.machine["restore"]))
+                    f"{span(work.machine['restore'].likely)})", "dba", plus(human("backup"), work.machine["restore"]), after=BESIDE)
     if facts.kind == "infrastructure":
         return task(f"Restore one server of {name} from backup", "restore the largest server into an isolated network",
                     "it boots and answers; minutes noted", "platform", human("backup"))
@@ -3162,12 +3176,14 @@ def make_switch_readers(work: Work, phase: str) -> Iterable[Task]:
     readers = [row for row in work.facts.dependencies if row.direction in ("read", "both", "")]
     for row in readers:
         yield task(f"Switch the reads of {row.name} to the new form", "flag to 1, 10, 50, 100 %, 15 min each",
-                   f"G20 holds for {row.name}; its owner confirms", "dev", human("flip", 4), path=row.path)
+                   f"G20 holds for {row.name}; its owner confirms", "dev", human("flip", 4), path=row.path, after=BESIDE)
 
 
 @makes("soak_contract")
 def make_soak_contract(work: Work, phase: str) -> Iterable[Task]:
-    hours = work.facts.value("contract_soak_hours")
+    facts, hours = work.facts, work.facts.value("contract_soak_hours")
+    if facts.changes and not work.scripts and not any(safe_form(change, facts).contract for change in facts.changes):
+        return  # nothing is taken away or enforced: there is nothing to wait for
     yield task(f"Wait {span(hours)} with both forms live", fill("keep the old form; watch G26 for {old_objects}", work.words),
                "no read of the old form in the whole time", "sre",
                fixed(hours, ("contract_soak_hours",)), "soak")
@@ -3556,7 +3572,7 @@ def make_facade(work: Work, phase: str) -> Iterable[Task]:
 def make_implement(work: Work, phase: str) -> Iterable[Task]:
     facts = work.facts
     twins = {new.text: old for old, new, _ in match_endpoints(facts) if new}
-    ordered = sorted(facts.new or facts.legacy, key=lambda endpoint: (endpoint.writes, endpoint.text))
+    ordered = sorted((new for new in facts.new if new.text in twins) if facts.new else facts.legacy, key=lambda endpoint: (endpoint.writes, endpoint.text))
     for endpoint in ordered:
         old = twins.get(endpoint.text)
         test = (f"contract test: same answer as {old.text}" if old and facts.new else "contract test from its specification")
@@ -4864,8 +4880,8 @@ def bracket(value: float, steps: Sequence[Tuple[float, float]], beyond: float) -
 
 def complexity(facts: Facts, work: Work, forecast: Forecast) -> List[Factor]:
     """Return what makes this migration hard, in points; at most 100 together."""
-    volume = volume_of(facts) if moves_data(work) or is_data(facts) else 0
-    writes = facts.value("write_rows_per_second") if is_data(facts) else 0
+    volume = volume_of(facts)
+    writes = facts.value("write_rows_per_second") if is_data(facts) else written_requests(facts)
     allowed = facts.downtime or facts.value("zero_tolerance_seconds") / 60
     ratio = forecast.outage["p80"] / allowed
     outage = 3.0 if facts.downtime == 0 and ratio <= 1 else bracket(ratio, ((0.3, 3), (0.7, 6), (1.0001, 10)), 15)
@@ -4878,7 +4894,7 @@ def complexity(facts: Facts, work: Work, forecast: Forecast) -> List[Factor]:
         Factor("volume", f"{figure(volume)} GB", bracket(volume, ((10, 0), (100, 4), (1000, 8), (10000, 12)), 16), 16),
         Factor("consumers", f"{len(facts.dependencies)} named", min(12, 1.5 * len(facts.dependencies)), 12),
         Factor("outage", f"P80 {figure(forecast.outage['p80'])} of {figure(allowed)} min", outage, 15),
-        Factor("write load", f"{figure(writes)} rows/s", bracket(writes, ((100, 0), (1000, 3), (10000, 6)), 10), 10),
+        Factor("write load", f"{figure(writes)} {'rows' if is_data(facts) else 'writing requests'}/s", bracket(writes, ((100, 0), (1000, 3), (10000, 6)), 10), 10),
         Factor("engine", engine_text(facts), engine_points(facts, work), 10),
         Factor("place", f"{facts.source.location or '?'} to {facts.target.location or '?'}", 6 if facts.source.location
                and facts.target.location and facts.source.location != facts.target.location else 0, 6),
@@ -4886,6 +4902,12 @@ def complexity(facts: Facts, work: Work, forecast: Forecast) -> List[Factor]:
         Factor("compliance", listed(facts.frameworks, "none"), min(6, 2 * len(facts.frameworks) + personal), 6),
         Factor("promises", listed(facts.requirements, "none"), min(5, 1.5 * len(facts.requirements)), 5),
         Factor("estate", f"{vm_count(facts)} servers, {len(facts.legacy)} endpoints", min(8, estate), 8)]
+
+
+def written_requests(facts: Facts) -> float:
+    """Return the writing requests a second, as if every endpoint were called equally often."""
+    share = sum(1 for endpoint in facts.legacy if endpoint.writes) / max(len(facts.legacy), 1)
+    return requests_per_second(facts) * share
 
 
 def engine_text(facts: Facts) -> str:
@@ -4929,7 +4951,8 @@ def beliefs(facts: Facts, work: Work) -> List[Belief]:
     done = facts.value("experience")
     other_engine = facts.source.engine and facts.target.engine and facts.source.engine != facts.target.engine
     back = facts.at("cutover.reverse_replication", True) and "data_migration" not in work.tracks
-    rewrite = facts.kind == "service" and bool(set(work.tracks) & {"strangler_fig", "parallel_run"})
+    rewrite = "event_sourcing" in work.tracks or (
+        facts.kind == "service" and bool(set(work.tracks) & {"strangler_fig", "parallel_run"}))
     volume = volume_of(facts) if is_data(facts) or facts.kind == "infrastructure" else 0
     import math
     return [
@@ -4945,7 +4968,7 @@ def beliefs(facts: Facts, work: Work) -> List[Belief]:
                "cutover.reverse_replication"),
         Belief("engine", engine_text(facts), -0.7 if other_engine else -0.2 if facts.source.version
                and facts.target.version and facts.source.major != facts.target.major else 0.0, "target"),
-        Belief("rewrite", "service is rebuilt" if rewrite else "no", -0.4 if rewrite else 0.0, "type"),
+        Belief("rewrite", "built anew" if rewrite else "no", -0.4 if rewrite else 0.0, "type"),
         Belief("place", f"{facts.source.location or '?'} to {facts.target.location or '?'}",
                -0.2 if relocates(facts) else 0.0, "target"),
         Belief("consumers", f"{len(deps)} named", -0.12 * math.log2(1 + len(deps)), "constraints.dependencies"),
@@ -6400,7 +6423,9 @@ def estimate_document(work: Work) -> Dict[str, Any]:
     rows.update({name: range_document(hours) for name, hours in sorted(work.machine.items())
                  if moving or name in ("hash", "restore")})
     return {"volume_gb": short(volume_of(work.facts)), "method": work.copy.method if moving else None,
-            "bound_by": work.copy.bound_by if moving else None, "network_gb_per_hour": short(work.copy.network[1]),
+            "bound_by": work.copy.bound_by if moving else None,
+            "limits": [{"limit": name, **dict(zip(("optimistic", "likely", "pessimistic"), map(short, hours)))}
+                       for name, hours in work.copy.terms.items()] if moving else [], "network_gb_per_hour": short(work.copy.network[1]),
             "retained_wal_gb": [round(low, 1), round(high, 1)] if moving else None, "machine_hours": rows}
 
 
