@@ -1148,6 +1148,7 @@ class PhaseRow(NamedTuple):
     no_return: str = ""
     carries: str = ""  # which scripts of a compatibility report: expand | migrate | contract
     each: str = ""  # "wave": the phase repeats for each wave
+    beside: bool = False  # needs nothing of the phase before it and runs at the same time
 
 
 class Pattern(NamedTuple):
@@ -1211,7 +1212,7 @@ DATABASE_PATTERNS = (  # their subject is data
         PhaseRow("model", "Name aggregates and events for {event_tables}; decide how personal data is erased.",
                  "model_events", "G41", "", "rollback: paper only", (0, 0, 1), "lead dev"),
         PhaseRow("store", "Stand up the append-only store for {tps}.", "event_store", "G24 G31", "T3",
-                 "rollback: delete the store", (5, 10, 30), "sre platform"),
+                 "rollback: delete the store", (5, 10, 30), "sre platform", beside=True),
         PhaseRow("capture", "Every state change commits its event: outbox beside {event_tables}.",
                  "capture_events scripts_expand", "G35 G09", "T10 T15", "rollback: stop capture; the tables are "
                  "still the truth", (1, 2, 5), "lead dev", carries="expand"),
@@ -1294,7 +1295,7 @@ SERVICE_PATTERNS = (  # their subject is a running service
                  "T1 T2", "rollback: point the load balancer back at {source_name}", (1, 2, 5), "lead platform"),
         PhaseRow("implement", "Build {new_count} endpoints on {target_name}, each with its contract test.",
                  "implement scripts_expand", "G41 G24", "", "rollback: nothing is live yet", (0, 1, 5), "lead dev",
-                 carries="expand"),
+                 carries="expand", beside=True),
         PhaseRow("shadow", "Mirror reads to {target_name}, compare, discard the answers.", "mirror scripts_migrate",
                  "G18", "T11 T3", "rollback: stop the mirror", (1, 1, 2), "lead dev", carries="migrate"),
         PhaseRow("redirect", "Raise {flag_names} step by step to 100 %.", "rollout", "G19 G20 G21 G22 G23",
@@ -1769,9 +1770,9 @@ def derive(facts: Facts) -> Dict[str, Tuple[float, str]]:
 
 def derived_soak(facts: Facts) -> Dict[str, Tuple[float, str]]:
     """Return the hours to watch after a switch and to keep the old form: by policy, longer where less can be undone."""
-    if is_small(facts):
-        return {name: (72.0, "a small change in place") for name in ("soak_hours", "contract_soak_hours")}
     events = facts.pattern == "event_sourcing" or (facts.pattern == "auto" and facts.at("workload.audit_history_needed"))
+    if is_small(facts) and not events:
+        return {name: (72.0, "a small change in place") for name in ("soak_hours", "contract_soak_hours")}
     why = "events need a month end" if events else "one week holds every weekly job"
     return {"soak_hours": (336.0 if events else 168.0, why),
             "contract_soak_hours": (168.0, "one week holds every weekly job")}
@@ -2056,9 +2057,10 @@ def switch_minutes(facts: Facts) -> Tuple[float, float, float]:
 
 def bulk_hours(machine: Dict[str, Range], copy: Copy) -> Range:
     """Return the hours of an offline copy: nobody writes while it, the indexes and the check run."""
-    parts = (copy.hours, machine["index"], machine["hash"])
+    images = copy.method == "block_replication"  # whole disks: no index to build, the boot is the check
+    parts = (copy.hours,) if images else (copy.hours, machine["index"], machine["hash"])
     return Range(*(sum(part[index] for part in parts) for index in range(3)), "assumed", copy.hours.uses,
-                 "copy + index + hash")
+                 "image copy" if images else "copy + index + hash")
 
 
 # == 10. Choosing =====================================================================================
@@ -2174,8 +2176,11 @@ def rank_infrastructure(facts: Facts, offline: Range) -> Tuple[List[Tuple[str, s
     if staying or "data_residency" in facts.requirements:
         why = f"{', '.join(staying)} stay(s)" if staying else "data_residency keeps a part where it is"
         return [("hybrid_cloud", why)], [("lift_and_shift", f"not everything may move: {why}")]
+    image = (f"{span(offline.likely)} to carry {figure(volume_of(facts))} GB with the servers off > {figure(facts.downtime)} min: "
+             "blocks are replicated beforehand")
     return ([("lift_and_shift", f"{vm_count(facts)} server(s) move without code changes"), ("blue_green", "rebuild beside")],
-            [("multi_cloud", "one provider is named"), ("hybrid_cloud", "nothing has to stay")])
+            [("image copy", image)] * (offline.likely * 60 > facts.downtime)
+            + [("multi_cloud", "one provider is named"), ("hybrid_cloud", "nothing has to stay")])
 
 
 def vm_count(facts: Facts) -> int:
@@ -3626,18 +3631,29 @@ def make_rollout(work: Work, phase: str) -> Iterable[Task]:
     reached = 0.0
     for flag in flags:
         before = flag.initial
-        for index, step in enumerate(flag.steps):
+        for step in flag.steps:
             hours, rule = step_hours(facts, step)
             need = step_minutes(facts, step.percentage)
             enough = f"; {figure(round(need, 1))} min show a doubled error rate" if need else ""
-            parallel = facts.at("feature_flags", [])
-            side = bool(flag.path) and bool(parallel[flag.path[1]].get("parallel")) and index == 0
+            enough += blast_text(facts, step.percentage)
+            alone = flag.path and facts.at("feature_flags")[flag.path[1]].get("parallel")
             yield task(f"Set {flag.name} to {figure(step.percentage)} %", f"{replicas_before(room, step.percentage, reached)}set "
                        f"{flag.name}={figure(step.percentage)}; hold {span(hours)} ({rule}){enough}; back: "
                        f"{flag.name}={figure(before)}", "G19 to G22 hold for the whole step", "sre",
-                       plus(human("flip"), fixed(hours)), "soak", step.path, BESIDE if side else ())
+                       plus(human("flip"), fixed(hours)), "soak", step.path, (f"flag {flag.name}",) if alone else ())
             before, reached = step.percentage, max(reached, step.percentage)
     yield from framework_tasks(work, "validate")
+
+
+def blast_text(facts: Facts, percentage: float) -> str:
+    """Return how much of the error budget a fault eats at a step before its trigger fires."""
+    alarm = next((alarm for alarm in facts.alarms if alarm.metric == "error_rate"), None)
+    if not alarm:
+        return ""
+    days, budget = facts.value("slo_window_days"), 1 - facts.value("availability")
+    share = percentage / 100 * alarm.threshold * alarm.minutes / (days * 1440 * budget)
+    return (f"; a fault at {100 * alarm.threshold:.3g} % errors eats {100 * share:.2g} % of the {figure(days)}-day error budget "
+            "before the trigger fires")
 
 
 def replicas_before(room: Optional[Capacity], percentage: float, reached: float) -> str:
@@ -3790,13 +3806,16 @@ def make_move_wave(work: Work, phase: str) -> Iterable[Task]:
     yield task(f"Cut over wave {number}: {plural(sum(load.vms for load in wave), 'server')}", f"all of the wave within "
                f"{work.words['downtime']} min; abort at {work.limits['abort_minutes']} min (T9)",
                f"G27: outage at most {work.words['downtime']} min", "platform", outage, "window")
-    yield task(f"Watch wave {number}", "sources powered off but kept", "no trigger fired", "sre",
-               fixed(wave_dwell(work.facts), ("soak_hours",)), "soak")
+    if number < len(work.waves):  # the last one is watched by the soak that follows
+        yield task(f"Watch wave {number}: {listed([load.name for load in wave])}", f"keep the sources of wave {number} powered "
+                   f"off; test launch of wave {number + 1} ({listed([load.name for load in work.waves[number]])}) meanwhile",
+                   "none of T1, T9, T16 fired; G32 holds for the next wave", "sre",
+                   fixed(wave_dwell(work.facts), ("soak_hours",)), "soak")
 
 
 def wave_dwell(facts: Facts) -> float:
-    """Return the hours a wave is watched before the next one starts."""
-    return facts.value("soak_hours")
+    """Return the hours a wave is watched before the next one starts: three days see every daily job twice."""
+    return min(facts.value("soak_hours"), 72.0)
 
 
 @makes("decommission")
@@ -3923,9 +3942,19 @@ def build_phases(work: Work) -> Tuple[Phase, ...]:
         held = work._replace(scripts=scripts)
         names = {phase.name for phase in phases}
         name = row.name if row.name not in names else f"{track}_{row.name}"
-        phases.append(build_phase(held, track, row._replace(name=name), phases[-1].name if phases else "",
-                                  bool(work.scripts)))
+        before = phases_before(phases, row)
+        phases.append(build_phase(held, track, row._replace(name=name), before, bool(work.scripts)))
     return tuple(phases)
+
+
+def phases_before(phases: Sequence[Phase], row: PhaseRow) -> Tuple[str, ...]:
+    """Return the phases that one waits for: the last one, and what ran beside it; that one's own when it runs beside."""
+    if not phases or row.beside:
+        return phases[-1].after if phases else ()
+    together = 1
+    while together < len(phases) and phases[-together].row.beside:
+        together += 1
+    return tuple(phase.name for phase in phases[-together:])
 
 
 def track_rows(work: Work, track: str, index: int) -> Iterable[PhaseRow]:
@@ -3942,7 +3971,7 @@ def track_rows(work: Work, track: str, index: int) -> Iterable[PhaseRow]:
             yield row
 
 
-def build_phase(work: Work, track: str, row: PhaseRow, before: str, reported: bool) -> Phase:
+def build_phase(work: Work, track: str, row: PhaseRow, before: Tuple[str, ...], reported: bool) -> Phase:
     words = {**work.words, **wave_words(work, row)}
     tasks = tuple(phase_tasks(work, row, reported))
     if reported and work.scripts:
@@ -3950,8 +3979,8 @@ def build_phase(work: Work, track: str, row: PhaseRow, before: str, reported: bo
     gates = tuple(gate for gate in (make_gate(work, name) for name in row.gates.split()) if gate)
     kind, _, how = row.undo.partition(": ")
     no_return = fill(row.no_return, words) if row.no_return and not is_returnable(work, row, reported) else ""
-    entry = tuple(f"{before} has passed its gates" for _ in (1,) if before) or ("the specification is valid",)
-    return Phase(row.name, row, track, fill(row.purpose, words), entry, (before,) if before else (), tasks, gates,
+    entry = tuple(f"{name} has passed its gates" for name in before) or ("the specification is valid",)
+    return Phase(row.name, row, track, fill(row.purpose, words), entry, before, tasks, gates,
                  phase_triggers(work, row), work.scripts, f"{kind}: {fill(how, words)}", no_return)
 
 
@@ -4275,24 +4304,49 @@ def lanes_of(phase: Phase) -> List[List[List[Task]]]:
 
 def likely_course(phases: Sequence[Phase], calendar: Calendar) -> Tuple[Dict[str, Timed], float]:
     """Return each task's likely dates and slack, and the hours on the critical path."""
+    slacks, hours = phase_slacks(phases)
     timed: Dict[str, Timed] = {}
-    moment = hours = 0.0
+    ends: Dict[str, float] = {}
     for phase in phases:
+        moment = max((ends[name] for name in phase.after), default=0.0)
         for group in lanes_of(phase):
-            lengths = [sum(item.hours.likely for item in lane) for lane in group]
-            longest, began = max(lengths), moment
-            ends = []
-            for lane, length in zip(group, lengths):
-                here = began
-                for item in lane:
-                    end = advance(calendar, item.calendar, here, item.hours.likely)
-                    start = end - item.hours.likely if item.calendar == "window" else here
-                    timed[item.id] = Timed(item, max(start, here), end, longest - length,
-                                           length >= longest - 1e-9 and item.hours.likely > 0)
-                    here = end
-                ends.append(here)
-            moment, hours = max(ends), hours + longest
+            longest = max(sum(item.hours.likely for item in lane) for lane in group)
+            reached = [moment]
+            for lane in group:
+                slack = slacks[phase.name] + longest - sum(item.hours.likely for item in lane)
+                reached.append(place_lane(lane, calendar, moment, slack, timed))
+            moment = max(reached)
+        ends[phase.name] = moment
     return timed, hours
+
+
+def place_lane(lane: Sequence[Task], calendar: Calendar, begin: float, slack: float, timed: Dict[str, Timed]) -> float:
+    """Put the tasks of one lane into `timed`, one after the other; return when the last one ends."""
+    here = begin
+    for item in lane:
+        end = advance(calendar, item.calendar, here, item.hours.likely)
+        start = end - item.hours.likely if item.calendar == "window" else here
+        timed[item.id] = Timed(item, max(start, here), end, slack, slack < 1e-9 and item.hours.likely > 0)
+        here = end
+    return here
+
+
+def likely_length(phase: Phase) -> float:
+    """Return the likely hours of a phase: its groups one after the other, each as long as its longest lane."""
+    return sum(max(sum(item.hours.likely for item in lane) for lane in group) for group in lanes_of(phase))
+
+
+def phase_slacks(phases: Sequence[Phase]) -> Tuple[Dict[str, float], float]:
+    """Return how long each phase may slip without moving the end, and the hours from start to end."""
+    finish: Dict[str, float] = {}
+    for phase in phases:
+        finish[phase.name] = max((finish[name] for name in phase.after), default=0.0) + likely_length(phase)
+    total = max(finish.values(), default=0.0)
+    latest = {phase.name: total for phase in phases}
+    for phase in reversed(phases):
+        for name in phase.after:
+            latest[name] = min(latest[name], latest[phase.name] - likely_length(phase))
+    return {name: max(latest[name] - finish[name], 0.0) for name in finish}, total
 
 
 def simulate(phases: Sequence[Phase], work: Work, calendar: Calendar, runs: int, seed: int,
@@ -4300,7 +4354,7 @@ def simulate(phases: Sequence[Phase], work: Work, calendar: Calendar, runs: int,
     """Return the spread of path, dates and outage over `runs` seeded runs."""
     import random
     dice = random.Random(seed)
-    compiled = [[[simulation_items(lane) for lane in group] for group in lanes_of(phase)] for phase in phases]
+    compiled = compile_phases(phases)
     paths, ends, spans = [], [], [[] for _ in phases]
     human, machine = [], []
     _, incident = outage_parts(work.facts, work.tracks, bulk_hours(work.machine, work.copy))
@@ -4324,6 +4378,34 @@ def simulate(phases: Sequence[Phase], work: Work, calendar: Calendar, runs: int,
          ("machines run slower than planned", rank_correlation(machine, ends))))
 
 
+class Alternative(NamedTuple):
+    """The same work in another order, and when it would end."""
+
+    name: str
+    phases: Tuple[Phase, ...]
+
+
+def alternatives(work: Work, phases: Sequence[Phase]) -> Iterable[Alternative]:
+    """Yield other orders of this plan's work that somebody will ask for."""
+    last = f"wave_{len(work.waves)}"
+    if len(work.waves) > 1 and "lift_and_shift" in work.tracks:
+        hours = fixed(24 * work.facts.value("test_days"), ("test_days",))
+        yield Alternative("each wave tested only after the wave before it", tuple(
+            phase._replace(tasks=tuple(item._replace(hours=hours) if item.calendar == "soak" else item
+                                       for item in phase.tasks))
+            if phase.row.each == "wave" and phase.name != last else phase for phase in phases))
+    free = [flag for flag in work.facts.flags if not flag.after]
+    if len(free) > 1 and any(step.path for flag in free for step in flag.steps):
+        yield Alternative("the flags raised side by side", tuple(
+            phase._replace(tasks=tuple(item._replace(lane=side_lane(item)) for item in phase.tasks)) for phase in phases))
+
+
+def side_lane(item: Task) -> str:
+    """Return the lane of a flag of its own for a step of the rollout."""
+    flag = re.match(r"feature_flags\[\d+\]", item.path)
+    return f"rollout/{flag.group()}" if flag else item.lane
+
+
 def simulation_items(lane: Sequence[Task]) -> List[Item]:
     """Return the tasks of a lane that take time, ready to be sampled."""
     items = []
@@ -4336,29 +4418,47 @@ def simulation_items(lane: Sequence[Task]) -> List[Item]:
     return items
 
 
-def one_run(compiled: Any, calendar: Calendar, dice: Any, factors: Dict[str, float], incident: float,
+Compiled = List[Tuple[Tuple[int, ...], List[List[List[Item]]]]]  # each phase: what it waits for, groups of lanes
+
+
+def compile_phases(phases: Sequence[Phase]) -> Compiled:
+    """Return the phases as the simulation needs them: numbers of the phases they wait for, tasks ready to sample."""
+    places = {phase.name: index for index, phase in enumerate(phases)}
+    return [(tuple(places[name] for name in phase.after),
+             [[simulation_items(lane) for lane in group] for group in lanes_of(phase)]) for phase in phases]
+
+
+def one_run(compiled: Compiled, calendar: Calendar, dice: Any, factors: Dict[str, float], incident: float,
             spans: List[List[float]]) -> Tuple[float, float]:
     """Return hours on the path and the end on the calendar for one run; add each phase's hours to `spans`."""
-    moment = total = 0.0
-    chance = dice.random
-    for number, groups in enumerate(compiled):
-        begun = total
+    paths: List[float] = []
+    ends: List[float] = []
+    for number, (after, groups) in enumerate(compiled):
+        begun = total = max([paths[index] for index in after], default=0.0)
+        moment = max([ends[index] for index in after], default=0.0)
         for lanes in groups:
-            longest, latest = 0.0, moment
-            for lane in lanes:
-                here, length = moment, 0.0
-                for low, width, band, kind, days, _ in lane:
-                    hours = low + (width * band[int(chance() * BAND)] if band else 0.0)
-                    hours *= factors[kind]
-                    length += hours
-                    here = advance(calendar, days, here, hours)
-                    if days == "window" and hours > 0.25 and chance() < incident:  # the cutover is broken off and done again
-                        here = calendar.window.fit(calendar.business.finish(here, 8), hours)
-                        length += hours + 8
-                longest, latest = max(longest, length), max(latest, here)
-            moment, total = latest, total + longest
+            drawn = [run_lane(lane, calendar, dice.random, factors, incident, moment) for lane in lanes]
+            total += max([length for length, _ in drawn])
+            moment = max([end for _, end in drawn])
         spans[number].append(total - begun)
-    return total, moment
+        paths.append(total)
+        ends.append(moment)
+    return max(paths, default=0.0), max(ends, default=0.0)
+
+
+def run_lane(lane: Sequence[Item], calendar: Calendar, chance: Callable[[], float], factors: Dict[str, float],
+             incident: float, here: float) -> Tuple[float, float]:
+    """Return drawn hours and the end of tasks that follow each other."""
+    length = 0.0
+    for low, width, band, kind, days, _ in lane:
+        hours = low + (width * band[int(chance() * BAND)] if band else 0.0)
+        hours *= factors[kind]
+        length += hours
+        here = advance(calendar, days, here, hours)
+        if days == "window" and hours > 0.25 and chance() < incident:  # the cutover is broken off and done again
+            here = calendar.window.fit(calendar.business.finish(here, 8), hours)
+            length += hours + 8
+    return length, here
 
 
 def simulate_outage(work: Work, dice: Any, runs: int) -> List[float]:
@@ -5807,8 +5907,9 @@ def stage_phases(phases: Sequence[Phase]) -> Dict[str, Phase]:
     return found
 
 
-def schedule_document(plan_phases: Sequence[Phase], forecast: Forecast, calendar: Calendar, facts: Facts) -> Dict[str, Any]:
+def schedule_document(plan_phases: Sequence[Phase], forecast: Forecast, calendar: Calendar, work: Work) -> Dict[str, Any]:
     """Return dates when a start was given, else days from any Monday."""
+    facts = work.facts
     ends = {name: round(days, 2) for name, days in forecast.days.items()}
     window = facts.at("business_continuity.preferred_migration_window", {})
     main = main_phase(plan_phases)
@@ -5824,7 +5925,17 @@ def schedule_document(plan_phases: Sequence[Phase], forecast: Forecast, calendar
             "critical_path": [row.task.id for row in forecast.timed.values() if row.critical],
             "simulations": forecast.runs, "seed": forecast.seed,
             "sensitivity": [{"what": name, "rank_correlation": value} for name, value in forecast.sensitivity],
-            "your_estimates": own_phase_hours(facts, plan_phases)}
+            "your_estimates": own_phase_hours(facts, plan_phases), "alternatives": alternative_documents(work, plan_phases,
+                                                                                                          forecast, calendar)}
+
+
+def alternative_documents(work: Work, phases: Sequence[Phase], forecast: Forecast, calendar: Calendar) -> List[Dict[str, Any]]:
+    """Return when the plan would end if its work were ordered differently; fewer runs than the plan itself."""
+    found = []
+    for other in alternatives(work, phases):
+        seen = simulate(other.phases, work, calendar, max(forecast.runs // 10, 100), forecast.seed, None)
+        found.append({"name": other.name, "likely_days": short(seen.likely_days), "calendar_days": seen.days})
+    return found
 
 
 def own_phase_hours(facts: Facts, phases: Sequence[Phase]) -> List[Dict[str, Any]]:
@@ -5834,7 +5945,7 @@ def own_phase_hours(facts: Facts, phases: Sequence[Phase]) -> List[Dict[str, Any
         if not row or "estimated_duration_hours" not in row:
             continue
         twin = next((phase for phase in phases if phase.name == row["phase"].lower()), None)
-        ours = sum(max(sum(item.hours.likely for item in lane) for lane in group) for group in lanes_of(twin)) if twin else None
+        ours = likely_length(twin) if twin else None
         rows.append({"phase": row["phase"], "yours": row["estimated_duration_hours"], "ours": short(ours) if ours else None})
     return rows
 
@@ -5925,7 +6036,7 @@ def recovery_document(phase: Phase) -> Dict[str, Any]:
 def phase_document(phase: Phase, plan: "Plan", risk_level: str) -> Dict[str, Any]:
     timed = plan.forecast.timed
     spread = plan.forecast.phases[phase.name]
-    likely = sum(max(sum(item.hours.likely for item in lane) for lane in group) for group in lanes_of(phase))
+    likely = likely_length(phase)
     starts = [timed[item.id].start for item in phase.tasks]
     ends = [timed[item.id].end for item in phase.tasks]
     return {
@@ -6385,7 +6496,7 @@ def tail_document(given: Inputs, plan: Plan, findings: Sequence[Finding]) -> Dic
         "success_criteria": success_criteria(work, phases), "rollback_plan": rollback_document(work, phases),
         "stakeholders": stakeholder_document(facts, phases),
         "communication": communication_document(work, phases, forecast, plan.calendar, len(lines)),
-        "schedule": schedule_document(phases, forecast, plan.calendar, facts), "downtime": outage_document(work, forecast),
+        "schedule": schedule_document(phases, forecast, plan.calendar, work), "downtime": outage_document(work, forecast),
         "success_probability": success_document(facts, work, forecast, given.records, given.skipped),
         "confidence": confidence(facts, work, phases), "estimates": estimate_document(work),
         "compliance": compliance_document(work, phases), "go_no_go": lines,
@@ -6405,12 +6516,18 @@ def outage_document(work: Work, forecast: Forecast) -> Dict[str, Any]:
     outage = forecast.outage
     text = (f"P50 {span(outage['p50'] / 60)}, P80 {span(outage['p80'] / 60)}, P95 {span(outage['p95'] / 60)}; within "
             f"{span(allowed / 60)} in {100 * forecast.meets_outage:.0f} % of the runs")
-    offline = bulk_hours(work.machine, work.copy)
     return {"minutes": outage, "allowed_minutes": facts.downtime, "tolerance_seconds": facts.value("zero_tolerance_seconds")
             if facts.downtime == 0 else None, "probability_within": short(forecast.meets_outage), "parts": list(names),
             "incident_probability": incident, "summary": text, "per": "wave" if work.waves else "cutover",
             "probability_all_waves": short(forecast.meets_outage ** len(work.waves)) if work.waves else None,
-            "offline_copy_hours": range_document(offline) if moves_data(work) else None}
+            "offline_copy_hours": offline_document(work, forecast) if moves_data(work) else None}
+
+
+def offline_document(work: Work, forecast: Forecast) -> Dict[str, Any]:
+    """Return how long the outage would last if the data were copied with the writers stopped."""
+    import random
+    minutes = simulate_outage(work._replace(tracks=("data_migration",)), random.Random(forecast.seed), 1000)
+    return {**range_document(bulk_hours(work.machine, work.copy)), **quantiles(minutes, 60)}
 
 
 def estimate_document(work: Work) -> Dict[str, Any]:
