@@ -4839,7 +4839,9 @@ def check_data_strategy(facts: Facts, work: Work) -> Iterable[Finding]:
     if facts.partners == () and len(work.tracks) > 1:
         yield Finding("V083", WARNING, ("pattern",) if "pattern" in facts.spec else ("target",),
                       f"{facts.pattern}: {facts.source.text} -> {facts.target.text}",
-                      "a pattern that does all of it", f"the plan combines {' + '.join(work.tracks)}")
+                      "a pattern that does all of it", f"{facts.pattern} alone "
+                      + ("moves the data as it is" if facts.pattern in ("cdc", "data_migration") else
+                         "moves no data between servers") + f"; the plan combines {' + '.join(work.tracks)}")
 
 
 @check
