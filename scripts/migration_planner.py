@@ -4,7 +4,7 @@
 # ///
 """Turn a migration specification into a phased plan with gates, risks and a computed schedule.
 
-    spec JSON -> findings -> tracks of phases -> tasks -> estimates -> schedule -> plan -> json | text
+    spec JSON -> findings -> tracks of phases -> tasks -> estimates -> schedule -> plan -> json | text | markdown | html
 
 Sections, in the order of the data flow:
   1 Vocabulary
@@ -29,7 +29,10 @@ Sections, in the order of the data flow:
   20 Communicating
   21 Plan
   22 Rendering: text
-  23 Command line
+  23 Rendering: Markdown
+  24 Rendering: HTML
+  25 Exporting
+  26 Command line
 
 Names used throughout: `spec` is what was read, `phase` a stage with gates, `task` work with three estimates in hours
 (optimistic, likely, pessimistic), `gate` what must hold to go on, `trigger` what stops it.
@@ -4101,7 +4104,7 @@ def alarm_trigger(alarm: Alarm, name: str) -> Trigger:
 BAND = 512  # quantiles of one PERT shape
 HUMAN_OVERRUN = (1.10, 0.30)  # median and sigma of a lognormal: P80 1.42; Bloor 2007: 40 % mean time overrun
 MACHINE_OVERRUN = (1.0, 0.25)  # assumed
-REFERENCE_START = "2024-01-08T09:00"  # a Monday: durations in days do not depend on the day of the run
+REFERENCE_START = "2024-01-01T09:00"  # a Monday and the first day of a year: day numbers count from the start
 HORIZON_DAYS = 900
 
 
@@ -4252,6 +4255,7 @@ class Forecast(NamedTuple):
     path: Dict[str, float]
     days: Dict[str, float]
     phases: Dict[str, Dict[str, float]]
+    phase_ends: Dict[str, Dict[str, float]]  # hours since the start, on the calendar
     outage: Dict[str, float]
     meets_outage: float
     on_time: Optional[float]
@@ -4355,13 +4359,13 @@ def simulate(phases: Sequence[Phase], work: Work, calendar: Calendar, runs: int,
     import random
     dice = random.Random(seed)
     compiled = compile_phases(phases)
-    paths, ends, spans = [], [], [[] for _ in phases]
+    paths, ends, spans, reached = [], [], [[] for _ in phases], [[] for _ in phases]
     human, machine = [], []
     _, incident = outage_parts(work.facts, work.tracks, bulk_hours(work.machine, work.copy))
     for _ in range(runs):
         factors = {"human": dice.lognormvariate(0, HUMAN_OVERRUN[1]) * HUMAN_OVERRUN[0],
                    "machine": dice.lognormvariate(0, MACHINE_OVERRUN[1]) * MACHINE_OVERRUN[0], "fixed": 1.0}
-        total, end = one_run(compiled, calendar, dice, factors, incident, spans)
+        total, end = one_run(compiled, calendar, dice, factors, incident, spans, reached)
         paths.append(total)
         ends.append(end)
         human.append(factors["human"])
@@ -4371,6 +4375,7 @@ def simulate(phases: Sequence[Phase], work: Work, calendar: Calendar, runs: int,
     allowed = work.facts.downtime or work.facts.value("zero_tolerance_seconds") / 60
     return Forecast(
         quantiles(paths, 1), quantiles(ends, 24), {phase.name: quantiles(row, 1) for phase, row in zip(phases, spans)},
+        {phase.name: quantiles(row, 1) for phase, row in zip(phases, reached)},
         quantiles(outages, 1), sum(1 for value in outages if value <= allowed) / runs,
         sum(1 for value in ends if value <= deadline) / runs if deadline is not None else None, timed, likely,
         max((row.end for row in timed.values()), default=0) / 24, runs, seed,
@@ -4429,8 +4434,8 @@ def compile_phases(phases: Sequence[Phase]) -> Compiled:
 
 
 def one_run(compiled: Compiled, calendar: Calendar, dice: Any, factors: Dict[str, float], incident: float,
-            spans: List[List[float]]) -> Tuple[float, float]:
-    """Return hours on the path and the end on the calendar for one run; add each phase's hours to `spans`."""
+            spans: List[List[float]], reached: List[List[float]]) -> Tuple[float, float]:
+    """Return hours on the path and the end on the calendar for one run; note each phase's hours and end."""
     paths: List[float] = []
     ends: List[float] = []
     for number, (after, groups) in enumerate(compiled):
@@ -4441,6 +4446,7 @@ def one_run(compiled: Compiled, calendar: Calendar, dice: Any, factors: Dict[str
             total += max([length for length, _ in drawn])
             moment = max([end for _, end in drawn])
         spans[number].append(total - begun)
+        reached[number].append(moment)
         paths.append(total)
         ends.append(moment)
     return max(paths, default=0.0), max(ends, default=0.0)
@@ -6249,13 +6255,582 @@ def text_end(plan: Plan) -> List[str]:
     return lines
 
 
-# == 23. Command line =================================================================================
+# == 23. Rendering: Markdown ==========================================================================
+# For a repository or a ticket: a Mermaid Gantt chart, checkboxes to tick, tables.
+
+MOST_BARS = 60  # a Gantt chart with more bars than this is drawn by phase
+SHORTEST_BAR = 1.0  # hours: shorter bars cannot be seen
+MARKUP = re.compile(r"([\\`*_{}\[\]<>|#])")
+
+
+def md(text: Any) -> str:
+    """Return text that Markdown shows as it is, in one line."""
+    return MARKUP.sub(r"\\\1", " ".join(clean(str(text)).split()))
+
+
+def code(text: str) -> str:
+    """Return a code span; its fence is longer than any run of backticks inside."""
+    line = " ".join(clean(text).split())
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
+    return f"{fence} {line} {fence}" if "`" in line else f"{fence}{line}{fence}"
+
+
+def md_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> List[str]:
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    return lines + ["| " + " | ".join(md(cell) for cell in row) + " |" for row in rows] + [""]
+
+
+def render_markdown(plan: Plan) -> str:
+    document = plan.document
+    lines = [f"# Migration plan {document['migration_id']}: {md(document['source_system'])} → "
+             f"{md(document['target_system'])}", ""]
+    lines += md_table(("What", "Figure"), summary_rows(document))
+    lines += ["## Timeline", "", "```mermaid", *mermaid_lines(plan), "```", ""]
+    for part in (md_findings, md_choice, md_phases, md_risks, md_success, md_assumptions, md_compliance, md_people):
+        lines += part(document)
+    return "\n".join(lines) + "\n"
+
+
+def summary_rows(document: Dict[str, Any]) -> List[Tuple[str, str]]:
+    """Return the figures that every rendering starts with."""
+    hours, days = document["duration"]["path_hours"], document["duration"]["calendar_days"]
+    success = document["success_probability"]
+    low, high = success["interval_80"]
+    final = document["rollback_plan"]["point_of_no_return"]
+    rows = [("Pattern", " + ".join(document["pattern_selection"]["tracks"])),
+            ("Complexity", f"{document['complexity']} ({figure(document['complexity_score'])} of 100)"),
+            ("Work on the path", f"P50 {span(hours['p50'])}, P80 {span(hours['p80'])}, P95 {span(hours['p95'])}"),
+            ("Calendar", f"P50 {figure(days['p50'])} d, P80 {figure(days['p80'])} d, P95 {figure(days['p95'])} d")]
+    rows += [(f"Calendar, {row['name']}", f"P50 {figure(row['calendar_days']['p50'])} d, P80 "
+              f"{figure(row['calendar_days']['p80'])} d") for row in document["schedule"]["alternatives"]]
+    return rows + [
+        ("Outage", document["downtime"]["summary"]),
+        ("Chance of success", f"{100 * success['probability']:.0f} % (80 % interval {100 * low:.0f} to {100 * high:.0f} %)"),
+        ("Point of no return", f"{final['phase']}: {final['reason']}" if final else "none"),
+        ("Confidence", "*" * document["confidence"]["stars"] + " of *****")]
+
+
+def mermaid_lines(plan: Plan) -> List[str]:
+    """Return a Gantt chart in Mermaid's language; a start that nobody gave is day 1 of a year that begins on a Monday."""
+    dated = plan.calendar.dated
+    title = "Times in UTC" if dated else "Days from the start on a Monday (no --start was given)"
+    lines = ["gantt", f"    title {title}", "    dateFormat YYYY-MM-DDTHH:mm",
+             f"    axisFormat {'%d %b' if dated else 'day %-j'}"]
+    by_phase = sum(1 for row in plan.forecast.timed.values() if row.task.hours.likely > 0) > MOST_BARS
+    for number, phase in enumerate(plan.phases, 1):
+        lines.append(f"    section {number} {mermaid_name(phase.name)}")
+        rows = [plan.forecast.timed[item.id] for item in phase.tasks if item.hours.likely > 0]
+        if by_phase and rows:
+            lines.append(mermaid_bar(plan, f"{number} {phase.name}", f"p{number}", min(row.start for row in rows),
+                                     max(row.end for row in rows), any(row.critical for row in rows)))
+        else:
+            lines += [mermaid_bar(plan, f"{number}.{place} {row.task.title}", f"t{number}_{place}", row.start, row.end,
+                                  row.critical) for place, row in enumerate(rows, 1)]
+        if phase.no_return and rows:
+            at = mermaid_time(plan.calendar, min(row.start for row in rows))
+            lines.append(f"    {number} Point of no return :milestone, m{number}, {at}, 0d")
+    return lines
+
+
+def mermaid_name(text: str) -> str:
+    """Return a name without what Mermaid takes for its own: colons end a task, commas and # and ; break it."""
+    return re.sub(r"\s+", " ", re.sub(r"[^\w ()-]|_", " ", clean(text), flags=re.ASCII)).strip()[:60] or "unnamed"
+
+
+def mermaid_bar(plan: Plan, name: str, key: str, start: float, end: float, critical: bool) -> str:
+    """Return one bar; its name begins with a number, so it is never one of Mermaid's words."""
+    number, _, words = name.partition(" ")
+    tags = "crit, " if critical else ""
+    ends = mermaid_time(plan.calendar, max(end, start + SHORTEST_BAR))
+    return f"    {number.replace('.', '-')} {mermaid_name(words)} :{tags}{key}, {mermaid_time(plan.calendar, start)}, {ends}"
+
+
+def mermaid_time(calendar: Calendar, hours: float) -> str:
+    import datetime
+    return (calendar.start + datetime.timedelta(seconds=round(hours * 3600))).strftime("%Y-%m-%dT%H:%M")
+
+
+def md_findings(document: Dict[str, Any]) -> List[str]:
+    if not document["findings"]:
+        return []
+    return ["## Findings", "", *md_table(("Code", "Severity", "Where", "Found", "Expected", "Hint"), (
+        (row["code"], row["severity"], row["path"], row["found"], row["expected"], row["hint"])
+        for row in document["findings"]))]
+
+
+def md_choice(document: Dict[str, Any]) -> List[str]:
+    choice = document["pattern_selection"]
+    lines = [f"- {md(text)}" for text in choice["reasons"] + ([choice["composite"]] if choice["composite"] else [])]
+    return ["## Why this way", "", *lines,
+            *(f"- not **{md(row['pattern'])}**: {md(row['reason'])}" for row in choice["rejected"]), ""]
+
+
+def md_phases(document: Dict[str, Any]) -> List[str]:
+    lines = ["## Phases", ""]
+    for number, phase in enumerate(document["phases"], 1):
+        spread = phase["duration_range_hours"]
+        lines += [f"### {number}. {md(phase['name'])}: {span(phase['duration_hours'])} (P80 {span(spread['p80'])}), "
+                  f"risk {phase['risk_level']}", "", md(phase["description"]), ""]
+        for item in phase["task_details"]:
+            when = f", {item['start']} to {item['end']}" if item["start"] else ""
+            lines += [f"- [ ] **{md(item['title'])}** ({md(item['owner'])}, {span(item['hours']['likely'])}{when}"
+                      f"{', critical' if item['critical'] else ''})", f"  - do: {code(item['action'])}",
+                      f"  - done: {md(item['done_when'])}"]
+        lines += ["", "Gates:", ""]
+        lines += [f"- [ ] {md(gate['id'])} {md(comparison(gate['metric'], gate['operator'], gate['threshold'], gate['unit']))}: "
+                  f"{code(gate['how'])}" for gate in phase["gates"]]
+        lines += [""] + (["Stop when:", ""] + [f"- {md(text)}" for text in phase["rollback_triggers"]] + [""]
+                         if phase["rollback_triggers"] else [])
+        recovery = phase["recovery"]
+        lines += [f"Undo: {recovery['kind']}, {figure(recovery['minutes']['likely'])} min (up to "
+                  f"{figure(recovery['minutes']['pessimistic'])}): {md(recovery['steps'])}.", ""]
+        lines += [f"**Point of no return:** {md(phase['point_of_no_return_reason'])}", ""] if phase["point_of_no_return"] else []
+        for script in phase["scripts"]:
+            lines += md_script(script)
+    return lines
+
+
+def md_script(script: Dict[str, Any]) -> List[str]:
+    """Return a script of the compatibility report in a fence that its text cannot close."""
+    body = clean(str(script.get("script_content", ""))).split("\n")
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", "\n".join(body))), default=0))
+    return [f"#### {md(script.get('id', 'script'))}: {md(script.get('description', ''))}", "", f"{fence}sql", *body, fence, ""]
+
+
+def md_risks(document: Dict[str, Any]) -> List[str]:
+    return ["## Risks", "", *md_table(("Risk", "Level", "What", "Because", "Do", "Left", "Owner"), (
+        (row["id"], f"{row['severity']} ({row['score']})", row["description"],
+         f"{row['because']['path']}: {row['because']['text']}", row["mitigation"],
+         f"{row['residual']['score']}: {row['residual']['why']}", row["owner"]) for row in document["risks"]))]
+
+
+def md_success(document: Dict[str, Any]) -> List[str]:
+    row = document["success_probability"]
+    low, high = row["interval_80"]
+    lines = ["## Chance of success", "", f"{100 * row['probability']:.0f} % (80 % interval {100 * low:.0f} to "
+             f"{100 * high:.0f} %): {md(row['definition'])}. {md(row['method'])}.", ""]
+    lines += md_table(("Evidence", "Fact", "Log-odds"), ((item["name"], item["fact"], f"{item['log_odds']:+.2f}")
+                                                         for item in row["contributions"]))
+    return lines + [f"- raise it: {md(item['action'])} ({100 * item['now']:.0f} → {100 * item['probability']:.0f} %)"
+                    for item in row["raises_most"]] + [""]
+
+
+def md_assumptions(document: Dict[str, Any]) -> List[str]:
+    rows = ((row["what"], f"{row['value'] if isinstance(row['value'], str) else figure(row['value'])} {row['unit']}",
+             row["why"], row["how_to_measure"]) for row in document["assumptions"])
+    first = [f"{number}. {md(row['input'])} (now {md(row['now'])}): {code(row['how'])}"
+             for number, row in enumerate(document["confidence"]["measure_first"], 1)]
+    return ["## Assumptions", "", *md_table(("What", "Value", "Why", "How to measure"), rows),
+            *(["Measure these first:", "", *first, ""] if first else [])]
+
+
+def md_compliance(document: Dict[str, Any]) -> List[str]:
+    controls = document["compliance"]["controls"]
+    if not controls:
+        return []
+    return ["## Compliance", "", *(f"- [ ] {md(row['framework'])} {md(row['reference'])}: {md(row['requirement'])} → "
+                                   f"{code(row['evidence'][0]['file'])} ({md(row['phase'])}, {md(row['owner'])})"
+                                   for row in controls), "", document["compliance"]["note"], ""]
+
+
+def md_people(document: Dict[str, Any]) -> List[str]:
+    talk = document["communication"]
+    raci = ((row["phase"], row["accountable"], ", ".join(row["responsible"]), ", ".join(row["consulted"]),
+             ", ".join(row["informed"])) for row in talk["raci"])
+    lines = ["## Who", "", *md_table(("Phase", "Accountable", "Responsible", "Consulted", "Informed"), raci),
+             "## Go or no-go", ""]
+    lines += [f"- [ ] {row['id']} {md(row['required'])} ({md(row['owner'])}): {code(row['how'])}"
+              for row in document["go_no_go"]]
+    lines += ["", "## Messages", "", *md_table(("Event", "When", "To", "By", "Text"), (
+        (row["event"], row["when"], row["audience"], row["channel"], row["text"]) for row in talk["messages"]))]
+    lines += md_table(("Consumer", "To", "Text"), ((row["consumer"], row["to"], row["text"]) for row in talk["consumers"]))
+    open_ones = [f"- {code('{{' + row['name'] + '}}')}: {md(row['how_to_obtain'])}" for row in document["placeholders"]]
+    return lines + (["## Still to fill in", "", *open_ones, ""] if open_ones else [])
+
+
+# == 24. Rendering: HTML ==============================================================================
+# One file that fetches nothing and runs nothing: readable in light and dark, on paper, and without its drawings.
+
+STYLE = """
+:root{color-scheme:light dark;--ink:#1c2127;--soft:#56606c;--paper:#fff;--line:#d5dae1;--band:#f3f5f8;--bar:#3767b1;
+--crit:#b0492a;--late:#8a93a0;--final:#7a1fa2;--window:#cfe3d4;--low:#dcefdc;--medium:#fbeebd;--high:#f7cfae;--critical:#efb0aa}
+@media(prefers-color-scheme:dark){:root{--ink:#e4e8ee;--soft:#a3adba;--paper:#14171b;--line:#3a424d;--band:#1d2228;
+--bar:#7ea6e8;--crit:#e58a68;--late:#788392;--final:#cf8df0;--window:#24402d;--low:#21402a;--medium:#4d431a;--high:#5a3517;
+--critical:#622723}}
+body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:72rem;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.6rem;line-height:1.25}h2{margin-top:2.2rem;border-bottom:1px solid var(--line)}h3{margin-top:1.6rem}
+table{border-collapse:collapse;width:100%;margin:.6rem 0}th,td{border:1px solid var(--line);padding:.3rem .5rem;text-align:left;
+vertical-align:top;overflow-wrap:anywhere}th{background:var(--band)}caption{text-align:left;color:var(--soft)}
+code{font:.88em/1.4 ui-monospace,monospace;overflow-wrap:anywhere;white-space:pre-wrap}pre{background:var(--band);padding:.6rem;
+overflow-x:auto}.scroll{overflow-x:auto}svg{max-width:100%;height:auto}svg text{fill:var(--ink);font:13px system-ui,sans-serif}
+.soft{color:var(--soft)}.low{background:var(--low)}.medium{background:var(--medium)}.high{background:var(--high)}
+.critical{background:var(--critical)}.matrix{width:auto}.matrix td{width:6.5rem;height:2.6rem}.error,.warning{font-weight:600}
+li{margin:.35rem 0}dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{font-weight:600}dd{margin:0}
+@media(max-width:40rem){dl{display:block}dd{margin:0 0 .5rem}}
+@media print{body{max-width:none;margin:0;font-size:11px}h2,h3{break-after:avoid}tr,li{break-inside:avoid}}
+""".strip()
+CHART_LABEL, CHART_WIDTH, CHART_ROW = 230, 1000, 26  # pixels of the drawing's own coordinates
+
+
+def esc(text: Any) -> str:
+    """Return text for HTML: what the specification says is never markup."""
+    import html
+    return html.escape(clean(str(text)))
+
+
+def tag(name: str, *content: str, **attributes: str) -> str:
+    """Return an element; its content is HTML already."""
+    given = "".join(f' {key.rstrip("_").replace("_", "-")}="{esc(value)}"' for key, value in attributes.items() if value)
+    return f"<{name}{given}>{''.join(content)}</{name}>"
+
+
+def html_table(head: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> str:
+    title = tag("caption", esc(caption)) if caption else ""
+    body = "\n".join(tag("tr", *(tag("td", esc(cell)) for cell in row)) for row in rows)
+    heads = tag("tr", *(tag("th", esc(cell), scope="col") for cell in head))
+    return tag("div", tag("table", title, tag("thead", heads), tag("tbody", body)), class_="scroll")
+
+
+def render_html(plan: Plan) -> str:
+    document = plan.document
+    title = f"Migration plan {document['migration_id']}: {document['source_system']} → {document['target_system']}"
+    summary = tag("dl", *(tag("dt", esc(name)) + tag("dd", esc(text)) for name, text in summary_rows(document)))
+    parts = [tag("h1", esc(title)), summary, tag("h2", "Timeline"), gantt_svg(plan), html_timeline(plan)]
+    parts += [part(document) for part in (html_findings, html_choice, html_phases, html_risks, html_success,
+                                          html_assumptions, html_compliance, html_people)]
+    head = ('<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            + tag("title", esc(title)) + f"\n<style>\n{STYLE}\n</style>")
+    return "<!DOCTYPE html>\n" + tag("html", tag("head", "\n", head, "\n"), "\n", tag(
+        "body", "\n", "\n".join(part for part in parts if part), "\n"), "\n", lang="en") + "\n"
+
+
+class Scale(NamedTuple):
+    """From hours since the start to a place in the drawing."""
+
+    hours: float
+
+    def x(self, hours: float) -> float:
+        return round(CHART_LABEL + (CHART_WIDTH - CHART_LABEL - 10) * min(max(hours / self.hours, 0), 1), 1)
+
+
+def phase_bars(plan: Plan) -> List[Tuple[Phase, float, float, float]]:
+    """Return each phase with its start and its P50 and P80 ends, in hours since the start."""
+    ends = plan.forecast.phase_ends
+    return [(phase, max((ends[name]["p50"] for name in phase.after), default=0.0), ends[phase.name]["p50"],
+             ends[phase.name]["p80"]) for phase in plan.phases]
+
+
+def gantt_svg(plan: Plan) -> str:
+    """Return the phases as a drawing: P50 as a bar, P80 as a line behind it, windows as bands, the final step as a mark."""
+    bars = phase_bars(plan)
+    scale = Scale(max((late for *_, late in bars), default=1.0) * 1.02 or 1.0)
+    height = CHART_ROW * (len(bars) + 2)
+    parts = [*window_bands(plan, scale, height), *day_marks(plan, scale, height)]
+    for row, (phase, start, middle, late) in enumerate(bars, 1):
+        parts += phase_bar(plan, phase, scale, row * CHART_ROW, (start, middle, late))
+    legend = "bar: likely (P50); line: P80; band: window for cutovers; diamond: point of no return"
+    return tag("div", tag("svg", tag("title", "Timeline of the phases"), "\n", "\n".join(parts), "\n", role="img",
+                          viewBox=f"0 0 {CHART_WIDTH} {height}", aria_label="Timeline; the table below says the same"),
+               tag("p", esc(legend), class_="soft"), class_="scroll")
+
+
+def window_bands(plan: Plan, scale: Scale, height: int) -> List[str]:
+    """Return the windows as bands; over many months they would only be a haze."""
+    if scale.hours > 24 * 120 or not any(item.calendar == "window" for phase in plan.phases for item in phase.tasks):
+        return []
+    window = plan.calendar.window
+    return [f'<rect x="{scale.x(start)}" y="{CHART_ROW}" width="{max(scale.x(end) - scale.x(start), 1):.1f}" '
+            f'height="{height - 2 * CHART_ROW}" fill="var(--window)"/>'
+            for start, end in zip(window.starts, window.ends) if start < scale.hours]
+
+
+def day_marks(plan: Plan, scale: Scale, height: int) -> List[str]:
+    """Return upright lines with their dates, about ten of them."""
+    import datetime
+    days = scale.hours / 24
+    step = next((step for step in (1, 2, 7, 14, 28, 56) if days / step <= 12), 112)
+    marks = []
+    for day in range(0, int(days) + 1, step):
+        moment_utc = plan.calendar.start + datetime.timedelta(days=day)
+        text = moment_utc.strftime("%d %b") if plan.calendar.dated else f"day {day}"
+        x = scale.x(24 * day)
+        marks.append(f'<line x1="{x}" y1="{CHART_ROW}" x2="{x}" y2="{height - CHART_ROW}" stroke="var(--line)"/>'
+                     f'<text x="{x}" y="{height - 8}" text-anchor="middle">{text}</text>')
+    return marks
+
+
+def phase_bar(plan: Plan, phase: Phase, scale: Scale, top: int, hours: Tuple[float, float, float]) -> List[str]:
+    start, middle, late = hours
+    critical = any(plan.forecast.timed[item.id].critical for item in phase.tasks)
+    text = f"{phase.name}: likely {span(middle - start)} of calendar, P80 ends {span(late)} after the start"
+    x, wide, y = scale.x(start), max(scale.x(middle) - scale.x(start), 2), top + CHART_ROW / 2
+    parts = [f'<text x="0" y="{y + 5}">{esc(phase.name)}</text>',
+             f'<line x1="{scale.x(middle)}" y1="{y}" x2="{scale.x(late)}" y2="{y}" stroke="var(--late)" stroke-width="3"/>'
+             f'<line x1="{scale.x(late)}" y1="{y - 5}" x2="{scale.x(late)}" y2="{y + 5}" stroke="var(--late)" '
+             'stroke-width="2"/>',
+             f'<rect x="{x}" y="{top + 5}" width="{wide:.1f}" height="{CHART_ROW - 10}" rx="3" '
+             f'fill="var(--{"crit" if critical else "bar"})">{tag("title", esc(text))}</rect>']
+    if phase.no_return:
+        parts.append(f'<path d="M{x} {y - 9}l9 9l-9 9l-9 -9z" fill="var(--final)">'
+                     f'{tag("title", esc("point of no return: " + phase.no_return))}</path>')
+    return parts
+
+
+def html_timeline(plan: Plan) -> str:
+    def when(hours: float) -> str:
+        return moment(plan.calendar, hours) or f"day {figure(round(hours / 24, 1))}"
+
+    rows = [(phase.name, when(start), when(middle), when(late), span(likely_length(phase)),
+             phase.no_return or "") for phase, start, middle, late in phase_bars(plan)]
+    return html_table(("Phase", "Starts", "Ends (P50)", "Ends (P80)", "Work, likely", "Point of no return"), rows,
+                      "The same as a table" + ("" if plan.calendar.dated else "; days from the start on a Monday"))
+
+
+def html_findings(document: Dict[str, Any]) -> str:
+    rows = document["findings"]
+    return tag("h2", f"Findings ({len(rows)})") + html_table(
+        ("Code", "Severity", "Where", "Found", "Expected", "Hint"),
+        ((row["code"], row["severity"], row["path"], row["found"], row["expected"], row["hint"]) for row in rows)) if rows else ""
+
+
+def html_choice(document: Dict[str, Any]) -> str:
+    choice = document["pattern_selection"]
+    given = choice["reasons"] + ([choice["composite"]] if choice["composite"] else [])
+    return tag("h2", "Why this way") + tag("ul", *(tag("li", esc(text)) for text in given), *(
+        tag("li", "not ", tag("strong", esc(row["pattern"])), f": {esc(row['reason'])}") for row in choice["rejected"]))
+
+
+def html_phases(document: Dict[str, Any]) -> str:
+    return tag("h2", "Phases") + "\n".join(html_phase(number, phase) for number, phase in enumerate(document["phases"], 1))
+
+
+def html_phase(number: int, phase: Dict[str, Any]) -> str:
+    spread, recovery = phase["duration_range_hours"], phase["recovery"]
+    head = tag("h3", esc(f"{number}. {phase['name']}: {span(phase['duration_hours'])} (P80 {span(spread['p80'])}), "), tag(
+        "span", f"risk {esc(phase['risk_level'])}", class_=phase["risk_level"]))
+    tasks = tag("ul", *(html_task(item) for item in phase["task_details"]))
+    gates = tag("ul", *(tag("li", esc(f"{gate['id']} " + comparison(gate["metric"], gate["operator"], gate["threshold"],
+                                                                  gate["unit"])), "<br>", tag("code", esc(gate["how"])))
+                        for gate in phase["gates"]))
+    stops = tag("ul", *(tag("li", esc(text)) for text in phase["rollback_triggers"]))
+    undo = esc(f"{recovery['kind']}, {figure(recovery['minutes']['likely'])} min (up to "
+               f"{figure(recovery['minutes']['pessimistic'])}): {recovery['steps']}")
+    final = tag("p", tag("strong", "Point of no return: "), esc(phase["point_of_no_return_reason"]), class_="high")
+    return (head + tag("p", esc(phase["description"])) + tasks + tag("h4", "Gates") + gates
+            + (tag("h4", "Stop when") + stops if phase["rollback_triggers"] else "") + tag("p", tag("strong", "Undo: "), undo)
+            + (final if phase["point_of_no_return"] else "") + "".join(html_script(script) for script in phase["scripts"]))
+
+
+def html_task(item: Dict[str, Any]) -> str:
+    when = f", {item['start']} to {item['end']}" if item["start"] else ""
+    facts = esc(f"{item['owner']}, {span(item['hours']['likely'])}{when}" + (", critical" if item["critical"] else ""))
+    return tag("li", tag("strong", esc(item["title"])), " ", tag("span", facts, class_="soft"), "<br>do: ",
+               tag("code", esc(item["action"])), "<br>done: ", esc(item["done_when"]))
+
+
+def html_script(script: Dict[str, Any]) -> str:
+    return tag("h4", esc(f"{script.get('id', 'script')}: {script.get('description', '')}")) + tag(
+        "pre", tag("code", esc(script.get("script_content", ""))))
+
+
+def html_risks(document: Dict[str, Any]) -> str:
+    rows = document["risks"]
+    table = html_table(("Risk", "Level", "What", "Because", "Do", "Left", "Owner", "Phase"), (
+        (row["id"], f"{row['severity']} ({row['score']})", row["description"],
+         f"{row['because']['path']}: {row['because']['text']}", row["mitigation"],
+         f"{row['residual']['score']}: {row['residual']['why']}", row["owner"], row["phase"]) for row in rows))
+    return tag("h2", f"Risks ({len(rows)})") + risk_matrix(rows) + table
+
+
+def risk_matrix(rows: Sequence[Dict[str, Any]]) -> str:
+    """Return the five by five table: likelihood upwards, impact to the right, the risks by their ids."""
+    lines = [tag("tr", tag("th", "likelihood \\ impact", scope="col"),
+                 *(tag("th", NIST_WORDS[impact], scope="col") for impact in range(1, 6)))]
+    for chance in range(5, 0, -1):
+        cells = []
+        for impact in range(1, 6):
+            names = [row["id"] for row in rows if (row["probability_step"], row["impact_step"]) == (chance, impact)]
+            cells.append(tag("td", esc(", ".join(dict.fromkeys(names))), class_=score_level(chance * impact)))
+        lines.append(tag("tr", tag("th", NIST_WORDS[chance], scope="row"), *cells))
+    return tag("div", tag("table", tag("caption", "Before their mitigation"), *lines, class_="matrix"), class_="scroll")
+
+
+def html_success(document: Dict[str, Any]) -> str:
+    row = document["success_probability"]
+    low, high = row["interval_80"]
+    text = (f"{100 * row['probability']:.0f} % (80 % interval {100 * low:.0f} to {100 * high:.0f} %): {row['definition']}. "
+            f"{row['method']}.")
+    return (tag("h2", "Chance of success") + tag("p", esc(text)) + html_table(
+        ("Evidence", "Fact", "Log-odds"), ((item["name"], item["fact"], f"{item['log_odds']:+.2f}")
+                                           for item in row["contributions"]))
+            + tag("ul", *(tag("li", esc(f"raise it: {item['action']} ({100 * item['now']:.0f} to "
+                                        f"{100 * item['probability']:.0f} %)")) for item in row["raises_most"])))
+
+
+def html_assumptions(document: Dict[str, Any]) -> str:
+    rows = ((row["what"], f"{row['value'] if isinstance(row['value'], str) else figure(row['value'])} {row['unit']}",
+             row["why"], row["how_to_measure"]) for row in document["assumptions"])
+    first = tag("ol", *(tag("li", esc(f"{row['input']} (now {row['now']}): "), tag("code", esc(row["how"])))
+                        for row in document["confidence"]["measure_first"]))
+    return (tag("h2", "Assumptions") + html_table(("What", "Value", "Why", "How to measure"), rows)
+            + (tag("h3", "Measure these first") + first if document["confidence"]["measure_first"] else ""))
+
+
+def html_compliance(document: Dict[str, Any]) -> str:
+    rows = document["compliance"]["controls"]
+    if not rows:
+        return ""
+    return tag("h2", f"Compliance ({len(rows)} controls)") + html_table(
+        ("Control", "Requirement", "Because", "Evidence", "Phase", "Owner"), (
+            (f"{row['framework']} {row['reference']}", row["requirement"],
+             f"{row['applies_because']['path']}: {row['applies_because']['value']}",
+             f"{row['evidence'][0]['file']}: {row['evidence'][0]['producer']}", row["phase"], row["owner"])
+            for row in rows)) + tag("p", esc(document["compliance"]["note"]), class_="soft")
+
+
+def html_people(document: Dict[str, Any]) -> str:
+    talk = document["communication"]
+    raci = html_table(("Phase", "Accountable", "Responsible", "Consulted", "Informed"), (
+        (row["phase"], row["accountable"], ", ".join(row["responsible"]), ", ".join(row["consulted"]),
+         ", ".join(row["informed"])) for row in talk["raci"]))
+    lines = html_table(("Line", "Required", "How", "Owner"), (
+        (row["id"], row["required"], row["how"], row["owner"]) for row in document["go_no_go"]))
+    messages = html_table(("Event", "When", "To", "By", "Text"), (
+        (row["event"], row["when"], row["audience"], row["channel"], row["text"]) for row in talk["messages"]))
+    consumers = html_table(("Consumer", "To", "Text"), (
+        (row["consumer"], row["to"], row["text"]) for row in talk["consumers"])) if talk["consumers"] else ""
+    fill_in = html_table(("Placeholder", "How to get it"), (
+        ("{{" + row["name"] + "}}", row["how_to_obtain"]) for row in document["placeholders"]))
+    return (tag("h2", "Who") + raci + tag("h2", "Go or no-go") + lines + tag("h2", "Messages") + messages + consumers
+            + (tag("h2", "Still to fill in") + fill_in if document["placeholders"] else ""))
+
+
+# == 25. Exporting ====================================================================================
+# Files for other programs: a table of the tasks for a spreadsheet, the fixed dates for a calendar.
+
+CSV_HEAD = ("id", "phase", "title", "owner", "calendar", "optimistic_hours", "likely_hours", "pessimistic_hours", "basis",
+            "start", "end", "critical", "slack_hours", "depends_on", "action", "done_when", "source")
+FORMULA = re.compile(r"[=+\-@\t\r]")  # a spreadsheet runs a cell that begins like this
+
+
+def render_csv(plan: Plan) -> str:
+    import csv
+    import io
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")  # RFC 4180
+    writer.writerow(CSV_HEAD)
+    for phase in plan.document["phases"]:
+        for item in phase["task_details"]:
+            hours = item["hours"]
+            writer.writerow([csv_cell(cell) for cell in (
+                item["id"], phase["name"], item["title"], item["owner"], item["calendar"], hours["optimistic"],
+                hours["likely"], hours["pessimistic"], hours["basis"], item["start"] or "", item["end"] or "",
+                "yes" if item["critical"] else "no", item["slack_hours"], " ".join(item["depends_on"]), item["action"],
+                item["done_when"], item["source"])])
+    return text.getvalue()
+
+
+def csv_cell(value: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula."""
+    return "'" + value if isinstance(value, str) and FORMULA.match(value) else value
+
+
+class Event(NamedTuple):
+    """One entry of a calendar."""
+
+    key: str
+    start: float  # hours since the start of the plan
+    end: float
+    title: str
+    text: str
+
+
+def calendar_events(plan: Plan) -> Iterable[Event]:
+    """Yield what people must keep free: notices, decisions, cutovers, their reserve, the freeze before them."""
+    rows = [plan.forecast.timed[item.id] for phase in plan.phases for item in phase.tasks]
+    decided = [row for row in rows if row.task.title.startswith("Decide ")]
+    cut = [row for row in rows if row.task.calendar == "window" and row.end > row.start]
+    for row in decided + cut:
+        yield Event(row.task.id, row.start, row.end, row.task.title, f"{row.task.action}. Done when: {row.task.check}")
+    if cut:
+        first = cut[0]
+        yield Event("notice-14", first.start - 336, first.start - 335.5, f"Announce: {first.task.title}",
+                    "Send the messages of the event 'announcement'.")
+        yield Event("notice-2", first.start - 48, first.start - 47.5, f"Remind: {first.task.title}",
+                    "Send the messages of the event 'reminder'.")
+        yield Event("freeze", first.start - 24, first.end, f"Release freeze for {first.task.title}",
+                    f"No release of {plan.work.words['dependency_names']} until the all-clear.")
+        yield Event("reserve", first.start + 168, first.end + 168, f"Reserve: {first.task.title}",
+                    "Used when the decision was no-go or the cutover was broken off.")
+
+
+def render_ics(plan: Plan) -> str:
+    """Return an iCalendar (RFC 5545): times in UTC, lines folded at 75 octets, text escaped, a reminder a day before."""
+    stamp = re.sub(r"[-:]", "", plan.document["created_at"])
+    lines = ["BEGIN:VCALENDAR", "VERSION:2.0", f"PRODID:-//migration-architect//{TOOL} {VERSION}//EN", "CALSCALE:GREGORIAN"]
+    for event in sorted(calendar_events(plan), key=lambda event: (event.start, event.key)):
+        lines += ["BEGIN:VEVENT", f"UID:{event.key}-{plan.document['migration_id']}@migration-architect.invalid",
+                  f"DTSTAMP:{stamp}", f"DTSTART:{ics_time(plan.calendar, event.start)}",
+                  f"DTEND:{ics_time(plan.calendar, max(event.end, event.start + 0.25))}", f"SUMMARY:{ics_text(event.title)}",
+                  f"DESCRIPTION:{ics_text(event.text)}", "BEGIN:VALARM", "ACTION:DISPLAY", "TRIGGER:-P1D",
+                  f"DESCRIPTION:{ics_text(event.title)}", "END:VALARM", "END:VEVENT"]
+    return "".join(part + "\r\n" for line in [*lines, "END:VCALENDAR"] for part in ics_fold(line))
+
+
+def ics_time(calendar: Calendar, hours: float) -> str:
+    import datetime
+    return (calendar.start + datetime.timedelta(seconds=round(hours * 3600))).strftime("%Y%m%dT%H%M%SZ")
+
+
+def ics_text(text: str) -> str:
+    """Return text as RFC 5545 3.3.11 has it: backslash first, then what would end a value."""
+    plain = clean(text).replace("\t", " ")
+    return plain.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,").replace("\n", "\\n")
+
+
+def ics_fold(line: str) -> Iterable[str]:
+    """Yield a line in parts of at most 75 octets (RFC 5545 3.1), never cutting a character."""
+    room, part = 75, ""
+    for letter in line:
+        if len((part + letter).encode("utf-8")) > room:
+            yield part
+            part = " "
+        part += letter
+    yield part
+
+
+def write_export(folder: str, plan: Plan, quiet: bool) -> None:
+    """Write every rendering into a folder; the calendar only when the plan has dates."""
+    files = export_files(folder, plan.calendar.dated)
+    for path, render in zip(files, (render_markdown, render_html, render_csv, render_ics)):
+        write_file(path, render(plan))
+        if not quiet:
+            say(f"wrote {path}")
+    if not plan.calendar.dated and not quiet:
+        say(f"{TOOL}: no calendar was written: give --start 2026-03-02T09:00 to place the plan on the calendar")
+
+
+def export_files(folder: str, dated: bool) -> List[str]:
+    names = ("migration_plan.md", "migration_plan.html", "tasks.csv") + (("calendar.ics",) if dated else ())
+    return [os.path.join(folder, name) for name in names]
+
+
+def make_folder(folder: str) -> None:
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made a folder: {error.strerror or error}")
+
+
+# == 26. Command line =================================================================================
 
 EPILOG = """examples:
   migration_planner.py -i assets/sample_database_migration.json -o plan.json
   migration_planner.py -i spec.json --compatibility report.json --start 2026-03-02T09:00 -o plan.json
   migration_planner.py -i spec.json --validate
   migration_planner.py -i spec.json -f json | jq .phases[].name
+  migration_planner.py -i spec.json --start 2026-03-02T09:00 --export plan/
+  migration_planner.py -i spec.json -f html -o plan.html
 
 exit codes:
   0  the plan was written, or the specification is valid
@@ -6270,8 +6845,8 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"{TOOL} (migration-architect) {VERSION}")
     parser.add_argument("-i", "--input", metavar="SPEC", help="migration specification (JSON), - for standard input")
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write; without it, standard output")
-    parser.add_argument("-f", "--format", choices=("json", "text", "both"), default="both",
-                        help="both writes FILE and, beside it, a text report (default: both)")
+    parser.add_argument("-f", "--format", choices=("json", "text", "both", "markdown", "html"),
+                        help="both writes FILE and, beside it, a text report (default: both; none with --export)")
     parser.add_argument("--validate", action="store_true", help="check the specification and write no plan")
     parser.add_argument("--strict", action="store_true", help="treat warnings as problems")
     parser.add_argument("--compatibility", metavar="REPORT", action="append", default=[],
@@ -6281,6 +6856,8 @@ def build_parser() -> Parser:
     parser.add_argument("--simulations", metavar="N", type=whole_number, default=5000,
                         help="simulated runs behind P50, P80 and P95 (default: 5000)")
     parser.add_argument("--seed", metavar="N", type=int, help="seed of the simulation (default: from the specification)")
+    parser.add_argument("--export", metavar="DIR", help="write Markdown with a Mermaid chart, HTML, a CSV of the tasks and, "
+                        "with --start, an iCalendar into this folder")
     parser.add_argument("--list-patterns", action="store_true", help="print the pattern catalogue and stop")
     parser.add_argument("-q", "--quiet", action="store_true", help="no messages on standard error")
     return parser
@@ -6331,7 +6908,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if not options.input:
         raise InputError(f"the following arguments are required: -i/--input; see {TOOL} --help")
     inputs = [options.input, *options.compatibility, *([options.history] if options.history else [])]
-    refuse_inputs_as_outputs(output_paths(options.output, options.format), inputs)
+    written = output_paths(options.output, options.format or "both")
+    written += export_files(options.export, True) if options.export else []
+    refuse_inputs_as_outputs(written, inputs)
     if options.start is not None:
         check_start(options.start)
     document = load(options.input)
@@ -6360,10 +6939,19 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if not options.quiet:
             say(f"{TOOL}: {document.name}: valid, {sum(row.severity == WARNING for row in findings)} warning(s)")
         return EXIT_DONE
-    plan = make_plan(given, computed)
-    emit(options.output, options.format, {"json": lambda: to_json(plan.document), "text": lambda: render_text(plan)},
-         options.quiet)
+    write_plan(make_plan(given, computed), options)
     return EXIT_DONE
+
+
+def write_plan(plan: Plan, options: argparse.Namespace) -> None:
+    """Write the export, and the plan itself unless only the export was asked for."""
+    if options.export:
+        make_folder(options.export)
+        write_export(options.export, plan, options.quiet)
+    if options.output or options.format or not options.export:
+        emit(options.output, options.format or "both", {
+            "json": lambda: to_json(plan.document), "text": lambda: render_text(plan),
+            "markdown": lambda: render_markdown(plan), "html": lambda: render_html(plan)}, options.quiet)
 
 
 def report_problems(problems: Sequence[str]) -> int:
