@@ -4131,6 +4131,14 @@ class Open:
         last = bisect_left(self.before, worked + hours) - 1
         return self.starts[max(last, 0)] + worked + hours - self.before[max(last, 0)]
 
+    def opening(self, start: float) -> float:
+        """Return the first open moment from `start` on."""
+        from bisect import bisect_right
+        index = bisect_right(self.starts, start) - 1
+        if index >= 0 and start < self.ends[index]:
+            return start
+        return self.starts[index + 1] if index + 1 < len(self.starts) else start
+
     def fit(self, start: float, hours: float) -> float:
         """Return when work of `hours` ends that must not be interrupted."""
         from bisect import bisect_right
@@ -4329,8 +4337,9 @@ def place_lane(lane: Sequence[Task], calendar: Calendar, begin: float, slack: fl
     here = begin
     for item in lane:
         end = advance(calendar, item.calendar, here, item.hours.likely)
-        start = end - item.hours.likely if item.calendar == "window" else here
-        timed[item.id] = Timed(item, max(start, here), end, slack, slack < 1e-9 and item.hours.likely > 0)
+        open_hours = {"business": calendar.business, "offpeak": calendar.offpeak}.get(item.calendar)
+        start = end - item.hours.likely if item.calendar == "window" else open_hours.opening(here) if open_hours else here
+        timed[item.id] = Timed(item, min(max(start, here), end), end, slack, slack < 1e-9 and item.hours.likely > 0)
         here = end
     return here
 
@@ -4354,8 +4363,8 @@ def phase_slacks(phases: Sequence[Phase]) -> Tuple[Dict[str, float], float]:
 
 
 def simulate(phases: Sequence[Phase], work: Work, calendar: Calendar, runs: int, seed: int,
-             deadline: Optional[float]) -> Forecast:
-    """Return the spread of path, dates and outage over `runs` seeded runs."""
+             deadline: Optional[float], overruns: Sequence[float] = ()) -> Forecast:
+    """Return the spread of path, dates and outage over `runs` seeded runs; `overruns` are those of past migrations."""
     import random
     dice = random.Random(seed)
     compiled = compile_phases(phases)
@@ -4363,7 +4372,8 @@ def simulate(phases: Sequence[Phase], work: Work, calendar: Calendar, runs: int,
     human, machine = [], []
     _, incident = outage_parts(work.facts, work.tracks, bulk_hours(work.machine, work.copy))
     for _ in range(runs):
-        factors = {"human": dice.lognormvariate(0, HUMAN_OVERRUN[1]) * HUMAN_OVERRUN[0],
+        factors = {"human": dice.choice(overruns) if overruns else
+                   dice.lognormvariate(0, HUMAN_OVERRUN[1]) * HUMAN_OVERRUN[0],
                    "machine": dice.lognormvariate(0, MACHINE_OVERRUN[1]) * MACHINE_OVERRUN[0], "fixed": 1.0}
         total, end = one_run(compiled, calendar, dice, factors, incident, spans, reached)
         paths.append(total)
@@ -5174,22 +5184,47 @@ def feature(name: str, value: Any) -> float:
 
 
 def read_history(document: Document, faults: Faults) -> Tuple[List[Record], List[str]]:
-    """Return the usable records of a history file, and a line for each that is skipped."""
+    """Return the usable records of a history file, and a line for each that is skipped or old."""
     rows = document.value.get("records") if isinstance(document.value, dict) else document.value
     rows = faults.typed(rows, ("records",) if isinstance(document.value, dict) else (), list, "a list of history records")
-    records, skipped = [], []
+    records, notes = [], []
     for index, row in enumerate(rows or []):
-        if not isinstance(row, dict) or row.get("outcome") not in OUTCOMES:
-            skipped.append(f"history record {index + 1}: no outcome of {', '.join(OUTCOMES)}; skipped")
+        wrong = wrong_record(row)
+        if wrong:
+            notes.append(f"history record {index + 1}: {wrong}; skipped")
             continue
-        factors = row.get("factors") if isinstance(row.get("factors"), dict) else {}
-        planned, actual = row.get("planned_hours"), row.get("actual_hours")
-        both = is_kind(planned, "number") and is_kind(actual, "number") and planned > 0 and actual > 0
-        records.append(Record(str(row.get("id", index + 1)), str(row.get("type", "")),
-                              ALIASES.get(str(row.get("pattern")), str(row.get("pattern"))), int(row["outcome"] == "success"),
-                              tuple(feature(name, factors.get(name)) for name, _ in FEATURES),
-                              actual / planned if both else 0.0))
-    return records, skipped
+        records.append(read_record(row, index))
+        if str(row.get("date", "9999"))[:10] < three_years_ago():
+            notes.append(f"history record {index + 1}: {str(row['date'])[:10]} is more than three years ago; used all the same")
+    return records, notes
+
+
+def wrong_record(row: Any) -> str:
+    """Return why a history record cannot be used, empty when it can."""
+    if not isinstance(row, dict) or row.get("outcome") not in OUTCOMES:
+        return f"no outcome of {', '.join(OUTCOMES)}"
+    factors = row.get("factors", {})
+    odd = [name for name, _ in FEATURES if isinstance(factors, dict) and isinstance(factors.get(name), (dict, list))]
+    return f"factors.{odd[0]} is {describe(factors[odd[0]])}" if odd else "" if isinstance(factors, dict) else "factors"
+
+
+def read_record(row: Dict[str, Any], index: int) -> Record:
+    factors, planned, actual = row.get("factors", {}), row.get("planned_hours"), row.get("actual_hours")
+    both = is_kind(planned, "number") and is_kind(actual, "number") and planned > 0 and actual > 0
+    return Record(str(row.get("id", index + 1)), str(row.get("type", "")),
+                  ALIASES.get(str(row.get("pattern")), str(row.get("pattern"))), int(row["outcome"] == "success"),
+                  tuple(feature(name, factors.get(name)) for name, _ in FEATURES), actual / planned if both else 0.0)
+
+
+def three_years_ago() -> str:
+    today = now()[:10]
+    return f"{int(today[:4]) - 3}{today[4:]}"
+
+
+def overruns_of(records: Sequence[Record]) -> List[float]:
+    """Return actual by planned hours of the past, when there are enough to stand for what is to come."""
+    known = [row.overrun for row in records if row.overrun > 0]
+    return known if len(known) >= LEAST_CLASS else []
 
 
 def own_factors(facts: Facts, work: Work) -> Dict[str, Any]:
@@ -5250,12 +5285,13 @@ def predict(weights: Sequence[float], features: Sequence[float]) -> float:
     return logistic(sum(weight * value for weight, value in zip(weights, (1.0, *features))))
 
 
-def cross_validate(samples: Sequence[Tuple[Tuple[float, ...], int]]) -> Dict[str, float]:
+def cross_validate(samples: Sequence[Tuple[Tuple[float, ...], int]]) -> Dict[str, Any]:
     """Return Brier scores of held-out records: the model, the base rate, the prior alone."""
     import math
     count = len(samples)
     folds = count if count <= 200 else 10
     model = base = log_loss = 0.0
+    seen: List[Tuple[float, int]] = []
     prior_weights = [logit(BASE_RATE)] + [weight for _, weight in FEATURES]
     for fold in range(folds):
         kept = [sample for index, sample in enumerate(samples) if index % folds != fold]
@@ -5263,13 +5299,23 @@ def cross_validate(samples: Sequence[Tuple[Tuple[float, ...], int]]) -> Dict[str
         rate = sum(outcome for _, outcome in kept) / len(kept)
         for features, outcome in samples[fold::folds]:
             chance = predict(weights, features)
+            seen.append((chance, outcome))
             model += (chance - outcome) ** 2
             base += (rate - outcome) ** 2
             log_loss -= math.log(max(chance if outcome else 1 - chance, 1e-9))
     prior = sum((predict(prior_weights, features) - outcome) ** 2 for features, outcome in samples)
     return {"brier": round(model / count, 4), "brier_base_rate": round(base / count, 4),
             "brier_prior": round(prior / count, 4), "log_loss": round(log_loss / count, 4),
-            "skill": round(1 - model / base, 4) if base else 0.0}
+            "skill": round(1 - model / base, 4) if base else 0.0, "bins": calibration_bins(seen)}
+
+
+def calibration_bins(seen: Sequence[Tuple[float, int]]) -> List[Dict[str, float]]:
+    """Return the held-out records in three groups, lowest chance first: what was predicted and what happened."""
+    ordered = sorted(seen)
+    cuts = [len(ordered) * third // 3 for third in range(4)]
+    groups = [ordered[low:high] for low, high in zip(cuts, cuts[1:]) if high > low]
+    return [{"records": len(group), "predicted": round(sum(chance for chance, _ in group) / len(group), 3),
+             "observed": round(sum(outcome for _, outcome in group) / len(group), 3)} for group in groups]
 
 
 def reference_class(records: Sequence[Record], facts: Facts, pattern: str) -> Tuple[str, List[Record]]:
@@ -5357,20 +5403,23 @@ def used_inputs(work: Work, phases: Sequence[Phase]) -> Dict[str, float]:
 
 
 def confidence(facts: Facts, work: Work, phases: Sequence[Phase]) -> Dict[str, Any]:
-    """Return one to five stars for the share of the inputs that were given, and the five most worth measuring."""
-    spread = {name: hours for name, hours in used_inputs(work, phases).items() if not is_optional(facts, name)}
-    weight = {name: 1 + hours for name, hours in spread.items()}
-    total = sum(weight.values()) or 1.0
-    known = sum(value for name, value in weight.items() if facts.given(name))
-    share = known / total
-    unknown = sorted((name for name in spread if not facts.given(name)), key=lambda name: (-weight[name], name))
-    rates = [name for name in used_inputs(work, phases) if is_optional(facts, name) and facts.value(name) == 0]
-    rates.sort(key=lambda name: (-used_inputs(work, phases)[name], name))
-    wanted = sorted(set(unknown) | set(rates), key=lambda name: (-used_inputs(work, phases)[name], name))[:5]
+    """Return one to five stars for the share of the spread that rests on given figures, and what to measure first."""
+    used = used_inputs(work, phases)
+    weight = {name: 1 + hours for name, hours in used.items() if not is_optional(facts, name)}
+    guessed = sorted((item for phase in phases for item in phase.tasks
+                      if item.hours.basis == "assumed" and not item.hours.uses and item.hours.high > item.hours.low),
+                     key=lambda item: (item.hours.low - item.hours.high, item.id))
+    total = sum(weight.values()) + sum(item.hours.high - item.hours.low for item in guessed)
+    share = sum(value for name, value in weight.items() if facts.given(name)) / (total or 1.0)
+    open_ones = [name for name in used if not facts.given(name) and not (is_optional(facts, name) and facts.value(name))]
+    wanted = sorted(open_ones, key=lambda name: (-used[name], name))[:5]
     return {"stars": min(5, 1 + int(share * 5)), "share_given": short(share),
             "measure_first": [{"input": facts.inputs[name].path, "now": figure(facts.value(name)) if facts.value(name) else
-                               "published rates", "spread_hours": short(used_inputs(work, phases)[name]),
-                               "how": facts.inputs[name].how} for name in wanted]}
+                               "published rates", "spread_hours": short(used[name]), "how": facts.inputs[name].how}
+                              for name in wanted],
+            "ask_first": [{"task": item.id, "title": item.title, "owner": ROLES[item.role],
+                           "hours": [short(value) for value in item.hours[:3]],
+                           "how": f'"estimates": {{"{item.id}": {{"o": ..., "m": ..., "p": ...}}}}'} for item in guessed[:3]]}
 
 
 def is_optional(facts: Facts, name: str) -> bool:
@@ -5378,7 +5427,7 @@ def is_optional(facts: Facts, name: str) -> bool:
     return facts.inputs[name].path.startswith("measured.")
 
 
-def assumptions(facts: Facts, work: Work, phases: Sequence[Phase]) -> List[Dict[str, Any]]:
+def assumptions(facts: Facts, work: Work, phases: Sequence[Phase], records: Sequence["Record"]) -> List[Dict[str, Any]]:
     """Return what had to be assumed: missing inputs, published rates, hours of people."""
     used = used_inputs(work, phases)
     rows = [{"what": facts.inputs[name].path, "value": facts.value(name), "unit": facts.inputs[name].unit,
@@ -5397,8 +5446,10 @@ def assumptions(facts: Facts, work: Work, phases: Sequence[Phase]) -> List[Dict[
             rows.append({"what": f"rate {rate}", "value": row.likely, "unit": row.unit,
                          "why": f"{row.kind}: {row.source} (from {figure(row.low)} to {figure(row.high)})",
                          "how_to_measure": "set it in `measured` after the rehearsal"})
-    rows.append({"what": "hours of people", "value": HUMAN_OVERRUN[0], "unit": "x plan (median overrun)",
-                 "why": "assumed hours of each task, spread by the overruns of Bloor's survey of 2007",
+    own = sorted(overruns_of(records))
+    rows.append({"what": "hours of people", "value": short(own[len(own) // 2]) if own else HUMAN_OVERRUN[0],
+                 "unit": "x plan (median overrun)", "why": "assumed hours of each task, spread by "
+                 + (f"the overruns of {len(own)} history records" if own else "the overruns of Bloor's survey of 2007"),
                  "how_to_measure": "give `estimates` {task id: {o, m, p}}"})
     return rows
 
@@ -6208,6 +6259,11 @@ def text_assumptions(plan: Plan) -> List[str]:
         lines += ["  Measure these first:"]
     for number, row in enumerate(trust["measure_first"], 1):
         lines += wrap(f"{row['input']} (now {row['now']}): {row['how']}", "       ", f"    {number}. ")
+    lines += ["  Ask these first (the widest guesses at people's hours):"] if trust["ask_first"] else []
+    for row in trust["ask_first"]:
+        low, likely, high = map(span, row["hours"])
+        lines += wrap(f"{row['owner']}: {row['title']}, {low} / {likely} / {high}; put it into estimates as {row['task']}",
+                      "      ", "    - ")
     return lines
 
 
@@ -6275,6 +6331,11 @@ def code(text: str) -> str:
     return f"{fence} {line} {fence}" if "`" in line else f"{fence}{line}{fence}"
 
 
+def minutes_only(stamp: Optional[str]) -> str:
+    """Return 2026-03-02 09:00 for a time of the plan."""
+    return stamp[:16].replace("T", " ") if stamp else ""
+
+
 def md_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> List[str]:
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     return lines + ["| " + " | ".join(md(cell) for cell in row) + " |" for row in rows] + [""]
@@ -6334,7 +6395,8 @@ def mermaid_lines(plan: Plan) -> List[str]:
 
 def mermaid_name(text: str) -> str:
     """Return a name without what Mermaid takes for its own: colons end a task, commas and # and ; break it."""
-    return re.sub(r"\s+", " ", re.sub(r"[^\w ()-]|_", " ", clean(text), flags=re.ASCII)).strip()[:60] or "unnamed"
+    plain = re.sub(r"\s+", " ", re.sub(r"[^\w ()-]|_", " ", clean(text), flags=re.ASCII)).strip()
+    return (plain if len(plain) <= 60 else plain[:60].rsplit(" ", 1)[0]) or "unnamed"
 
 
 def mermaid_bar(plan: Plan, name: str, key: str, start: float, end: float, critical: bool) -> str:
@@ -6372,7 +6434,7 @@ def md_phases(document: Dict[str, Any]) -> List[str]:
         lines += [f"### {number}. {md(phase['name'])}: {span(phase['duration_hours'])} (P80 {span(spread['p80'])}), "
                   f"risk {phase['risk_level']}", "", md(phase["description"]), ""]
         for item in phase["task_details"]:
-            when = f", {item['start']} to {item['end']}" if item["start"] else ""
+            when = f", {minutes_only(item['start'])} to {minutes_only(item['end'])} UTC" if item["start"] else ""
             lines += [f"- [ ] **{md(item['title'])}** ({md(item['owner'])}, {span(item['hours']['likely'])}{when}"
                       f"{', critical' if item['critical'] else ''})", f"  - do: {code(item['action'])}",
                       f"  - done: {md(item['done_when'])}"]
@@ -6452,15 +6514,15 @@ def md_people(document: Dict[str, Any]) -> List[str]:
 # One file that fetches nothing and runs nothing: readable in light and dark, on paper, and without its drawings.
 
 STYLE = """
-:root{color-scheme:light dark;--ink:#1c2127;--soft:#56606c;--paper:#fff;--line:#d5dae1;--band:#f3f5f8;--bar:#3767b1;
---crit:#b0492a;--late:#8a93a0;--final:#7a1fa2;--window:#cfe3d4;--low:#dcefdc;--medium:#fbeebd;--high:#f7cfae;--critical:#efb0aa}
+:root{color-scheme:light dark;--ink:#1c2127;--soft:#56606c;--paper:#fff;--line:#d5dae1;--band:#f3f5f8;--bar:#b9cbe8;
+--crit:#2f5f9e;--late:#8a93a0;--final:#7a1fa2;--window:#cfe3d4;--low:#dcefdc;--medium:#fbeebd;--high:#f7cfae;--critical:#efb0aa}
 @media(prefers-color-scheme:dark){:root{--ink:#e4e8ee;--soft:#a3adba;--paper:#14171b;--line:#3a424d;--band:#1d2228;
---bar:#7ea6e8;--crit:#e58a68;--late:#788392;--final:#cf8df0;--window:#24402d;--low:#21402a;--medium:#4d431a;--high:#5a3517;
+--bar:#33507d;--crit:#7ea6e8;--late:#788392;--final:#cf8df0;--window:#24402d;--low:#21402a;--medium:#4d431a;--high:#5a3517;
 --critical:#622723}}
 body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:72rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.6rem;line-height:1.25}h2{margin-top:2.2rem;border-bottom:1px solid var(--line)}h3{margin-top:1.6rem}
 table{border-collapse:collapse;width:100%;margin:.6rem 0}th,td{border:1px solid var(--line);padding:.3rem .5rem;text-align:left;
-vertical-align:top;overflow-wrap:anywhere}th{background:var(--band)}caption{text-align:left;color:var(--soft)}
+vertical-align:top}th{background:var(--band)}caption{text-align:left;color:var(--soft)}
 code{font:.88em/1.4 ui-monospace,monospace;overflow-wrap:anywhere;white-space:pre-wrap}pre{background:var(--band);padding:.6rem;
 overflow-x:auto}.scroll{overflow-x:auto}svg{max-width:100%;height:auto}svg text{fill:var(--ink);font:13px system-ui,sans-serif}
 .soft{color:var(--soft)}.low{background:var(--low)}.medium{background:var(--medium)}.high{background:var(--high)}
@@ -6486,7 +6548,8 @@ def tag(name: str, *content: str, **attributes: str) -> str:
 
 def html_table(head: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> str:
     title = tag("caption", esc(caption)) if caption else ""
-    body = "\n".join(tag("tr", *(tag("td", esc(cell)) for cell in row)) for row in rows)
+    body = "\n".join(tag("tr", *(tag("td", re.sub(r"(?<=\w)([._/])(?=\w)", r"\1<wbr>", esc(cell))) for cell in row))
+                     for row in rows)
     heads = tag("tr", *(tag("th", esc(cell), scope="col") for cell in head))
     return tag("div", tag("table", title, tag("thead", heads), tag("tbody", body)), class_="scroll")
 
@@ -6528,7 +6591,8 @@ def gantt_svg(plan: Plan) -> str:
     parts = [*window_bands(plan, scale, height), *day_marks(plan, scale, height)]
     for row, (phase, start, middle, late) in enumerate(bars, 1):
         parts += phase_bar(plan, phase, scale, row * CHART_ROW, (start, middle, late))
-    legend = "bar: likely (P50); line: P80; band: window for cutovers; diamond: point of no return"
+    legend = ("bar: likely (P50), pale where it may slip without moving the end; line: P80; band: window for cutovers; "
+              "diamond: point of no return")
     return tag("div", tag("svg", tag("title", "Timeline of the phases"), "\n", "\n".join(parts), "\n", role="img",
                           viewBox=f"0 0 {CHART_WIDTH} {height}", aria_label="Timeline; the table below says the same"),
                tag("p", esc(legend), class_="soft"), class_="scroll")
@@ -6578,12 +6642,12 @@ def phase_bar(plan: Plan, phase: Phase, scale: Scale, top: int, hours: Tuple[flo
 
 def html_timeline(plan: Plan) -> str:
     def when(hours: float) -> str:
-        return moment(plan.calendar, hours) or f"day {figure(round(hours / 24, 1))}"
+        return minutes_only(moment(plan.calendar, hours)) or f"day {figure(round(hours / 24, 1))}"
 
     rows = [(phase.name, when(start), when(middle), when(late), span(likely_length(phase)),
              phase.no_return or "") for phase, start, middle, late in phase_bars(plan)]
     return html_table(("Phase", "Starts", "Ends (P50)", "Ends (P80)", "Work, likely", "Point of no return"), rows,
-                      "The same as a table" + ("" if plan.calendar.dated else "; days from the start on a Monday"))
+                      "The same as a table" + ("; times in UTC" if plan.calendar.dated else "; days from the start on a Monday"))
 
 
 def html_findings(document: Dict[str, Any]) -> str:
@@ -6622,7 +6686,7 @@ def html_phase(number: int, phase: Dict[str, Any]) -> str:
 
 
 def html_task(item: Dict[str, Any]) -> str:
-    when = f", {item['start']} to {item['end']}" if item["start"] else ""
+    when = f", {minutes_only(item['start'])} to {minutes_only(item['end'])} UTC" if item["start"] else ""
     facts = esc(f"{item['owner']}, {span(item['hours']['likely'])}{when}" + (", critical" if item["critical"] else ""))
     return tag("li", tag("strong", esc(item["title"])), " ", tag("span", facts, class_="soft"), "<br>do: ",
                tag("code", esc(item["action"])), "<br>done: ", esc(item["done_when"]))
@@ -6767,11 +6831,12 @@ def calendar_events(plan: Plan) -> Iterable[Event]:
 def render_ics(plan: Plan) -> str:
     """Return an iCalendar (RFC 5545): times in UTC, lines folded at 75 octets, text escaped, a reminder a day before."""
     stamp = re.sub(r"[-:]", "", plan.document["created_at"])
+    name = str(plan.work.facts.at("name", plan.document["target_system"]))
     lines = ["BEGIN:VCALENDAR", "VERSION:2.0", f"PRODID:-//migration-architect//{TOOL} {VERSION}//EN", "CALSCALE:GREGORIAN"]
     for event in sorted(calendar_events(plan), key=lambda event: (event.start, event.key)):
         lines += ["BEGIN:VEVENT", f"UID:{event.key}-{plan.document['migration_id']}@migration-architect.invalid",
                   f"DTSTAMP:{stamp}", f"DTSTART:{ics_time(plan.calendar, event.start)}",
-                  f"DTEND:{ics_time(plan.calendar, max(event.end, event.start + 0.25))}", f"SUMMARY:{ics_text(event.title)}",
+                  f"DTEND:{ics_time(plan.calendar, max(event.end, event.start + 0.25))}", f"SUMMARY:{ics_text(name)}: {ics_text(event.title)}",
                   f"DESCRIPTION:{ics_text(event.text)}", "BEGIN:VALARM", "ACTION:DISPLAY", "TRIGGER:-P1D",
                   f"DESCRIPTION:{ics_text(event.title)}", "END:VALARM", "END:VEVENT"]
     return "".join(part + "\r\n" for line in [*lines, "END:VCALENDAR"] for part in ics_fold(line))
@@ -7025,7 +7090,7 @@ def compute(given: Inputs) -> Tuple[Work, Tuple[Phase, ...], Forecast, Calendar,
     phases = build_phases(work)
     calendar = build_calendar(facts, given.start)
     seed = given.seed if given.seed is not None else int(migration_id(given.document.value), 16)
-    forecast = simulate(phases, work, calendar, given.runs, seed, deadline_hours(facts, calendar))
+    forecast = simulate(phases, work, calendar, given.runs, seed, deadline_hours(facts, calendar), overruns_of(given.records))
     findings += find_outage(facts, work, forecast, calendar)
     return work, phases, forecast, calendar, choice, findings
 
@@ -7091,7 +7156,7 @@ def tail_document(given: Inputs, plan: Plan, findings: Sequence[Finding]) -> Dic
         "confidence": confidence(facts, work, phases), "estimates": estimate_document(work),
         "compliance": compliance_document(work, phases), "go_no_go": lines,
         "warnings": [finding_text(row) for row in findings if row.severity == WARNING],
-        "findings": [finding_document(row) for row in findings], "assumptions": assumptions(facts, work, phases),
+        "findings": [finding_document(row) for row in findings], "assumptions": assumptions(facts, work, phases, given.records),
         "waves": [{"wave": number, "servers": sum(load.vms for load in wave), "gb": short(sum(load.gb for load in wave)),
                    "workloads": [load.name for load in wave]} for number, wave in enumerate(work.waves, 1)],
         "endpoint_map": [{"legacy": old.text, "new": new.text if new else None, "match": how}
