@@ -3804,7 +3804,7 @@ def make_move_wave(work: Work, phase: str) -> Iterable[Task]:
         yield task(f"Move {load.name}: {plural(load.vms, 'server')}, {figure(load.gb)} GB", "stop the application; final "
                    "sync; boot on the target; smoke test; switch its name or load balancer; back: power on the source",
                    f"G32, G28: {load.name} answers on the target; G27 measured", "platform",
-                   Range(0, 0, 0, "given", (), "inside the wave"), "window", load.path, BESIDE)
+                   Range(0, 0, 0, "given", (), "inside the wave"), "window", load.path)
     outage = cutover_minutes(work)
     yield task(f"Cut over wave {number}: {plural(sum(load.vms for load in wave), 'server')}", f"all of the wave within "
                f"{work.words['downtime']} min; abort at {work.limits['abort_minutes']} min (T9)",
@@ -4335,12 +4335,18 @@ def likely_course(phases: Sequence[Phase], calendar: Calendar) -> Tuple[Dict[str
 def place_lane(lane: Sequence[Task], calendar: Calendar, begin: float, slack: float, timed: Dict[str, Timed]) -> float:
     """Put the tasks of one lane into `timed`, one after the other; return when the last one ends."""
     here = begin
+    waiting: List[Task] = []  # what happens inside the window that comes next
     for item in lane:
+        if item.calendar == "window" and not item.hours.likely:
+            waiting.append(item)
+            continue
         end = advance(calendar, item.calendar, here, item.hours.likely)
         open_hours = {"business": calendar.business, "offpeak": calendar.offpeak}.get(item.calendar)
         start = end - item.hours.likely if item.calendar == "window" else open_hours.opening(here) if open_hours else here
         timed[item.id] = Timed(item, min(max(start, here), end), end, slack, slack < 1e-9 and item.hours.likely > 0)
-        here = end
+        timed.update({inner.id: Timed(inner, start, end, slack, False) for inner in waiting})
+        here, waiting = end, []
+    timed.update({inner.id: Timed(inner, here, here, slack, False) for inner in waiting})
     return here
 
 
@@ -6813,7 +6819,7 @@ def calendar_events(plan: Plan) -> Iterable[Event]:
     """Yield what people must keep free: notices, decisions, cutovers, their reserve, the freeze before them."""
     rows = [plan.forecast.timed[item.id] for phase in plan.phases for item in phase.tasks]
     decided = [row for row in rows if row.task.title.startswith("Decide ")]
-    cut = [row for row in rows if row.task.calendar == "window" and row.end > row.start]
+    cut = [row for row in rows if row.task.calendar == "window" and row.task.hours.likely > 0]
     for row in decided + cut:
         yield Event(row.task.id, row.start, row.end, row.task.title, f"{row.task.action}. Done when: {row.task.check}")
     if cut:
