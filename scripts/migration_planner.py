@@ -6114,10 +6114,19 @@ def phase_document(phase: Phase, plan: "Plan", risk_level: str) -> Dict[str, Any
                                 for gate in phase.gates],
         "gates": [gate_document(gate) for gate in phase.gates],
         "rollback_triggers": [trigger_text(trigger) for trigger in phase.triggers],
-        "triggers": [trigger_document(trigger) for trigger in phase.triggers], "risk_level": risk_level,
+        "triggers": [trigger_document(trigger) for trigger in phase.triggers],
+        "no_trigger_reason": "" if phase.triggers else no_trigger_reason(phase), "risk_level": risk_level,
         "resources_required": resources(phase), "point_of_no_return": bool(phase.no_return),
         "point_of_no_return_reason": phase.no_return, "recovery": recovery_document(phase),
         "scripts": [script.body for script in phase.scripts]}
+
+
+def no_trigger_reason(phase: Phase) -> str:
+    """Return why nothing has to be watched while a phase runs."""
+    kind, _, how = phase.undo.partition(": ")
+    if kind == "rollback":
+        return f"users are not touched, its gates are enough; to turn it back: {how}"
+    return f"it starts only after its gates and is not turned back: {phase.no_return or how}"
 
 
 def resources(phase: Phase) -> List[str]:
@@ -6189,6 +6198,8 @@ def text_phases(plan: Plan) -> List[str]:
             lines += text_task(item)
         lines += [""] + [line for gate in phase["gates"] for line in text_gate(gate)]
         lines += [line for text in phase["rollback_triggers"] for line in wrap(text, "      ", "  stop: ")]
+        if phase["no_trigger_reason"]:
+            lines += wrap(f"no trigger: {phase['no_trigger_reason']}", "        ", "  stop: ")
         recovery = phase["recovery"]
         minutes = recovery["minutes"]
         lines += wrap(f"{recovery['kind']}, {figure(minutes['likely'])} min (up to {figure(minutes['pessimistic'])}): "
