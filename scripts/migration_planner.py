@@ -3847,6 +3847,10 @@ def make_connectivity(work: Work, phase: str) -> Iterable[Task]:
 
 
 def workload_tasks(work: Work, loads: Sequence[Workload], action: str, check: str, hours: Range) -> Iterable[Task]:
+    if not movers(work.facts):
+        yield task("Name what moves", f"list what runs on {work.words['source_name']} under workloads (name, vms, size_gb, "
+                   "r_strategy) and plan again", "this phase holds one task for each workload that moves", "lead",
+                   human("change", 4))
     for load in loads:
         yield task(f"Move {load.name}: {plural(load.vms, 'server')}", action, f"{check} for {load.name}", "platform", hours,
                    path=load.path)
@@ -3866,7 +3870,7 @@ def make_pilot_workload(work: Work, phase: str) -> Iterable[Task]:
 
 @makes("move_workloads")
 def make_move_workloads(work: Work, phase: str) -> Iterable[Task]:
-    yield from workload_tasks(work, movers(work.facts)[1:], "deploy; route 10, 50, 100 %; its data stays or is replicated; "
+    yield from workload_tasks(work, movers(work.facts)[1:] or (), "deploy; route 10, 50, 100 %; its data stays or is replicated; "
                               "back: route home", "G19 to G22 hold", Range(8, 16, 40, "assumed", (), "16 h a workload"))
 
 
@@ -3946,7 +3950,8 @@ def build_phases(work: Work) -> Tuple[Phase, ...]:
         names = {phase.name for phase in phases}
         name = row.name if row.name not in names else f"{track}_{row.name}"
         before = phases_before(phases, row)
-        phases.append(build_phase(held, track, row._replace(name=name), before, bool(work.scripts)))
+        phase = build_phase(held, track, row._replace(name=name), before, bool(work.scripts))
+        phases += [phase] if phase.tasks else []
     return tuple(phases)
 
 

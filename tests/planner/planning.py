@@ -35,8 +35,8 @@ def make(
     """Plan a specification."""
     text = json.dumps(spec)
     document = planner.Document("spec.json", text, json.loads(text), "0" * 64)
-    options = planner.build_parser().parse_args(["-i", "spec.json", "--simulations", str(runs)])
-    options.start, options.seed = start, seed
+    options = planner.build_parser().parse_args(["-i", "spec.json"])
+    options.simulations, options.start, options.seed = runs, start, seed
     given, refused = planner.read_inputs_of(document, [], None, options)
     if given is None:
         return Planned({}, [], refused, None)
