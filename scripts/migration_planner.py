@@ -4126,6 +4126,7 @@ class Open:
             self.ends.append(end)
             self.before.append(total)
             total += end - start
+        self.longest = max((end - start for start, end in zip(self.starts, self.ends)), default=0.0)
 
     def finish(self, start: float, hours: float) -> float:
         """Return when work of `hours` ends that begins at `start` and rests while closed."""
@@ -4148,8 +4149,7 @@ class Open:
         """Return when work of `hours` ends that must not be interrupted."""
         from bisect import bisect_right
         index = max(bisect_right(self.starts, start) - 1, 0)
-        longest = max((end - begin for begin, end in zip(self.starts, self.ends)), default=0)
-        wanted = min(hours, longest)
+        wanted = min(hours, self.longest)
         while index < len(self.starts) and self.ends[index] - max(self.starts[index], start) < wanted - 1e-9:
             index += 1
         return (max(self.starts[index], start) if index < len(self.starts) else start) + hours
@@ -4391,7 +4391,7 @@ def simulate(phases: Sequence[Phase], work: Work, calendar: Calendar, runs: int,
         ends.append(end)
         human.append(factors["human"])
         machine.append(factors["machine"])
-    outages = simulate_outage(work, dice, runs)
+    outages = simulate_outage(work, random.Random(seed + 1), runs)  # the same whatever the tasks draw
     timed, likely = likely_course(phases, calendar)
     allowed = work.facts.downtime or work.facts.value("zero_tolerance_seconds") / 60
     return Forecast(
@@ -4451,7 +4451,16 @@ def compile_phases(phases: Sequence[Phase]) -> Compiled:
     """Return the phases as the simulation needs them: numbers of the phases they wait for, tasks ready to sample."""
     places = {phase.name: index for index, phase in enumerate(phases)}
     return [(tuple(places[name] for name in phase.after),
-             [[simulation_items(lane) for lane in group] for group in lanes_of(phase)]) for phase in phases]
+             [lanes_that_count([simulation_items(lane) for lane in group]) for group in lanes_of(phase)]) for phase in phases]
+
+
+def lanes_that_count(lanes: List[List[Item]]) -> List[List[Item]]:
+    """Leave out lanes of office hours that end before another lane in every run: all people share one overrun."""
+    office = [[item for item in lane if item.kind == "human" and item.calendar == "business"] for lane in lanes]
+    least = [sum(item.low for item in items) for items in office]
+    longest = least.index(max(least))
+    return [lane for number, (lane, items) in enumerate(zip(lanes, office)) if number == longest
+            or len(items) < len(lane) or sum(item.low + item.width for item in items) > least[longest]]
 
 
 def one_run(compiled: Compiled, calendar: Calendar, dice: Any, factors: Dict[str, float], incident: float,
