@@ -1177,7 +1177,7 @@ DATABASE_PATTERNS = (  # their subject is data
     Pattern("expand_contract", "Expand and contract", ("database", "data", "api"),
             "schema changes on a server that stays", (
         PREPARATION,
-        PhaseRow("expand", "Add {change_count} change(s) beside the old form, so that old and new releases both "
+        PhaseRow("expand", "Add {change_text} beside the old form, so that old and new releases both "
                  "work.", "expand scripts_expand", "G08 G07", "T8", "rollback: drop the new objects; nothing uses "
                  "them yet", (1, 2, 5), "lead dba", carries="expand"),
         PhaseRow("migrate", "Write both forms, fill {row_total} existing rows, prove them equal, switch the readers.",
@@ -2251,7 +2251,7 @@ CONTROLS = tuple(Control(*row) for row in (
     ("GDPR", "Art. 44-46", "A transfer tool and a transfer impact assessment cover the new country.", "transfer",
      "prepare", "compliance", "gdpr-transfer-assessment.pdf", "assessment for {residency}"),
     ("GDPR", "Art. 32(1)(a)", "Personal data is encrypted in transit and at rest.", "personal", "prepare", "security",
-     "gdpr-art32-encryption.txt", "SELECT ssl, version FROM pg_stat_ssl; volume encryption setting of {target_name}"),
+     "gdpr-art32-encryption.txt", "{encryption_how}; volume encryption setting of {target_name}"),
     ("GDPR", "Art. 32(1)(c)", "Availability can be restored in time.", "always", "rehearse", "dba",
      "gdpr-art32-restore.log", "timed log of the restore test (gate G03)"),
     ("GDPR", "Art. 25", "Rehearsals use masked personal data.", "personal", "rehearse", "security",
@@ -2495,15 +2495,29 @@ def table_queries(facts: Facts) -> Dict[str, str]:
     everything = " UNION ALL ".join(f"SELECT {sql_text(table.name)}, count(*) FROM {quote(table.name, facts)}"
                                     for table in shown)
     hashes = " UNION ALL ".join(hash_query(table.name, facts) for table in critical[:6])
-    totals = " UNION ALL ".join(f"SELECT {sql_text(table.name)}, {{{{period_column}}}}, {{{{status_column}}}}, "
-                                f"sum({{{{amount_column}}}}) FROM {quote(table.name, facts)} GROUP BY 2, 3"
-                                for table in critical[:2])
+    totals = "; ".join(total_query(table, facts) for table in critical[:3])
     none = "SELECT count(*) FROM {{table}}"
     differing = [f"SELECT count(*) FROM {quote(change.table, facts)} WHERE {quote(new_column(change), facts)} IS DISTINCT "
                  f"FROM {old_form(change, facts)}" for change in facts.changes if change.column and fills_rows(change)]
     return {"count_sql": everything or none, "hash_sql": hashes or none, "total_sql": totals or none,
             "differing_sql": " UNION ALL ".join(differing) or none, "orphan_sql": orphan_query(facts), "unfilled_sql": unfilled_query(facts),
             "hash_tables": listed([table.name for table in critical], "every table")}
+
+
+def total_query(table: Table, facts: Facts) -> str:
+    """Return the business totals of a table: its money by month and state, rows where it holds no money."""
+    def first(pattern: str, kinds: str, other: str) -> str:
+        found = [name for name, kind in table.columns if re.search(pattern, name.lower()) or re.match(kinds, kind.lower())]
+        return quote(found[0], facts) if found else "" if table.columns else "{{" + other + "}}"
+
+    amount = first(r"amount|total|price|balance", r"numeric|decimal|money", "amount_column")
+    period = first(r"_at$|_on$|date", r"date|timestamp", "period_column")
+    state = first(r"^(status|state)$", r"(?!)", "status_column")
+    month = f"date_trunc('month', {period})" if facts.target.engine not in ("mysql", "mariadb") else f"date_format({period}, '%Y-%m')"
+    keys = [text for text in (month if period else "", state) if text]
+    group = f" GROUP BY {', '.join(str(index + 2) for index in range(len(keys)))}" if keys else ""
+    return (f"SELECT {', '.join([sql_text(table.name), *keys, f'sum({amount})' if amount else 'count(*)'])} FROM "
+            f"{quote(table.name, facts)}{group}")
 
 
 def old_form(change: Change, facts: Facts) -> str:
@@ -2562,7 +2576,7 @@ def facts_words(facts: Facts, copy: Copy, scripts: Sequence[Script]) -> Dict[str
     goal = facts.at("service_details.new_service.target_performance.requests_per_second", 0)
     writes = facts.value("write_rows_per_second")
     dropped = [f"{change.table}.{change.column}" if change.column else change.table for change in facts.changes
-               if is_lossy(change)]
+               if is_lossy(change) or change.kind == "rename_column"]
     personal = [f"{column.table}.{column.column}" for column in personal_columns(facts)]
     rate = facts.value("transactions_per_second")
     load = max(1.5 * float(legacy_peak), float(goal))
@@ -2583,16 +2597,24 @@ def facts_words(facts: Facts, copy: Copy, scripts: Sequence[Script]) -> Dict[str
         "evidence_count": figure(len(controls_for(facts))), "tps": f"{figure(rate)} tx/s" if rate > 0 else "the load of today",
         "event_tables": listed([table.name for table in facts.tables], "the tables of the aggregates", 4),
         "accountable": "business owner, tech lead, " + ("DPO, " if "GDPR" in facts.frameworks else "") + "on-call SRE",
-        "unmatched": unmatched_text(facts), "change_count": figure(len(facts.changes) or len(scripts)),
+        "unmatched": unmatched_text(facts), "change_text": plural(len(facts.changes) or len(scripts), "change"),
         "row_total": plural(row_total(facts), "row").replace(" rows", "").replace(" row", ""),
         "mapped_tables": listed(sorted({change.table for change in facts.changes}), "every table"),
         "flag_names": listed([flag.name for flag in facts.flags], "the routing weight"),
         "vm_count": figure(vm_count(facts)), "volume": f"{figure(volume_of(facts))} GB",
         "streams": figure(facts.value("parallelism")), "test_days": figure(facts.value("test_days")),
         "workload_names": listed([load.name for load in facts.workloads], "the workloads"),
-        "personal_names": listed(personal, "no personal column found"), "residency": transfers(facts),
+        "encryption_how": encryption_query(facts), "personal_names": listed(personal, "no personal column found"), "residency": transfers(facts),
         "pan_names": listed([name for name in personal if "card" in name or "pan" in name], "card columns"),
     }
+
+
+def encryption_query(facts: Facts) -> str:
+    """Return how the encryption of the connections is shown."""
+    queries = {"postgresql": "SELECT ssl, version, cipher FROM pg_stat_ssl", "mysql": "SHOW SESSION STATUS LIKE 'Ssl_cipher'",
+               "mariadb": "SHOW SESSION STATUS LIKE 'Ssl_cipher'"}
+    scan = "openssl s_client -connect {{target_host}}:443 -brief"
+    return queries.get(facts.target.engine, scan) if is_data(facts) else scan
 
 
 def unmatched_text(facts: Facts) -> str:
@@ -2720,7 +2742,7 @@ def safe_form(change: Change, facts: Facts) -> SafeForm:
         "add_column": form_add_column, "modify_column": form_type, "alter_column": form_type, "change_type": form_type,
         "add_constraint": form_constraint, "add_index": form_index, "create_index": form_index,
         "rename_column": form_rename, "drop_column": form_drop, "remove_column": form_drop, "drop_table": form_drop,
-        "drop_constraint": form_drop, "drop_index": form_drop, "create_table": form_manual}
+        "drop_constraint": form_drop, "drop_index": form_drop, "create_table": form_create}
     return kinds.get(change.kind, form_manual)(change, table, facts, online)
 
 
@@ -2758,15 +2780,29 @@ def form_type(change: Change, table: str, facts: Facts, online: bool) -> SafeFor
                      f"ALTER TABLE {table} ALTER COLUMN {column} TYPE {new};")
         return SafeForm(statement, "", "", f"-- values longer than {old} must be archived before going back",
                         "ACCESS EXCLUSIVE, catalog only", 1)
-    fresh = quote(new_column(change), facts)
+    fresh, former = quote(new_column(change), facts), quote(f"{change.column}_old", facts)
     how = ", ALGORITHM=INPLACE, LOCK=NONE" if online else ""
     cast = f"CAST({column} AS {new})"
-    return SafeForm(f"ALTER TABLE {table} ADD COLUMN {fresh} {new}{how}; -- and a trigger that fills it on every write",
+    swap = (f"ALTER TABLE {table} RENAME COLUMN {column} TO {former}, RENAME COLUMN {fresh} TO {column};" if online else
+            f"BEGIN; ALTER TABLE {table} RENAME COLUMN {column} TO {former}; ALTER TABLE {table} RENAME COLUMN {fresh} TO "
+            f"{column}; COMMIT;")
+    return SafeForm(f"ALTER TABLE {table} ADD COLUMN {fresh} {new}{how}; {both_written(fresh)}",
                     f"UPDATE {table} SET {fresh} = {cast} WHERE {fresh} IS NULL AND {column} IS NOT NULL",
-                    f"archive {column}, then in one transaction: rename {column} to {column[:-1]}_old{column[-1]} and "
-                    f"{fresh} to {column}; drop the trigger; drop the old column one release later",
+                    f"{archive_sql(change, table, column)} {swap} -- one release later: drop the trigger and {former}",
                     f"ALTER TABLE {table} DROP COLUMN {fresh};", "ACCESS EXCLUSIVE, under 1 s; no rewrite", 3,
                     is_lossy(change))
+
+
+def both_written(fresh: str) -> str:
+    """Return how the second column is kept equal: a trigger is long, the checker writes it."""
+    return (f"-- then the trigger that keeps {fresh} equal on every write: compatibility_checker.py writes it, or the "
+            "application writes both")
+
+
+def archive_sql(change: Change, table: str, what: str) -> str:
+    """Return the statement that keeps what is taken away, with its key."""
+    kept = re.sub(r"\W", "_", f"{change.table}_{change.column}")
+    return f"CREATE TABLE migration_archive.{kept} AS SELECT {{{{key}}}}, {what} FROM {table};"
 
 
 def form_constraint(change: Change, table: str, facts: Facts, online: bool) -> SafeForm:
@@ -2803,9 +2839,9 @@ def form_index(change: Change, table: str, facts: Facts, online: bool) -> SafeFo
 def form_rename(change: Change, table: str, facts: Facts, online: bool) -> SafeForm:
     old, fresh = quote(change.column or "{{column}}", facts), quote(new_column(change), facts)
     kind = type_sql(str(change.detail.get("data_type", "")), f"{change.table}_{change.column}")
-    return SafeForm(f"ALTER TABLE {table} ADD COLUMN {fresh} {kind}; -- and a trigger that keeps both equal",
+    return SafeForm(f"ALTER TABLE {table} ADD COLUMN {fresh} {kind}; {both_written(fresh)}",
                     f"UPDATE {table} SET {fresh} = {old} WHERE {fresh} IS NULL AND {old} IS NOT NULL",
-                    f"drop the trigger; archive and drop {old} one release later",
+                    f"drop the trigger; ALTER TABLE {table} DROP COLUMN {old}; -- its values stand in {fresh}",
                     f"ALTER TABLE {table} DROP COLUMN {fresh};", "ACCESS EXCLUSIVE, under 1 s", 3)
 
 
@@ -2821,8 +2857,18 @@ def form_drop(change: Change, table: str, facts: Facts, online: bool) -> SafeFor
     else:
         drop = f"ALTER TABLE {table} DROP COLUMN {what};"
     kept = change.kind in ("drop_constraint", "drop_index")
-    archive = "" if kept else f"copy {what} with its key into the archive, compare the counts, then "
+    archive = "" if kept else (f"CREATE TABLE migration_archive.{re.sub(r'[^a-zA-Z0-9_]', '_', change.table)} AS TABLE {table}; "
+                               if change.kind == "drop_table" else archive_sql(change, table, what) + " ")
     return SafeForm("", "", archive + drop, "recreate it from the archive", "ACCESS EXCLUSIVE, under 1 s", 3, not kept)
+
+
+def form_create(change: Change, table: str, facts: Facts, online: bool) -> SafeForm:
+    """Return a new table from its columns; without them its statement has to be written."""
+    rows = [row for row in change.detail.get("columns", []) if isinstance(row, dict) and "name" in row]
+    body = ", ".join(f"{quote(str(row['name']), facts)} " + type_sql(str(row.get("type", row.get("data_type", ""))),
+                                                                     f"{change.table}_{row['name']}") for row in rows)
+    return SafeForm(f"CREATE TABLE {table} ({body or '{{columns_of_' + re.sub(r'[^a-zA-Z0-9_]', '_', change.table) + '}}'});", "", "",
+                    f"DROP TABLE {table};", "none: nobody uses it yet", 0.5)
 
 
 def form_manual(change: Change, table: str, facts: Facts, online: bool) -> SafeForm:
@@ -2887,7 +2933,8 @@ def measure_action(facts: Facts) -> str:
     if facts.kind == "infrastructure":
         wanted = ("bandwidth_gbps", "churn_percent_per_day", "volume_gb")
     missing = [facts.inputs[name] for name in wanted if facts.inputs[name].basis == "assumed"]
-    return "; ".join(row.how for row in missing[:3]) or "confirm the given figures against the last 7 days"
+    given = [f"{facts.inputs[name].path} {figure(facts.value(name))}" for name in wanted if facts.value(name) > 0]
+    return "; ".join(row.how for row in missing[:3]) or f"compare with the last 7 days: {listed(given, 'the given load')}"
 
 
 def consumer_notice(work: Work, dependency: Dependency) -> Task:
@@ -2961,7 +3008,7 @@ def framework_tasks(work: Work, stage: str) -> Iterable[Task]:
             action = "; ".join(f"{control.reference}: {fill(control.how, work.words)}" for control, _ in rows)
             files = ", ".join(control.evidence for control, _ in rows)
             share = len(rows) / max(sum(1 for row in CONTROLS if row.framework == name), 1)
-            yield task(f"Collect the {name} evidence of this stage", action, f"in the evidence store: {files}",
+            yield task(f"Collect the {name} evidence for {listed([control.reference for control, _ in rows], most=3)}", action, f"in the evidence store: {files}",
                        rows[0][0].owner, human("framework", share, formula=f"12 h x {len(rows)} of {name}'s controls"),
                        path=("constraints", "compliance_requirements"), after=BESIDE)
 
@@ -3028,7 +3075,7 @@ def monitoring_tasks(work: Work) -> Iterable[Task]:
         parts += [f"{alarm.action} above {figure(alarm.threshold)} for {figure(alarm.minutes)} min"] if alarm else []
         title = f"Alert on {metric}" if parts else f"Find a limit for {metric}"
         action = "; ".join(parts) or f"record {metric} for 7 days; set warning at its p99 and rollback at 1.5 x p99"
-        yield task(title, action + "; fire it once with a test value", "the page arrived on the on-call phone", "sre",
+        yield task(title, action + "; fire it once with a test value", f"the page for {metric} arrived on the on-call phone", "sre",
                    human("monitor"), path=("monitoring", "critical_metrics", index))
 
 
@@ -3042,7 +3089,7 @@ def make_rehearse(work: Work, phase: str) -> Iterable[Task]:
     elif not relocates(facts) and facts.kind != "infrastructure":
         rows = max((table.rows for table in facts.tables), default=0)
         yield task("Rehearse every script and its undo on a full-size copy",
-                   f"restore the backup beside production; run all {words['change_count']} change(s) forward, back, "
+                   f"restore the backup beside production; run all of {words['change_text']} forward, back, "
                    f"forward; time each", f"row hashes equal after the way back; largest table {figure(rows)} rows timed",
                    "dba", human("rehearse_small"))
     else:
@@ -3079,7 +3126,8 @@ def change_title(change: Change, stage: str) -> str:
              "add_index": f"Build index {name} on {change.table}", "create_index": f"Build index {name} on {change.table}",
              "rename_column": f"Rename {what} to {new_column(change)}", "drop_table": f"Archive and drop {change.table}",
              "drop_column": f"Archive and drop {what}", "remove_column": f"Archive and drop {what}",
-             "drop_constraint": f"Drop {name} of {change.table}", "drop_index": f"Drop index {name}"}
+             "drop_constraint": f"Drop {name} of {change.table}", "drop_index": f"Drop index {name}",
+             "create_table": f"Create table {change.table}"}
     title = words.get(change.kind, f"Change {what}: {change.detail.get('old_type', change.kind)} to "
                       f"{change.detail.get('new_type', 'its new form')}")
     return f"Enforce: {title[0].lower()}{title[1:]}" if stage == "contract" and not is_lossy(change) else title
@@ -3087,18 +3135,22 @@ def change_title(change: Change, stage: str) -> str:
 
 def change_proof(change: Change, stage: str) -> str:
     """Return the query that shows that a change is there."""
-    table, column = sql_text(change.table.split(".")[-1]), sql_text(new_column(change) if fills_rows(change) else change.column)
+    table = sql_text(change.table.split(".")[-1])
     name = sql_text(str(change.detail.get("constraint_name") or change.detail.get("index_name") or ""))
-    if change.kind in ("add_constraint", "drop_constraint"):
+    unique = stage == "expand" and str(change.detail.get("constraint_type", "")).upper() == "UNIQUE"
+    if change.kind in ("add_constraint", "drop_constraint") and not unique:
         return f"SELECT count(*) FROM pg_constraint WHERE conname = {name} returns {int(change.kind[0] == 'a')}"
-    if "index" in change.kind:
+    if "index" in change.kind or unique:
         return f"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass({name}) returns " + (
             "t" if change.kind != "drop_index" else "no row")
-    if change.kind == "drop_table":
-        return f"SELECT to_regclass({table}) returns NULL"
-    gone = stage == "contract" and change.kind in ("drop_column", "remove_column")
+    if change.kind in ("drop_table", "create_table"):
+        return f"SELECT to_regclass({table}) returns " + ("NULL" if change.kind == "drop_table" else change.table)
+    swapped = stage == "contract" or not fills_rows(change)
+    gone = stage == "contract" and change.kind in ("drop_column", "remove_column", "rename_column")
+    wanted = ("no row" if gone else clean(str(change.detail.get("new_type") or change.detail.get("data_type") or "the new form"))
+              + (", NO" if swapped and change.detail.get("nullable") is False else ""))
     return (f"SELECT data_type, is_nullable FROM information_schema.columns WHERE table_name = {table} AND column_name = "
-            f"{column} returns " + ("no row" if gone else "the new form"))
+            f"{sql_text(change.column if swapped else new_column(change))} returns {wanted}")
 
 
 @makes("expand")
@@ -3155,7 +3207,8 @@ def make_backfill(work: Work, phase: str) -> Iterable[Task]:
         if form.migrate.startswith("ALTER"):
             hours = at_speed(facts, table.gb if table else 1, "scan", "", (), False)
             yield task(f"Validate {change.detail.get('constraint_name', change.kind)} on {change.table}", form.migrate,
-                       "SELECT convalidated FROM pg_constraint says t", "dba", hours, "offpeak", change.path)
+                       "SELECT convalidated FROM pg_constraint WHERE conname = "
+                       f"{sql_text(str(change.detail.get('constraint_name', '')))} returns t", "dba", hours, "offpeak", change.path)
             continue
         rows = table.rows if table else rows_of(facts)
         batches = -(-rows // size)
@@ -3182,8 +3235,11 @@ def make_verify(work: Work, phase: str) -> Iterable[Task]:
 @makes("switch_readers")
 def make_switch_readers(work: Work, phase: str) -> Iterable[Task]:
     readers = [row for row in work.facts.dependencies if row.direction in ("read", "both", "")]
+    flag = work.facts.flags[0].name if work.facts.flags else "{{read_flag}}"
+    columns = [f"{change.table}.{new_column(change)}" for change in work.facts.changes if fills_rows(change)]
     for row in readers:
-        yield task(f"Switch the reads of {row.name} to the new form", "flag to 1, 10, 50, 100 %, 15 min each",
+        yield task(f"Switch the reads of {row.name} to {listed(columns, 'the new form', 3)}",
+                   f"{flag} for {row.name} to 1, 10, 50, 100 %, 15 min each; back: {flag}=0",
                    f"G20 holds for {row.name}; its owner confirms", "dev", human("flip", 4), path=row.path, after=BESIDE)
 
 
@@ -3208,7 +3264,7 @@ def make_soak(work: Work, phase: str) -> Iterable[Task]:
 @makes("close")
 def make_close(work: Work, phase: str) -> Iterable[Task]:
     small = is_small(work.facts)
-    yield task("Close the migration", f"remove the flags ({work.words['flag_names']}), alerts and accounts of the "
+    yield task(f"Close the migration to {work.words['target_name']}", f"remove the flags ({work.words['flag_names']}), alerts and accounts of the "
                "migration; append the history record of this plan with its actual hours", "history file holds one more "
                "record; no migration role can log in", "lead", human("close_small" if small else "close"))
     yield from framework_tasks(work, "close")
@@ -3983,7 +4039,7 @@ def build_phase(work: Work, track: str, row: PhaseRow, before: Tuple[str, ...], 
     words = {**work.words, **wave_words(work, row)}
     tasks = tuple(phase_tasks(work, row, reported))
     if reported and work.scripts:
-        words["change_count"] = figure(len(work.scripts))
+        words["change_text"] = plural(len(work.scripts), "change")
     gates = tuple(gate for gate in (make_gate(work, name) for name in row.gates.split()) if gate)
     kind, _, how = row.undo.partition(": ")
     no_return = fill(row.no_return, words) if row.no_return and not is_returnable(work, row, reported) else ""
@@ -5827,9 +5883,9 @@ def message_words(work: Work, phases: Sequence[Phase], forecast: Forecast, calen
             "outage": "none expected" if outage["p80"] == 0 else f"P50 {span(outage['p50'] / 60)}, P80 "
             f"{span(outage['p80'] / 60)}, at most {span(allowed / 60)}", "consumers": work.words["dependency_names"],
             "deadline": deadline_text(work, main), "main_phase": main.name, "gate_count": figure(gates),
-            "decider": person(facts, "owner"), "users_see": seen, "half": figure(round(max(allowed / 2, 0.5), 1)),
+            "decider": person(facts, "owner"), "users_see": seen, "half": figure(round(allowed / 2, 1)) if allowed >= 30 else "15",
             "budget": span(allowed / 60), "abort": span(work.limits["abort_minutes"] / 60), "last_phase": phases[-1].name,
-            "undo": figure(main.row.undo_minutes[1]), "at_risk": main.no_return or "none", "owner": person(facts, "owner"),
+            "undo": figure(main.row.undo_minutes[1]), "at_risk": "none" if not main.no_return else f"what was written there since {main.name} began", "owner": person(facts, "owner"),
             "p50": span(forecast.path["p50"])}
 
 
@@ -5859,7 +5915,7 @@ def communication_document(work: Work, phases: Sequence[Phase], forecast: Foreca
     messages = [{"event": name, "when": fill(when, words), "audience": audience,
                  "channel": fill(CHANNELS[audience], words), "subject": f"[{name}] {words['source']} -> {words['target']}",
                  "text": fill(text, words)}
-                for name, when, audiences, text in EVENTS if name != "half time" or work.facts.downtime >= 5
+                for name, when, audiences, text in EVENTS if name != "half time" or work.facts.downtime >= 30
                 for audience in audiences]
     consumers = [{"consumer": row.name, "to": row.contact or row.owner or "{{contact_of_" + re.sub(r"\W", "_", row.name) + "}}",
                   "action": consumer_action(work, row), "text":
@@ -6102,7 +6158,7 @@ def comparison(metric: str, operator: str, threshold: Any, unit: str) -> str:
 
 def trigger_text(trigger: Trigger) -> str:
     text = comparison(trigger.metric, trigger.operator, trigger.threshold, trigger.unit)
-    return f"{text} for {figure(trigger.minutes)} min: {trigger.action}" if trigger.minutes else f"{text}: {trigger.action}"
+    return f"{text} for {span(trigger.minutes / 60)}: {trigger.action}" if trigger.minutes else f"{text}: {trigger.action}"
 
 
 def recovery_document(phase: Phase) -> Dict[str, Any]:
@@ -7261,8 +7317,11 @@ def placeholder_document(document: Dict[str, Any]) -> List[Dict[str, Any]]:
 
 def how_to_obtain(name: str) -> str:
     words = name.replace("_", " ")
-    if name.startswith(("owner_of", "contact_of", "name_of")):
-        return f"ask who is the {words}; add it to the specification"
+    role = name[8:] if name.startswith("name_of_") else ""
+    if role in ROLES:
+        return f"who works as {ROLES[role].lower() if role != 'dba' else 'DBA'}; add the name to team.roles.{role}"
+    if name.startswith(("owner_of_", "contact_of_")):
+        return f"who answers for {name.partition('_of_')[2]}; add {name.partition('_')[0]} to constraints.dependencies"
     if name.startswith(("measured", "hours", "minutes", "rows", "time", "date", "steps", "trigger", "end_date")):
         return "known when it happens"
     return f"from your inventory: {words}"
