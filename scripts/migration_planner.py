@@ -1296,7 +1296,7 @@ SERVICE_PATTERNS = (  # their subject is a running service
         PREPARATION._replace(gates="G01 G02 G03 G05"),
         PhaseRow("intercept", "Put a facade before {source_name}, passing everything through.", "facade", "G22 G19",
                  "T1 T2", "rollback: point the load balancer back at {source_name}", (1, 2, 5), "lead platform"),
-        PhaseRow("implement", "Build {new_count} endpoints on {target_name}, each with its contract test.",
+        PhaseRow("implement", "Build {build_text} on {target_name}, each with its contract test.",
                  "implement scripts_expand", "G41 G24", "", "rollback: nothing is live yet", (0, 1, 5), "lead dev",
                  carries="expand", beside=True),
         PhaseRow("shadow", "Mirror reads to {target_name}, compare, discard the answers.", "mirror scripts_migrate",
@@ -1805,6 +1805,7 @@ class Work(NamedTuple):
     machine: Dict[str, Range]
     copy: Copy
     waves: Tuple[Tuple[Workload, ...], ...]
+    collected: Tuple[str, ...] = ()  # evidence that an earlier phase collects
 
 
 def is_small(facts: Facts) -> bool:
@@ -2257,7 +2258,7 @@ CONTROLS = tuple(Control(*row) for row in (
     ("GDPR", "Art. 25", "Rehearsals use masked personal data.", "personal", "rehearse", "security",
      "gdpr-art25-masking.sql", "masking statements for {personal_names} and a sample of their result"),
     ("GDPR", "Art. 5(1)(d)", "The data is as accurate after the move as before.", "always", "validate", "data",
-     "gdpr-art5-reconciliation.csv", "counts and hashes of both sides (gates G13, G14, G16)"),
+     "gdpr-art5-reconciliation.csv", "{accuracy_how}"),
     ("GDPR", "Art. 17, 19, 21", "Erasures and objections that arrive during the run reach both sides.", "personal",
      "validate", "compliance", "gdpr-art17-replay.csv", "request log since the snapshot joined with {target_name} (G39)"),
     ("GDPR", "Art. 28(3)(g)", "The old copy is erased and that is certified.", "relocates", "close", "compliance",
@@ -2589,7 +2590,7 @@ def facts_words(facts: Facts, copy: Copy, scripts: Sequence[Script]) -> Dict[str
         "wal_reserve": f"{figure(round(2 * wal[1], 1))} GB", "backlog": plural(round(writes * copy.hours.likely * 3600), "row"),
         "endpoint_count": figure(len(facts.legacy) or len(facts.new)),
         "new_count": figure(len(facts.new) or len(facts.legacy)), "sample_size": figure(canary_sample(facts)),
-        "write_count": figure(sum(1 for endpoint in facts.legacy if endpoint.writes)),
+        "build_text": build_text(facts), "write_count": figure(sum(1 for endpoint in facts.legacy if endpoint.writes)),
         "memory_limit": figure(facts.alerts.get("memory_utilization", 0.85)),
         "load_test_rps": f"{figure(load)} rps" if load else f"{figure(1.5 * rate)} tx/s" if rate > 0 else "1.5 x peak",
         "old_objects": listed(dropped, "the old columns of the changed tables"),
@@ -2600,13 +2601,24 @@ def facts_words(facts: Facts, copy: Copy, scripts: Sequence[Script]) -> Dict[str
         "unmatched": unmatched_text(facts), "change_text": plural(len(facts.changes) or len(scripts), "change"),
         "row_total": plural(row_total(facts), "row").replace(" rows", "").replace(" row", ""),
         "mapped_tables": listed(sorted({change.table for change in facts.changes}), "every table"),
-        "flag_names": listed([flag.name for flag in facts.flags], "the routing weight"),
+        "flag_names": listed([flag.name for flag in facts.flags], "the routing weight" if facts.kind in ("service", "api") else
+                            "the read and write flags of the application"),
         "vm_count": figure(vm_count(facts)), "volume": f"{figure(volume_of(facts))} GB",
         "streams": figure(facts.value("parallelism")), "test_days": figure(facts.value("test_days")),
         "workload_names": listed([load.name for load in facts.workloads], "the workloads"),
-        "encryption_how": encryption_query(facts), "personal_names": listed(personal, "no personal column found"), "residency": transfers(facts),
+        "encryption_how": encryption_query(facts), "accuracy_how": "counts and hashes of both sides (gates G13, G14, G16)"
+        if is_data(facts) else "log of the shadow comparison by endpoint and field (gate G18)",
+        "personal_names": listed(personal, "no personal column found"), "residency": transfers(facts),
         "pan_names": listed([name for name in personal if "card" in name or "pan" in name], "card columns"),
     }
+
+
+def build_text(facts: Facts) -> str:
+    """Return how many endpoints the move needs, and how many of the new side's have nothing to do with it."""
+    twins = {id(new) for _, new, _ in match_endpoints(facts) if new}
+    extra = len(facts.new) - len(twins)
+    own = f" ({extra} more are new and no part of the move)" if extra and twins else ""
+    return plural(len(twins) or len(facts.legacy), "endpoint") + own
 
 
 def encryption_query(facts: Facts) -> str:
@@ -2910,7 +2922,7 @@ def make_assess(work: Work, phase: str) -> Iterable[Task]:
     subject = {"service": "traffic, errors, latency, callers", "api": "traffic, errors, latency, callers",
                "infrastructure": "flows, changes a day, link"}.get(facts.kind, "load, sizes, growth, slow queries")
     yield task(f"Measure {work.words['source_name']}: {subject}",
-               measure_action(facts), "every input of section Assumptions has a measured value or a named reason why not",
+               measure_action(facts), measure_check(facts),
                "dba" if is_data(facts) else "sre",
                Range(*(value + extra * (1 if index < 2 else 2) for index, value in enumerate(base)), "assumed", (),
                      f"8 h + 0.25 h x {len(facts.tables)} tables + 0.5 h x {len(facts.dependencies)} consumers"))
@@ -2925,22 +2937,40 @@ def make_assess(work: Work, phase: str) -> Iterable[Task]:
 
 def measure_action(facts: Facts) -> str:
     """Return the commands for the inputs that had to be assumed, most used first."""
-    wanted = ("write_rows_per_second", "volume_gb", "largest_table_gb", "baseline_error_rate")
-    if relocates(facts):
-        wanted = ("bandwidth_gbps", *wanted)
-    if facts.kind in ("service", "api"):
-        wanted = ("baseline_error_rate", "baseline_p95_ms", "baseline_cpu")
-    if facts.kind == "infrastructure":
-        wanted = ("bandwidth_gbps", "churn_percent_per_day", "volume_gb")
+    wanted = wanted_inputs(facts)
     missing = [facts.inputs[name] for name in wanted if facts.inputs[name].basis == "assumed"]
     given = [f"{facts.inputs[name].path} {figure(facts.value(name))}" for name in wanted if facts.value(name) > 0]
     return "; ".join(row.how for row in missing[:3]) or f"compare with the last 7 days: {listed(given, 'the given load')}"
 
 
+def wanted_inputs(facts: Facts) -> Tuple[str, ...]:
+    """Return the inputs that the first look at the present system has to give."""
+    if facts.kind in ("service", "api"):
+        return "baseline_error_rate", "baseline_p95_ms", "baseline_cpu"
+    if facts.kind == "infrastructure":
+        return "bandwidth_gbps", "churn_percent_per_day", "volume_gb"
+    own = ("write_rows_per_second", "volume_gb", "largest_table_gb", "baseline_error_rate")
+    return ("bandwidth_gbps", *own) if relocates(facts) else own
+
+
+def measure_check(facts: Facts) -> str:
+    missing = [facts.inputs[name].path for name in wanted_inputs(facts) if facts.inputs[name].basis == "assumed"]
+    if missing:
+        return f"measured and written into the specification: {listed(missing[:3])}"
+    return "no measured figure is more than 25 % away from the specification"
+
+
+CONSUMER_QUESTIONS = {
+    "database": "for its connection string, which tables it reads and writes, and whether it can pause",
+    "service": "which endpoints it calls, how often, and how fast it can be released",
+    "api": "which endpoints it calls, how often, and how fast it can be released",
+    "infrastructure": "which addresses and ports it uses, and who can test it at night"}
+
+
 def consumer_notice(work: Work, dependency: Dependency) -> Task:
     owner = dependency.owner or "{{owner_of_" + re.sub(r"\W", "_", dependency.name) + "}}"
     return task(f"Agree with {dependency.name} on the change",
-                f"send the T-14 d message to {owner}; ask for connection string, direction and whether it can pause",
+                f"send the T-14 d message to {owner}; ask {CONSUMER_QUESTIONS.get(work.facts.kind, CONSUMER_QUESTIONS['database'])}",
                 f"{dependency.name} acknowledged in writing and named a person on call for the cutover", "lead",
                 human("notice"), path=dependency.path, after=BESIDE)
 
@@ -3003,7 +3033,7 @@ def framework_tasks(work: Work, stage: str) -> Iterable[Task]:
     """Yield one task for each framework: the controls of a stage and the files they leave."""
     for name in work.facts.frameworks:
         rows = [(control, path) for control, path, _ in controls_for(work.facts)
-                if control.framework == name and control.stage == stage]
+                if control.framework == name and control.stage == stage and control.evidence not in work.collected]
         if rows:
             action = "; ".join(f"{control.reference}: {fill(control.how, work.words)}" for control, _ in rows)
             files = ", ".join(control.evidence for control, _ in rows)
@@ -3020,7 +3050,8 @@ def make_prepare(work: Work, phase: str) -> Iterable[Task]:
         yield backup_task(work)
     if needs_target(work):
         disk = f"{figure(work.limits['target_disk_gb'])} GB of disk and " if work.limits["target_disk_gb"] else ""
-        yield task(f"Provision {words['target_name']}", f"size it for {disk}{words['load_test_rps']}; apply the "
+        load = plural(vm_count(facts), "server") if facts.kind == "infrastructure" else words["load_test_rps"]
+        yield task(f"Provision {words['target_name']}", f"size it for {disk}{load}; apply the "
                    "infrastructure code", "health check green; G29 shows no "
                    "difference of grants", "platform", human("provision"), after=BESIDE)
     if relocates(facts) or facts.kind == "infrastructure":
@@ -3043,10 +3074,12 @@ def backup_task(work: Work) -> Task:
         return task(f"Back up {name} and restore it once", tool, "restored counts equal; minutes noted (planned: "
                     f"{span(work.machine['restore'].likely)})", "dba", plus(human("backup"), work.machine["restore"]), after=BESIDE)
     if facts.kind == "infrastructure":
-        return task(f"Restore one server of {name} from backup", "restore the largest server into an isolated network",
+        largest = max(facts.workloads, key=lambda load: load.gb / load.vms, default=None)
+        one = f"one of {largest.name} ({figure(largest.gb / largest.vms)} GB)" if largest else "the largest server"
+        return task(f"Restore one server of {name} from backup", f"restore {one} into an isolated network",
                     "it boots and answers; minutes noted", "platform", human("backup"))
-    return task(f"Archive image and configuration of {name}", "push the running image by digest, export the configuration; "
-                "start both in a scratch environment", "health check green from the archived digest", "sre", human("backup"))
+    return task(f"Archive image and configuration of {name}", f"push the running image of {name} by digest, export its "
+                "configuration; start both in a scratch environment", "health check green from the archived digest", "sre", human("backup"))
 
 
 def is_data(facts: Facts) -> bool:
@@ -3088,6 +3121,10 @@ def make_rehearse(work: Work, phase: str) -> Iterable[Task]:
                    "all traffic on the old side within 2 min; no failed request in the log", "sre", human("rehearse_small"))
     elif not relocates(facts) and facts.kind != "infrastructure":
         rows = max((table.rows for table in facts.tables), default=0)
+        if not facts.changes and not work.scripts:
+            yield rehearsal_of_rows(work)
+            yield from framework_tasks(work, "rehearse")
+            return
         yield task("Rehearse every script and its undo on a full-size copy",
                    f"restore the backup beside production; run all of {words['change_text']} forward, back, "
                    f"forward; time each", f"row hashes equal after the way back; largest table {figure(rows)} rows timed",
@@ -3102,6 +3139,15 @@ def make_rehearse(work: Work, phase: str) -> Iterable[Task]:
                    "measured figures into `measured` and plan again", f"outage at most {words['downtime_limit_70']}; "
                    "way back lost no row", "sre", human("rehearse"))
     yield from framework_tasks(work, "rehearse")
+
+
+def rehearsal_of_rows(work: Work) -> Task:
+    """Return the rehearsal of a plan that changes no column: its long steps on a copy."""
+    steps = {"event_sourcing": "capture, snapshot events and the rebuild of the read models"}.get(
+        work.tracks[0], "the backfill and its comparison")
+    return task(f"Rehearse {steps} on a full-size copy", f"restore the backup beside production; run {steps} for "
+                f"{work.words['row_total']} rows; time each and write the rates into `measured`; then truncate and run them again",
+                "both runs end with equal hashes; the times are in the specification", "dba", human("rehearse_small"))
 
 
 def statement_task(work: Work, change: Change, stage: str) -> Iterable[Task]:
@@ -3130,6 +3176,8 @@ def change_title(change: Change, stage: str) -> str:
              "create_table": f"Create table {change.table}"}
     title = words.get(change.kind, f"Change {what}: {change.detail.get('old_type', change.kind)} to "
                       f"{change.detail.get('new_type', 'its new form')}")
+    if stage == "contract" and change.detail.get("new_type"):
+        return f"Swap in {what} as {change.detail['new_type']}"
     return f"Enforce: {title[0].lower()}{title[1:]}" if stage == "contract" and not is_lossy(change) else title
 
 
@@ -3249,15 +3297,24 @@ def make_soak_contract(work: Work, phase: str) -> Iterable[Task]:
     if facts.changes and not work.scripts and not any(safe_form(change, facts).contract for change in facts.changes):
         return  # nothing is taken away or enforced: there is nothing to wait for
     yield task(f"Wait {span(hours)} with both forms live", fill("keep the old form; watch G26 for {old_objects}", work.words),
-               "no read of the old form in the whole time", "sre",
+               "G26: 0 reads of the old form in the whole time", "sre",
                fixed(hours, ("contract_soak_hours",)), "soak")
+
+
+def quiet_check(work: Work) -> str:
+    """Return what must not have happened in a time of watching."""
+    limits = {alarm.metric: alarm.threshold for alarm in work.facts.alarms}
+    p95 = limits.get("response_time_p95", work.limits["p95_trigger"])
+    shown = f"{figure(p95)} ms" if is_kind(p95, "number") else str(p95)
+    return (f"error_rate never above {100 * limits.get('error_rate', work.limits['error_rate_trigger']):.3g} %, p95 never above "
+            f"{shown} in the whole time")
 
 
 @makes("soak")
 def make_soak(work: Work, phase: str) -> Iterable[Task]:
     hours = work.facts.value("soak_hours")
     yield task(f"Watch for {span(hours)}", fill("on-call watches {source_name} and {target_name} against the triggers of "
-               "this plan; the way back stays open", work.words), "no trigger fired", "sre", fixed(hours, ("soak_hours",)),
+               "this plan; the way back stays open", work.words), quiet_check(work), "sre", fixed(hours, ("soak_hours",)),
                "soak")
 
 
@@ -3265,8 +3322,8 @@ def make_soak(work: Work, phase: str) -> Iterable[Task]:
 def make_close(work: Work, phase: str) -> Iterable[Task]:
     small = is_small(work.facts)
     yield task(f"Close the migration to {work.words['target_name']}", f"remove the flags ({work.words['flag_names']}), alerts and accounts of the "
-               "migration; append the history record of this plan with its actual hours", "history file holds one more "
-               "record; no migration role can log in", "lead", human("close_small" if small else "close"))
+               "migration; append the history record of this plan with its actual hours", "the history file holds 1 record "
+               "more; 0 migration roles can log in", "lead", human("close_small" if small else "close"))
     yield from framework_tasks(work, "close")
 
 
@@ -3274,7 +3331,7 @@ def make_close(work: Work, phase: str) -> Iterable[Task]:
 def make_purge(work: Work, phase: str) -> Iterable[Task]:
     if any(is_lossy(change) for change in work.facts.changes) or any(s.phase == "contract" for s in work.scripts):
         yield task("Purge the archive", "DROP SCHEMA migration_archive CASCADE; -- only after the sign-off of G40",
-                   "the archive is gone; the last backup that holds it is named in the ticket", "dba", human("change"))
+                   "SELECT to_regnamespace('migration_archive') returns NULL; the last backup that holds it is named in the ticket", "dba", human("change"))
 
 
 def script_tasks(work: Work, stage: str) -> Iterable[Task]:
@@ -3344,10 +3401,10 @@ def version_notes(facts: Facts) -> Iterable[Tuple[str, str, str]]:
     if facts.source.engine == facts.target.engine == "postgresql" and old and new:
         if old < 15 <= new:
             yield ("Grant CREATE on schema public where it is needed", "GRANT CREATE ON SCHEMA public TO {{application_role}};"
-                   " -- PostgreSQL 15 no longer gives it to everyone", "the application's own DDL runs as its role")
+                   " -- PostgreSQL 15 no longer gives it to everyone", "SELECT has_schema_privilege('{{application_role}}', 'public', 'CREATE') returns t")
         if old < 14 <= new:
             yield ("Check clients against SCRAM passwords", "SELECT rolname FROM pg_authid WHERE rolpassword LIKE 'md5%'; "
-                   "-- PostgreSQL 14 sets new passwords as SCRAM", "each driver signs in on the target")
+                   "-- PostgreSQL 14 sets new passwords as SCRAM", "the query returns 0 rows, and each driver signs in on the target once")
     if facts.source.engine == "mysql" and old and old < 8 <= new:
         yield ("Check reserved words, collation and login plugin", "mysqlsh -- util checkForServerUpgrade {{source_dsn}}",
                "0 errors")
@@ -3366,7 +3423,7 @@ def make_initial_copy(work: Work, phase: str) -> Iterable[Task]:
         yield task(f"Copy {table.name}: {figure(table.gb)} GB, {plural(table.rows, 'row')}",
                    f"worker copies it at about {figure(rate)} GB/h; watch pg_stat_progress_copy"
                    + ("; split by key range, it is the longest" if table is shown[0] and len(shown) > 1 else ""),
-                   f"state r in pg_subscription_rel for {table.name}", "dba",
+                   f"SELECT srsubstate FROM pg_subscription_rel WHERE srrelid = {sql_text(table.name)}::regclass returns r", "dba",
                    Range(0, 0, 0, "given", (), f"{span(table.gb / rate)} inside the copy"), "machine", table.path, BESIDE)
     yield task(f"Copy {words['volume']} (limit: {work.copy.bound_by})", "throttle when T6 fires: one worker less, then a "
                "pause; resume from the finished tables", "G12 returns no row", "dba", work.copy.hours, "machine")
@@ -3416,11 +3473,15 @@ def make_compare_sides(work: Work, phase: str) -> Iterable[Task]:
     yield from framework_tasks(work, "validate")
 
 
+GO_NO_GO_STEPS = ("read the go/no-go list aloud, each line with its evidence; a line without evidence is open, and an open line "
+                  "at the deadline is a no-go")
+
+
 @makes("cutover")
 def make_cutover(work: Work, phase: str) -> Iterable[Task]:
     facts, words = work.facts, work.words
-    yield task("Decide go or no-go", "walk through the go/no-go list of this plan; each line with its evidence",
-               "G40: every accountable role signed, the decision deadline is known", "owner", human("go_no_go"))
+    yield task("Decide go or no-go", GO_NO_GO_STEPS,
+               f"G40: signed by {words['accountable']}", "owner", human("go_no_go"))
     stoppers = [row.name for row in facts.dependencies if row.can_pause]
     for row in facts.dependencies:
         how = "pause it before the stop of the writers" if row.can_pause else "change its connection to the new address"
@@ -3447,15 +3508,15 @@ def cutover_minutes(work: Work) -> Range:
 def make_reverse_soak(work: Work, phase: str) -> Iterable[Task]:
     hours = work.facts.value("soak_hours")
     yield task(f"Run on {work.words['target_name']} for {span(hours)}", fill("keep the reverse replication to {source_name} "
-               "below 10 s lag; watch T1 and T13", work.words), "no trigger fired; one month-end or billing run seen, if it "
-               "falls into the time", "sre", fixed(hours, ("soak_hours",)), "soak")
+               "below 10 s lag; watch T1 and T13", work.words), quiet_check(work) + "; one month-end or billing run seen, if "
+               "it falls into it", "sre", fixed(hours, ("soak_hours",)), "soak")
 
 
 @makes("finalize")
 def make_finalize(work: Work, phase: str) -> Iterable[Task]:
     yield task(f"Archive and retire {work.words['source_name']}", "last backup to cold storage with its checksum; DROP "
                "SUBSCRIPTION and slot of the reverse replication; stop the server; delete after the retention time",
-               "restore of the archived backup tested once; no slot left", "dba", human("close"))
+               "restore of the archived backup tested once; SELECT count(*) FROM pg_replication_slots returns 0", "dba", human("close"))
     yield from framework_tasks(work, "close")
 
 
@@ -3562,8 +3623,10 @@ def make_capture_events(work: Work, phase: str) -> Iterable[Task]:
                    "relay publishes it", f"events of {table.name} equal its writes for 24 h (n_tup_ins + n_tup_upd + "
                    "n_tup_del)", "dev", Range(24 * share, 60 * share, 120 * share, "assumed", (), "60 h over all"),
                    path=table.path)
-    yield task("Compare events and writes for 24 h", "count both by hour", "difference 0 in each hour", "sre", fixed(24),
-               "soak")
+    names = listed([sql_text(table.name) for table in tables], "{{table}}")
+    yield task("Compare events and writes for 24 h", "each hour: SELECT count(*) FROM {{event_table}} WHERE recorded_at >= :hour; "
+               f"SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables WHERE relname IN ({names})",
+               "both grew by the same number in each of 24 hours", "sre", fixed(24), "soak")
 
 
 @makes("genesis")
@@ -3598,7 +3661,7 @@ def make_cut_reads(work: Work, phase: str) -> Iterable[Task]:
 
 @makes("cut_writes")
 def make_cut_writes(work: Work, phase: str) -> Iterable[Task]:
-    yield task("Decide go or no-go for the writes", "walk through the go/no-go list of this plan", "G40 complete", "owner",
+    yield task("Decide go or no-go for the writes", GO_NO_GO_STEPS, f"G40: signed by {work.words['accountable']}", "owner",
                human("go_no_go"))
     yield task("Switch commands to the event store", f"flag write_events on; back-projection fills "
                f"{work.words['event_tables']}", "G09: back-projection lag below 10 s; G22", "dev",
@@ -3607,7 +3670,7 @@ def make_cut_writes(work: Work, phase: str) -> Iterable[Task]:
 
 @makes("switch_writes")
 def make_switch_writes(work: Work, phase: str) -> Iterable[Task]:
-    yield task("Decide go or no-go for the writes", "walk through the go/no-go list of this plan", "G40 complete", "owner",
+    yield task("Decide go or no-go for the writes", GO_NO_GO_STEPS, f"G40: signed by {work.words['accountable']}", "owner",
                human("go_no_go"))
     yield task("Make the new store primary", "flag primary_store=new; the old store is mirrored", "mirror lag below 10 s; "
                "G09 reversed", "dev", Range(0.25, 0.5, 1, "assumed", (), "window"), "window")
@@ -3626,10 +3689,15 @@ def make_facade(work: Work, phase: str) -> Iterable[Task]:
                "added p95 at most 5 ms for 24 h, error difference 0", "platform",
                Range(8, 16, 40, "assumed", (), "facade hours"))
     if rules:
-        yield task(f"Write the {len(moved)} rewrite rules", rules, "each old call through the facade gets the new side's "
-                   "answer in staging", "dev", human("flip", len(moved)), path=moved[0][0].path)
-    yield task("Pass everything through for 24 h", "facade at 0 % to the new side", "p95 and error rate as before the "
-               "facade", "sre", fixed(24), "soak")
+        yield task(f"Write the {len(moved)} rewrite rules", rules, f"in staging each of {len(moved)} old calls "
+                   "through the facade gets the new side's answer", "dev", human("flip", len(moved)), path=moved[0][0].path)
+    yield task("Pass everything through for 24 h", f"0 % to {work.words['target_name']}; {baseline_text(facts)} stay on "
+               f"{work.words['source_name']}", "p95 and error rate differ by at most 5 % from the day before the facade", "sre", fixed(24), "soak")
+
+
+def baseline_text(facts: Facts) -> str:
+    rate = requests_per_second(facts)
+    return f"all of {figure(rate)} requests/s" if rate else "all requests"
 
 
 @makes("implement")
@@ -3639,7 +3707,8 @@ def make_implement(work: Work, phase: str) -> Iterable[Task]:
     ordered = sorted((new for new in facts.new if new.text in twins) if facts.new else facts.legacy, key=lambda endpoint: (endpoint.writes, endpoint.text))
     for endpoint in ordered:
         old = twins.get(endpoint.text)
-        test = (f"contract test: same answer as {old.text}" if old and facts.new else "contract test from its specification")
+        test = f"write the contract test ({f'same answer as {old.text}' if old and facts.new else 'from its specification'}), " \
+               "then the endpoint until it passes"
         side = "; its writes go to a sandbox until the redirect" if endpoint.writes else ""
         yield task(f"Build {endpoint.text}", test + side, f"contract test of {endpoint.text} green in the pipeline", "dev",
                    pooled(facts, "endpoint", len(ordered)), path=endpoint.path)
@@ -3651,7 +3720,7 @@ def make_implement(work: Work, phase: str) -> Iterable[Task]:
 
 def load_test(work: Work) -> Task:
     return task(f"Load test {work.words['target_name']} at {work.words['load_test_rps']}", "k6 run --duration 30m "
-                "{{load_script}}", comparison("G24: p95", "<=", work.limits["p95_limit"], work.limits["p95_unit"]), "sre",
+                f"{{{{load_script}}}} with {work.words['load_test_rps']} against {work.words['target_name']}", comparison("G24: p95", "<=", work.limits["p95_limit"], work.limits["p95_unit"]), "sre",
                 human("verify"))
 
 
@@ -3696,9 +3765,12 @@ def make_rollout(work: Work, phase: str) -> Iterable[Task]:
             enough = f"; {figure(round(need, 1))} min show a doubled error rate" if need else ""
             enough += blast_text(facts, step.percentage)
             alone = flag.path and facts.at("feature_flags")[flag.path[1]].get("parallel")
+            hold = f"hold {span(hours)} ({rule}){enough}" if step.percentage < 100 or step.hours else "hold it until the next step"
+            if step.percentage >= 100 and not step.hours:
+                hours = 0.0  # what follows is the soak
             yield task(f"Set {flag.name} to {figure(step.percentage)} %", f"{replicas_before(room, step.percentage, reached)}set "
-                       f"{flag.name}={figure(step.percentage)}; hold {span(hours)} ({rule}){enough}; back: "
-                       f"{flag.name}={figure(before)}", "G19 to G22 hold for the whole step", "sre",
+                       f"{flag.name}={figure(step.percentage)}; {hold}; back: "
+                       f"{flag.name}={figure(before if before < step.percentage else 0)}", "G19 to G22 hold for the whole step", "sre",
                        plus(human("flip"), fixed(hours)), "soak", step.path, (f"flag {flag.name}",) if alone else ())
             before, reached = step.percentage, max(reached, step.percentage)
     yield from framework_tasks(work, "validate")
@@ -3722,22 +3794,27 @@ def replicas_before(room: Optional[Capacity], percentage: float, reached: float)
     start = room.cores_start / room.core_limit
     counts = [max(-(-room.peak * share / 100 / room.rps_per_core / 0.7 // room.core_limit), start)
               for share in (percentage, reached)]
-    return f"kubectl scale deployment {{{{deployment}}}} --replicas={figure(counts[0])}; " if counts[0] > counts[1] else ""
+    most = room.cores_max / room.core_limit
+    first = (f"raise max_replicas from {figure(most)} to {figure(counts[0])}, or show {figure(room.needed_per_core)} rps a core in "
+             "the load test; " if counts[0] > most else "")
+    return (f"{first}kubectl scale deployment {{{{deployment}}}} --replicas={figure(counts[0])}; " if counts[0] > counts[1]
+            else "")
 
 
 @makes("soak_service")
 def make_soak_service(work: Work, phase: str) -> Iterable[Task]:
     hours = work.facts.value("soak_hours")
     yield task(f"Hold 100 % for {span(hours)}", fill("keep {source_name} running idle, patched, at {flag_names}", work.words),
-               "no trigger fired; G25 counts no request on the old side", "sre", fixed(hours, ("soak_hours",)), "soak")
+               quiet_check(work) + "; G25 counts no request on the old side", "sre", fixed(hours, ("soak_hours",)), "soak")
 
 
 @makes("retire_service")
 def make_retire_service(work: Work, phase: str) -> Iterable[Task]:
     old = work.facts.at("service_details.legacy_service.infrastructure.instances")
     what = f"{figure(old)} instances of {work.words['source_name']}" if old else work.words["source_name"]
-    yield task(f"Retire {what}", "archive image and data with checksums; remove routes; revoke credentials; delete",
-               "archived image starts once in a scratch network; no cost left in billing", "platform",
+    yield task(f"Retire {what}", f"archive image and data with checksums; remove the routes of "
+               f"{work.words['endpoint_count']} endpoints; revoke its credentials; delete {work.words['source_name']}",
+               "the archived image starts once in a scratch network; its cost in billing is 0", "platform",
                Range(2, 4, 12, "assumed", (), "retire hours"))
     yield from make_close(work, phase)
 
@@ -3798,7 +3875,7 @@ def make_verify_green(work: Work, phase: str) -> Iterable[Task]:
 @makes("switch_green")
 def make_switch_green(work: Work, phase: str) -> Iterable[Task]:
     facts = work.facts
-    yield task("Decide go or no-go", "walk through the go/no-go list of this plan", "G40 complete", "owner",
+    yield task("Decide go or no-go", GO_NO_GO_STEPS, f"G40: signed by {work.words['accountable']}", "owner",
                human("go_no_go"))
     way = facts.at("cutover.switch", "lb")
     yield task(f"Switch from blue to green by {way}", f"drain 60 s; switch {way}; watch 15 min; back: the same switch to blue",
@@ -3838,11 +3915,11 @@ def make_test_launch(work: Work, phase: str) -> Iterable[Task]:
     facts = work.facts
     first = work.waves[0] if work.waves else ()
     for load in first:
-        yield task(f"Test launch of {load.name}", "start in an isolated subnet; services, licence, clock, smoke test",
-                   "G32: every server boots and answers", "dev",
+        yield task(f"Test launch of {load.name}", f"start {plural(load.vms, 'server')} in an isolated subnet; "
+                   "check services, licence and clock; smoke test", f"G32: every server of {load.name} boots and answers", "dev",
                    scaled("vm_test", load.vms / min(facts.value("team_size"), load.vms)), path=load.path)
-    yield task(f"Leave {figure(facts.value('test_days'))} days between test and cutover", "fix what the test found; test the "
-               "following wave meanwhile", "no open finding of the first wave", "lead",
+    yield task(f"Leave {figure(facts.value('test_days'))} days between test and cutover", f"fix what the test launch of "
+               f"{listed([load.name for load in first])} found", "no open finding of the first wave", "lead",
                fixed(24 * facts.value("test_days"), ("test_days",)), "soak")
 
 
@@ -3854,7 +3931,7 @@ def scaled(name: str, times: float) -> Range:
 def make_move_wave(work: Work, phase: str) -> Iterable[Task]:
     number = int(phase.rsplit("_", 1)[-1]) if phase.rsplit("_", 1)[-1].isdigit() else 1
     wave = work.waves[number - 1] if work.waves else ()
-    yield task(f"Decide go or no-go for wave {number}", "walk through the go/no-go list of this plan", "G40 complete", "owner",
+    yield task(f"Decide go or no-go for wave {number}", GO_NO_GO_STEPS, f"G40: signed by {work.words['accountable']}", "owner",
                human("go_no_go"))
     for load in wave:
         yield task(f"Move {load.name}: {plural(load.vms, 'server')}, {figure(load.gb)} GB", "stop the application; final "
@@ -3862,13 +3939,13 @@ def make_move_wave(work: Work, phase: str) -> Iterable[Task]:
                    f"G32, G28: {load.name} answers on the target; G27 measured", "platform",
                    Range(0, 0, 0, "given", (), "inside the wave"), "window", load.path)
     outage = cutover_minutes(work)
-    yield task(f"Cut over wave {number}: {plural(sum(load.vms for load in wave), 'server')}", f"all of the wave within "
-               f"{work.words['downtime']} min; abort at {work.limits['abort_minutes']} min (T9)",
+    yield task(f"Cut over wave {number}: {plural(sum(load.vms for load in wave), 'server')}", f"{listed([load.name for load in wave])} within "
+               f"{work.words['downtime']} min of the first stop; abort at {work.limits['abort_minutes']} min (T9)",
                f"G27: outage at most {work.words['downtime']} min", "platform", outage, "window")
     if number < len(work.waves):  # the last one is watched by the soak that follows
         yield task(f"Watch wave {number}: {listed([load.name for load in wave])}", f"keep the sources of wave {number} powered "
                    f"off; test launch of wave {number + 1} ({listed([load.name for load in work.waves[number]])}) meanwhile",
-                   "none of T1, T9, T16 fired; G32 holds for the next wave", "sre",
+                   quiet_check(work) + "; G32 holds for the next wave", "sre",
                    fixed(wave_dwell(work.facts), ("soak_hours",)), "soak")
 
 
@@ -3879,8 +3956,8 @@ def wave_dwell(facts: Facts) -> float:
 
 @makes("decommission")
 def make_decommission(work: Work, phase: str) -> Iterable[Task]:
-    yield task(f"Wipe and return {work.words['vm_count']} source servers", "right-size the target; patch; wipe with "
-               "certificate; return licences", "certificate for each server; G36 below 120 %", "platform",
+    yield task(f"Wipe and return {work.words['vm_count']} source servers", f"right-size and patch them on "
+               f"{work.words['target_name']}; wipe {work.words['volume']} with certificate; return the licences", "certificate for each server; G36 below 120 %", "platform",
                Range(8, 16, 40, "assumed", (), "decommission hours"))
     yield from framework_tasks(work, "close")
 
@@ -4002,7 +4079,9 @@ def build_phases(work: Work) -> Tuple[Phase, ...]:
     for track, row in rows:
         scripts = tuple(script for script in work.scripts if script.phase == row.carries and row.carries not in carried)
         carried.add(row.carries)
-        held = work._replace(scripts=scripts)
+        held = work._replace(scripts=scripts, collected=tuple(
+            word.strip(",") for phase in phases for item in phase.tasks if item.title.startswith("Collect the ")
+            for word in item.check.split()))
         names = {phase.name for phase in phases}
         name = row.name if row.name not in names else f"{track}_{row.name}"
         before = phases_before(phases, row)
@@ -6013,8 +6092,8 @@ def compliance_document(work: Work, phases: Sequence[Phase]) -> Dict[str, Any]:
     stages = stage_phases(phases)
     rows = []
     for control, path, value in controls_for(work.facts):
-        phase = stages[control.stage]
-        made = next((item.id for item in phase.tasks if control.evidence in item.check), "")
+        phase, made = next(((phase, item.id) for phase in phases for item in phase.tasks if control.evidence in item.check),
+                           (stages[control.stage], ""))
         rows.append({"framework": control.framework, "reference": control.reference, "requirement": control.requirement,
                      "applies_because": {"path": show_path(path), "value": value if isinstance(value, (str, int)) else
                                          describe(value)}, "phase": phase.name, "task_id": made,
