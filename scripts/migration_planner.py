@@ -910,7 +910,7 @@ INPUTS = tuple(InputRow(*row) for row in (
     ("transactions_per_second", "performance_requirements.transactions_per_second", -1, 0, 1e7, "tx/s",
      "xact_commit+xact_rollback of pg_stat_database, twice, one hour apart, divided by 3600"),
 ))
-FIELDS.update({row.path: Field(("number",), row.low, row.high) for row in INPUTS if row.path not in FIELDS})
+FIELDS.update({row.path: Field(("number",), row.low, row.high) for row in INPUTS})
 
 
 # == 4. Rates =========================================================================================
