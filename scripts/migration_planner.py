@@ -6237,7 +6237,7 @@ def comparison(metric: str, operator: str, threshold: Any, unit: str) -> str:
 
 def trigger_text(trigger: Trigger) -> str:
     text = comparison(trigger.metric, trigger.operator, trigger.threshold, trigger.unit)
-    return f"{text} for {span(trigger.minutes / 60)}: {trigger.action}" if trigger.minutes else f"{text}: {trigger.action}"
+    return f"{text} for {figure(trigger.minutes)} min: {trigger.action}" if trigger.minutes else f"{text}: {trigger.action}"
 
 
 def recovery_document(phase: Phase) -> Dict[str, Any]:

@@ -403,7 +403,7 @@ def with_history(tmp_path: Path, records: Any, *options: str) -> Dict[str, Any]:
 
 def test_history_of_twelve_moves_the_prior_by_beta_binomial(tmp_path: Path) -> None:
     records = [record(number, "success" if number < 9 else "rolled_back") for number in range(12)]
-    assert [str(p) for p in problems(records, read_schema("migration_history"))] == []
+    assert [str(p) for p in problems({"records": records}, read_schema("migration_history"))] == []
     row = with_history(tmp_path, records)["success_probability"]
     prior, strength = row["prior"], row["pseudo_count"]
     assert row["method"].startswith("Beta-binomial over 12 records (pattern cdc)")
@@ -473,4 +473,4 @@ def test_history_that_is_no_history_is_refused(tmp_path: Path) -> None:
 def test_record_to_append_fits_the_schema_once_it_is_filled_in() -> None:
     row = dict(make(example("B")).document["success_probability"]["history_template"])
     row.update(id="M-1", date="2026-05-01", outcome="success", actual_hours=400.0, actual_downtime_minutes=9.0)
-    assert [str(p) for p in problems([row], read_schema("migration_history"))] == []
+    assert [str(p) for p in problems({"records": [row]}, read_schema("migration_history"))] == []
