@@ -1490,13 +1490,7 @@ def read_object(value: Dict[str, Any], form: Form, path: Path, faults: Faults, n
     for key, item in value.items():
         inner = form.keys.get(key) if key not in ("[]", "*") else None
         if inner is None and other is None:
-            guess = did_you_mean(key, known)
-            if guess and guess not in value:
-                faults.add(path + (key,), f"unknown key {describe(key)}", "a known key",
-                           f"V090: did you mean {guess!r}?")
-            elif known:
-                notes.append(Finding("V090", INFO, path + (key,), f"unknown key {describe(key)}", "a known key",
-                                     "it is kept in the plan's specification and not used"))
+            read_unknown(key, known, value, path, faults, notes)
         elif item is not None:
             read = read_form(item, inner or other, path + (key,), faults, notes)
             if read is not None:
@@ -1506,6 +1500,17 @@ def read_object(value: Dict[str, Any], form: Form, path: Path, faults: Faults, n
             faults.add(path, f"no {key!r}", f"{key!r}: {' or '.join(EXPECTED[k] for k in form.keys[key].field.kinds)}",
                        "V001: required")
     return good
+
+
+def read_unknown(key: str, known: Sequence[str], value: Dict[str, Any], path: Path, faults: Faults,
+                 notes: List[Finding]) -> None:
+    """Note a key that no field has: a slip of the pen is a fault, a word of the user's own is not."""
+    guess = did_you_mean(key, known)
+    if guess and guess not in value:
+        faults.add(path + (key,), f"unknown key {describe(key)}", "a known key", f"V090: did you mean {guess!r}?")
+    elif known:
+        notes.append(Finding("V090", INFO, path + (key,), f"unknown key {describe(key)}", "a known key",
+                             "it is kept in the plan's specification and not used"))
 
 
 def wrong_value(value: Any, field: Field) -> Optional[Tuple[str, str]]:
@@ -1760,25 +1765,29 @@ def derive(facts: Facts) -> Dict[str, Tuple[float, str]]:
         found["largest_table_gb"] = (max(table.gb for table in facts.tables), "from tables_to_migrate")
     else:
         found["largest_table_gb"] = (0.4 * volume, "40 % of the volume: no table list that covers it")
-    rate = facts.at("performance_requirements.transactions_per_second")
-    writes = sum(float(row.get("write_rows_per_second", 0)) for row in facts.at("tables_to_migrate", []) if row)
-    if writes:
-        found["write_rows_per_second"] = (writes, "from write_rows_per_second of the tables")
-    elif rate:
-        found["write_rows_per_second"] = (rate * 0.3, "20 % of the transactions write 1.5 rows each")
-    else:
-        found["write_rows_per_second"] = (100.0, "no transaction rate given")
-    found["write_mb_per_second"] = (found["write_rows_per_second"][0] * found.get("avg_row_bytes", (400.0,))[0] / 1e6,
+    writes = derived_writes(facts)
+    found["write_rows_per_second"] = writes
+    found["write_mb_per_second"] = (writes[0] * found.get("avg_row_bytes", (400.0,))[0] / 1e6,
                                     "write rate times row size")
     load = facts.at("service_details.legacy_service.current_load", {})
-    for name, key in (("baseline_p95_ms", "p95_response_time_ms"), ("baseline_error_rate", "error_rate")):
-        if key in load:
-            found[name] = (float(load[key]), "from service_details.legacy_service.current_load")
+    found.update({name: (float(load[key]), "from service_details.legacy_service.current_load") for name, key in (
+        ("baseline_p95_ms", "p95_response_time_ms"), ("baseline_error_rate", "error_rate")) if key in load})
     found.update(derived_soak(facts))
     target = facts.at("performance_requirements.max_query_response_time_ms")
     if target:
         found["slo_p95_ms"] = (float(target), "from performance_requirements.max_query_response_time_ms")
     return found
+
+
+def derived_writes(facts: Facts) -> Tuple[float, str]:
+    """Return the rows written a second: of the tables, else from the transactions, else a guess."""
+    writes = sum(float(row.get("write_rows_per_second", 0)) for row in facts.at("tables_to_migrate", []) if row)
+    rate = facts.at("performance_requirements.transactions_per_second")
+    if writes:
+        return writes, "from write_rows_per_second of the tables"
+    if rate:
+        return rate * 0.3, "20 % of the transactions write 1.5 rows each"
+    return 100.0, "no transaction rate given"
 
 
 def derived_soak(facts: Facts) -> Dict[str, Tuple[float, str]]:
@@ -1833,6 +1842,22 @@ def relocates(facts: Facts) -> bool:
                or (source.version and target.version and source.major != target.major)
                or (source.region and target.region and source.region != target.region))
     return bool(differs) and facts.kind in ("database", "data", "infrastructure")
+
+
+def other_engine(facts: Facts) -> bool:
+    """Return whether source and target are known to be of different engines."""
+    source, target = facts.source.engine, facts.target.engine
+    return bool(source and target and source != target)
+
+
+def other_major(facts: Facts) -> bool:
+    """Return whether source and target are known to be of different major versions."""
+    return bool(facts.source.version and facts.target.version and facts.source.major != facts.target.major)
+
+
+def other_place(facts: Facts) -> bool:
+    source, target = facts.source.location, facts.target.location
+    return bool(source and target and source != target)
 
 
 def volume_of(facts: Facts) -> float:
@@ -2600,16 +2625,10 @@ def allowed_hours(facts: Facts) -> float:
 def facts_words(facts: Facts, copy: Copy, scripts: Sequence[Script]) -> Dict[str, str]:
     """Return the words of this specification for every template."""
     wal = wal_gb(facts, copy)
-    legacy_peak = facts.at("service_details.legacy_service.current_load.peak_requests_per_second", 0)
-    goal = facts.at("service_details.new_service.target_performance.requests_per_second", 0)
     writes = facts.value("write_rows_per_second")
-    dropped = [f"{change.table}.{change.column}" if change.column else change.table for change in facts.changes
-               if is_lossy(change) or change.kind == "rename_column"]
-    personal = [f"{column.table}.{column.column}" for column in personal_columns(facts)]
-    rate = facts.value("transactions_per_second")
-    load = max(1.5 * float(legacy_peak), float(goal))
     return {
-        **table_queries(facts), "source_name": clean(facts.source.text), "target_name": clean(facts.target.text),
+        **table_queries(facts), **load_words(facts), **people_words(facts),
+        "source_name": clean(facts.source.text), "target_name": clean(facts.target.text),
         "service": str(facts.at("service_details.legacy_service.name", facts.at("name", "{{service}}"))),
         "dependency_names": listed([row.name for row in facts.dependencies],
                                    "no consumer is named in the specification"),
@@ -2621,28 +2640,42 @@ def facts_words(facts: Facts, copy: Copy, scripts: Sequence[Script]) -> Dict[str
         "new_count": figure(len(facts.new) or len(facts.legacy)), "sample_size": figure(canary_sample(facts)),
         "build_text": build_text(facts), "write_count": figure(sum(1 for endpoint in facts.legacy if endpoint.writes)),
         "memory_limit": figure(facts.alerts.get("memory_utilization", 0.85)),
-        "load_test_rps": f"{figure(load)} rps" if load else f"{figure(1.5 * rate)} tx/s" if rate > 0 else "1.5 x peak",
-        "old_objects": listed(dropped, "the old columns of the changed tables"),
         "ttl": figure(facts.value("dns_ttl_seconds")), "rtt": figure(facts.value("rtt_ms")),
-        "evidence_count": figure(len(controls_for(facts))), "tps": f"{figure(rate)} tx/s" if rate > 0
-        else "the load of today",
         "event_tables": listed([table.name for table in facts.tables], "the tables of the aggregates", 4),
-        "accountable": "business owner, tech lead, " + ("DPO, " if "GDPR" in facts.frameworks else "") + "on-call SRE",
         "unmatched": unmatched_text(facts), "change_text": plural(len(facts.changes) or len(scripts), "change"),
         "row_total": plural(row_total(facts), "row").replace(" rows", "").replace(" row", ""),
         "mapped_tables": listed(sorted({change.table for change in facts.changes}), "every table"),
-        "flag_names": listed([flag.name for flag in facts.flags],
-                             "the routing weight" if facts.kind in ("service", "api") else
-                            "the read and write flags of the application"),
         "vm_count": figure(vm_count(facts)), "volume": f"{figure(volume_of(facts))} GB",
         "streams": figure(facts.value("parallelism")), "test_days": figure(facts.value("test_days")),
         "workload_names": listed([load.name for load in facts.workloads], "the workloads"),
-        "encryption_how": encryption_query(facts), "accuracy_how": "counts and hashes of both sides (gates G13, G14, "
-        "G16)"
-        if is_data(facts) else "log of the shadow comparison by endpoint and field (gate G18)",
-        "personal_names": listed(personal, "no personal column found"), "residency": transfers(facts),
-        "pan_names": listed([name for name in personal if "card" in name or "pan" in name], "card columns"),
     }
+
+
+def load_words(facts: Facts) -> Dict[str, str]:
+    """Return the load in words: of today, and what a test has to reach."""
+    peak = facts.at("service_details.legacy_service.current_load.peak_requests_per_second", 0)
+    goal = facts.at("service_details.new_service.target_performance.requests_per_second", 0)
+    load, rate = max(1.5 * float(peak), float(goal)), facts.value("transactions_per_second")
+    tested = f"{figure(1.5 * rate)} tx/s" if rate > 0 else "1.5 x peak"
+    weight = "the routing weight" if facts.kind in ("service", "api") else "the read and write flags of the application"
+    return {"load_test_rps": f"{figure(load)} rps" if load else tested,
+            "tps": f"{figure(rate)} tx/s" if rate > 0 else "the load of today",
+            "flag_names": listed([flag.name for flag in facts.flags], weight)}
+
+
+def people_words(facts: Facts) -> Dict[str, str]:
+    """Return who signs, which data is personal, how its protection is shown, and what is taken away."""
+    dropped = [f"{change.table}.{change.column}" if change.column else change.table for change in facts.changes
+               if is_lossy(change) or change.kind == "rename_column"]
+    personal = [f"{column.table}.{column.column}" for column in personal_columns(facts)]
+    officer = "DPO, " if "GDPR" in facts.frameworks else ""
+    compared = ("counts and hashes of both sides (gates G13, G14, G16)" if is_data(facts) else
+                "log of the shadow comparison by endpoint and field (gate G18)")
+    return {"accountable": f"business owner, tech lead, {officer}on-call SRE", "accuracy_how": compared,
+            "encryption_how": encryption_query(facts), "evidence_count": figure(len(controls_for(facts))),
+            "old_objects": listed(dropped, "the old columns of the changed tables"),
+            "personal_names": listed(personal, "no personal column found"), "residency": transfers(facts),
+            "pan_names": listed([name for name in personal if "card" in name or "pan" in name], "card columns")}
 
 
 def build_text(facts: Facts) -> str:
@@ -3246,6 +3279,11 @@ def change_proof(change: Change, stage: str) -> str:
             "t" if change.kind != "drop_index" else "no row")
     if change.kind in ("drop_table", "create_table"):
         return f"SELECT to_regclass({table}) returns " + ("NULL" if change.kind == "drop_table" else change.table)
+    return column_proof(change, stage, table)
+
+
+def column_proof(change: Change, stage: str, table: str) -> str:
+    """Return the query that shows the form of a column, under the name that it has at this stage."""
     swapped = stage == "contract" or not fills_rows(change)
     gone = stage == "contract" and change.kind in ("drop_column", "remove_column", "rename_column")
     wanted = ("no row" if gone
@@ -5207,6 +5245,10 @@ def check_feasible(facts: Facts, work: Work) -> Iterable[Finding]:
         yield Finding("V072", WARNING, ("workload", "write_rows_per_second"), f"{figure(writes)} rows/s are written",
                       f"at most {figure(apply / 1.5)} rows/s",
                       f"{figure(apply)} rows/s are applied: the backlog falls slowly")
+
+
+@check
+def check_room(facts: Facts, work: Work) -> Iterable[Finding]:
     churn = volume_of(facts) * facts.value("churn_percent_per_day") / 100 / 24
     if "lift_and_shift" in work.tracks and churn >= work.copy.network[1]:
         yield Finding("V073", ERROR, ("network",), f"{figure(churn)} GB/h change",
@@ -5336,9 +5378,6 @@ def complexity(facts: Facts, work: Work, forecast: Forecast) -> List[Factor]:
     ratio = forecast.outage["p80"] / allowed
     outage = 3.0 if facts.downtime == 0 and ratio <= 1 else bracket(ratio, ((0.3, 3), (0.7, 6), (1.0001, 10)), 15)
     personal = 2 if personal_columns(facts) and facts.frameworks else 0
-    changes = min(12, sum(safe_form(change, facts).points for change in facts.changes))
-    if facts.kind in ("service", "api"):
-        changes = min(12, sum({"none": 3, "moved": 2}.get(how, 0.5) for _, _, how in match_endpoints(facts)))
     estate = vm_count(facts) / 20 * 4 + len(facts.legacy) / 5
     return [
         Factor("volume", f"{figure(volume)} GB", bracket(volume, ((10, 0), (100, 4), (1000, 8), (10000, 12)), 16), 16),
@@ -5347,12 +5386,23 @@ def complexity(facts: Facts, work: Work, forecast: Forecast) -> List[Factor]:
         Factor("write load", f"{figure(writes)} {'rows' if is_data(facts) else 'writing requests'}/s",
                bracket(writes, ((100, 0), (1000, 3), (10000, 6)), 10), 10),
         Factor("engine", engine_text(facts), engine_points(facts, work), 10),
-        Factor("place", f"{facts.source.location or '?'} to {facts.target.location or '?'}", 6 if facts.source.location
-               and facts.target.location and facts.source.location != facts.target.location else 0, 6),
-        Factor("changes", f"{len(facts.changes) or len(facts.legacy)} schema or API changes", changes, 12),
+        Factor("place", place_text(facts), 6 if other_place(facts) else 0, 6),
+        Factor("changes", f"{len(facts.changes) or len(facts.legacy)} schema or API changes",
+               min(12, change_points(facts)), 12),
         Factor("compliance", listed(facts.frameworks, "none"), min(6, 2 * len(facts.frameworks) + personal), 6),
         Factor("promises", listed(facts.requirements, "none"), min(5, 1.5 * len(facts.requirements)), 5),
         Factor("estate", f"{vm_count(facts)} servers, {len(facts.legacy)} endpoints", min(8, estate), 8)]
+
+
+def change_points(facts: Facts) -> float:
+    """Return the points of the schema changes, or of the endpoints that move."""
+    if facts.kind in ("service", "api"):
+        return sum({"none": 3, "moved": 2}.get(how, 0.5) for _, _, how in match_endpoints(facts))
+    return sum(safe_form(change, facts).points for change in facts.changes)
+
+
+def place_text(facts: Facts) -> str:
+    return f"{facts.source.location or '?'} to {facts.target.location or '?'}"
 
 
 def written_requests(facts: Facts) -> float:
@@ -5396,17 +5446,16 @@ EVIDENCE_WEIGHT = 10  # pseudo-counts of the prior when every factor is known
 
 def beliefs(facts: Facts, work: Work) -> List[Belief]:
     """Return the evidence for and against success; the weights are assumed."""
-    ready, deps = facts.at("readiness", {}), facts.dependencies
-    first = PATTERNS[work.tracks[0]]
-    lossy = sum(1 for change in facts.changes if is_lossy(change))
-    unowned = sum(1 for row in deps if not row.owner)
-    done = facts.value("experience")
-    other_engine = facts.source.engine and facts.target.engine and facts.source.engine != facts.target.engine
+    return [*beliefs_of_readiness(facts, work), *beliefs_of_size(facts)]
+
+
+def beliefs_of_readiness(facts: Facts, work: Work) -> List[Belief]:
+    """Return what is proven already, and how much of the migration can be taken back."""
+    ready, exposure = facts.at("readiness", {}), PATTERNS[work.tracks[0]].exposure
     back = facts.at("cutover.reverse_replication", True) and "data_migration" not in work.tracks
     rewrite = "event_sourcing" in work.tracks or (
         facts.kind == "service" and bool(set(work.tracks) & {"strangler_fig", "parallel_run"}))
-    volume = volume_of(facts) if is_data(facts) or facts.kind == "infrastructure" else 0
-    import math
+    version = -0.7 if other_engine(facts) else -0.2 if other_major(facts) else 0.0
     return [
         Belief("rehearsal", str(ready.get("rehearsal", "unknown")),
                {"full": 0.6, "partial": 0.2, "planned": 0.3, "none": -0.6}.get(ready.get("rehearsal", "")),
@@ -5415,22 +5464,30 @@ def beliefs(facts: Facts, work: Work) -> List[Belief]:
                {True: 0.4, False: -0.5}.get(ready.get("rollback_tested")), "readiness.rollback_tested"),
         Belief("automated gates", str(ready.get("automated_gates", "unknown")).lower(),
                {True: 0.3, False: -0.2}.get(ready.get("automated_gates")), "readiness.automated_gates"),
-        Belief("exposure", first.exposure, {"progressive": 0.4, "bang": -0.5}.get(first.exposure, 0.0), "pattern"),
+        Belief("exposure", exposure, {"progressive": 0.4, "bang": -0.5}.get(exposure, 0.0), "pattern"),
         Belief("way back after the cutover", "kept" if back else "none", 0.3 if back else -0.4,
                "cutover.reverse_replication"),
-        Belief("engine", engine_text(facts), -0.7 if other_engine else -0.2 if facts.source.version
-               and facts.target.version and facts.source.major != facts.target.major else 0.0, "target"),
-        Belief("rewrite", "built anew" if rewrite else "no", -0.4 if rewrite else 0.0, "type"),
-        Belief("place", f"{facts.source.location or '?'} to {facts.target.location or '?'}",
-               -0.2 if relocates(facts) else 0.0, "target"),
+        Belief("engine", engine_text(facts), version, "target"),
+        Belief("rewrite", "built anew" if rewrite else "no", -0.4 if rewrite else 0.0, "type")]
+
+
+def beliefs_of_size(facts: Facts) -> List[Belief]:
+    """Return what distance, consumers, volume, losses and practice say."""
+    import math
+    deps, done = facts.dependencies, facts.value("experience")
+    lossy = sum(1 for change in facts.changes if is_lossy(change))
+    unowned = sum(1 for row in deps if not row.owner)
+    volume = volume_of(facts) if is_data(facts) or facts.kind == "infrastructure" else 0
+    practice = bracket(done, ((0, 0.0), (1, -0.4), (3, 0.1)), 0.4)
+    return [
+        Belief("place", place_text(facts), -0.2 if relocates(facts) else 0.0, "target"),
         Belief("consumers", f"{len(deps)} named", -0.12 * math.log2(1 + len(deps)), "constraints.dependencies"),
         Belief("volume", f"{figure(volume)} GB", -0.15 * max(0.0, math.log10(max(volume, 1) / 100)),
                "constraints.data_volume_gb"),
         Belief("consumers without owner", f"{unowned}", -min(0.6, 0.2 * unowned), "constraints.dependencies"),
         Belief("lossy changes", f"{lossy}", -min(0.6, 0.2 * lossy), "schema_changes"),
         Belief("experience", f"{figure(done)} similar migrations" if done >= 0 else "unknown",
-               None if done < 0 else 0.4 if done >= 3 else 0.1 if done >= 1 else -0.4,
-               "team.experience_similar_migrations")]
+               practice if done >= 0 else None, "team.experience_similar_migrations")]
 
 
 def logistic(value: float) -> float:
@@ -5956,6 +6013,28 @@ def risks_of_copying(view: View) -> Iterable[Raised]:
         yield Raised("R07", codes["V022"].path, codes["V022"].found, 4, 3)
     if not moves_data(work):
         return
+    yield from risks_of_replicating(view)
+    if work.copy.bound_by.startswith("largest"):
+        yield Raised("R05", ("workload", "largest_table_gb"),
+                     f"{figure(facts.value('largest_table_gb'))} GB on one stream: "
+                     f"{span(work.copy.hours.likely)}", 4, 3)
+    if not facts.given("bandwidth_gbps") or work.copy.bound_by == "network":
+        yield Raised("R06", ("network", "bandwidth_gbps"), f"{figure(facts.value('bandwidth_gbps'))} Gbit/s "
+                     + ("given; the link binds the copy" if facts.given("bandwidth_gbps") else "assumed"), 4, 3)
+    odd = sum(1 for table in facts.tables for _, kind in table.columns
+              if re.search(r"float|double|real|blob|text", kind))
+    other = facts.source.engine != facts.target.engine
+    yield Raised("R12", volume, f"{figure(volume_of(facts))} GB copied"
+                 + (f"; {odd} text or float columns" if odd else "") + ("; other engine" if other else ""),
+                 4 if other else 2, 5)
+    if len(work.tracks) > 1 and facts.changes:
+        yield Raised("R21", ("schema_changes",), f"{len(facts.changes)} changes beside {work.tracks[0]}", 3, 4)
+    if other_major(facts):
+        yield Raised("R22", ("target",), engine_text(facts), 3, 3)
+
+
+def risks_of_replicating(view: View) -> Iterable[Raised]:
+    facts, work = view.facts, view.work
     writes, apply = facts.value("write_rows_per_second"), speeds(facts, "apply", "apply_rows_per_second")[1]
     if "cdc" in work.tracks:
         ratio = apply / max(writes, 1e-9)
@@ -5967,55 +6046,43 @@ def risks_of_copying(view: View) -> Iterable[Raised]:
                      f"{span(work.copy.hours.likely)}", 2 if facts.given("source_disk_free_gb") else 3, 5)
         yield Raised("R13", ("tables_to_migrate",), f"{len(facts.tables) or 'all'} tables get new rows on the target",
                      3, 4)
-    if work.copy.bound_by.startswith("largest"):
-        yield Raised("R05", ("workload", "largest_table_gb"),
-                     f"{figure(facts.value('largest_table_gb'))} GB on one stream: "
-                     f"{span(work.copy.hours.likely)}", 4, 3)
-    if not facts.given("bandwidth_gbps") or work.copy.bound_by == "network":
-        yield Raised("R06", ("network", "bandwidth_gbps"), f"{figure(facts.value('bandwidth_gbps'))} Gbit/s "
-                     + ("given; the link binds the copy" if facts.given("bandwidth_gbps") else "assumed"), 4, 3)
     for table in facts.tables:
         if table.has_key is False:
             yield Raised("R11", table.path + ("primary_key",), f"{table.name} has no key", 5, 4)
-    odd = [name for table in facts.tables for name,
-           kind in table.columns if re.search(r"float|double|real|blob|text", kind)]
-    other = facts.source.engine != facts.target.engine
-    yield Raised("R12", volume, f"{figure(volume_of(facts))} GB copied"
-                 + (f"; {len(odd)} text or float columns" if odd else "")
-                 + ("; other engine" if other else ""), 4 if other else 2, 5)
-    if len(work.tracks) > 1 and facts.changes:
-        yield Raised("R21", ("schema_changes",), f"{len(facts.changes)} changes beside {work.tracks[0]}", 3, 4)
-    if facts.source.version and facts.target.version and facts.source.major != facts.target.major:
-        yield Raised("R22", ("target",), engine_text(facts), 3, 3)
 
 
 def risks_of_schema(view: View) -> Iterable[Raised]:
     facts = view.facts
-    for change in facts.changes:
-        table = table_of(change, facts)
-        rate = next((float(row.get("write_rows_per_second", 0)) for row in facts.at("tables_to_migrate", [])
-                     if row and row.get("name", "").lower() == change.table.lower()), 0)
-        if table and (rate > 100 or table.gb > 10):
-            yield Raised("R08", change.path, f"{change.kind} on {change.table}: {figure(table.gb)} GB, {figure(rate)} "
-                         f"rows/s", 3, 4)
-            break
-    for change in facts.changes:
-        if change.kind in ("modify_column", "alter_column", "change_type") and not catalog_only(change):
-            yield Raised("R09", change.path, f"{change.table}.{change.column} {change.detail.get('old_type', '?')} to "
-                         f"{change.detail.get('new_type', '?')}", 4, 4)
-            break
+    yield from risk_of_locks(facts)
+    rewritten = next((change for change in facts.changes if change.detail.get("new_type")
+                      and change.kind in ("modify_column", "alter_column", "change_type")
+                      and not catalog_only(change)), None)
+    if rewritten:
+        yield Raised("R09", rewritten.path, f"{rewritten.table}.{rewritten.column} "
+                     f"{rewritten.detail.get('old_type', '?')} to {rewritten.detail['new_type']}", 4, 4)
     lossy = [change for change in facts.changes if is_lossy(change)]
+    script = next((script for script in view.work.scripts if script.body.get("reversibility") == "lossy"), None)
     if lossy:
         yield Raised("R10", lossy[0].path,
                      listed([f"{change.kind} {change.table}.{change.column}" for change in lossy]), 2, 5)
-    for index, script in enumerate(view.work.scripts):
-        if script.body.get("reversibility") == "lossy" and not lossy:
-            yield Raised("R10", ("type",), f"script {script.id}: {script.body.get('data_loss') or 'lossy'}", 2, 5)
-            break
-    if "dual_write" in view.work.tracks or any(fills_rows(change) for change in facts.changes):
-        filled = next((change for change in facts.changes if fills_rows(change)), None)
+    elif script:
+        yield Raised("R10", ("type",), f"script {script.id}: {script.body.get('data_loss') or 'lossy'}", 2, 5)
+    filled = next((change for change in facts.changes if fills_rows(change)), None)
+    if filled or "dual_write" in view.work.tracks:
         yield Raised("R31", filled.path if filled else ("pattern",), "two places are written until the old one is gone",
                      3, 4)
+
+
+def risk_of_locks(facts: Facts) -> Iterable[Raised]:
+    """Yield the risk of the first change of a table that is large or often written."""
+    rates = {str(row.get("name", "")).lower(): float(row.get("write_rows_per_second", 0))
+             for row in facts.at("tables_to_migrate", []) if row}
+    for change in facts.changes:
+        table, rate = table_of(change, facts), rates.get(change.table.lower(), 0.0)
+        if table and (rate > 100 or table.gb > 10):
+            yield Raised("R08", change.path,
+                         f"{change.kind} on {change.table}: {figure(table.gb)} GB, {figure(rate)} rows/s", 3, 4)
+            return
 
 
 def risks_of_service(view: View) -> Iterable[Raised]:
@@ -6043,13 +6110,10 @@ def risks_of_people(view: View) -> Iterable[Raised]:
     unowned = [row for row in facts.dependencies if not row.owner]
     if unowned or len(facts.dependencies) > 5:
         row = (unowned or list(facts.dependencies))[0]
-        yield Raised("R14", row.path, f"{len(unowned)} of {len(facts.dependencies)} consumers without owner"
-                     + (f": {listed([item.name for item in unowned])}" if unowned else ""), 4 if unowned else 3, 4)
-    back = facts.at("cutover.reverse_replication")
-    if set(work.tracks) & {"cdc", "data_migration", "lift_and_shift"} and (back is False or "cdc" not in work.tracks):
-        yield Raised("R19", ("cutover", "reverse_replication"), f"{work.tracks[0]} "
-                     + ("with reverse_replication false" if back is False else "keeps no way back for new writes"), 3,
-                     5)
+        names = f": {listed([item.name for item in unowned])}" if unowned else ""
+        yield Raised("R14", row.path, f"{len(unowned)} of {len(facts.dependencies)} consumers without owner{names}",
+                     4 if unowned else 3, 4)
+    yield from risk_of_lost_writes(facts, work)
     ready = facts.at("readiness", {})
     if ready.get("rollback_tested") is not True or ready.get("backup_restore_tested_days_ago", 99) > 7:
         missing = [name for name in ("rollback_tested", "backup_restore_tested_days_ago") if name not in ready]
@@ -6057,6 +6121,18 @@ def risks_of_people(view: View) -> Iterable[Raised]:
                      "rollback not tested or restore test older than 7 days", 3, 5)
     if facts.value("experience") == 0:
         yield Raised("R27", ("team", "experience_similar_migrations"), "0 similar migrations", 3, 3)
+
+
+def risk_of_lost_writes(facts: Facts, work: Work) -> Iterable[Raised]:
+    back = facts.at("cutover.reverse_replication")
+    if set(work.tracks) & {"cdc", "data_migration", "lift_and_shift"} and (back is False or "cdc" not in work.tracks):
+        yield Raised("R19", ("cutover", "reverse_replication"), f"{work.tracks[0]} "
+                     + ("with reverse_replication false" if back is False else "keeps no way back for new writes"), 3,
+                     5)
+
+
+def risks_of_rules(view: View) -> Iterable[Raised]:
+    facts, work = view.facts, view.work
     personal = personal_columns(facts)
     if personal and (transfers(facts) or relocates(facts) or facts.frameworks):
         move = f"; {transfers(facts)}" if transfers(facts) else ""
@@ -6069,7 +6145,8 @@ def risks_of_people(view: View) -> Iterable[Raised]:
         yield Raised("R28", ("target",), f"both sides run for {span(facts.value('soak_hours'))} of soak", 3, 2)
 
 
-RISK_RULES = (risks_of_time, risks_of_copying, risks_of_schema, risks_of_service, risks_of_people)
+RISK_RULES = (risks_of_time, risks_of_copying, risks_of_schema, risks_of_service, risks_of_people,
+              risks_of_rules)
 
 
 def because(facts: Facts, path: Path, text: str) -> Dict[str, Any]:
@@ -7409,11 +7486,8 @@ def list_patterns() -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
-    options = build_parser().parse_args(argv)
-    if options.list_patterns:
-        print_out(list_patterns())
-        return EXIT_DONE
+def check_options(options: argparse.Namespace) -> None:
+    """Refuse what cannot work before anything is read."""
     if not options.input:
         raise InputError(f"the following arguments are required: -i/--input; see {TOOL} --help")
     inputs = [options.input, *options.compatibility, *([options.history] if options.history else [])]
@@ -7422,34 +7496,47 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     refuse_inputs_as_outputs(written, inputs)
     if options.start is not None:
         check_start(options.start)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    options = build_parser().parse_args(argv)
+    if options.list_patterns:
+        print_out(list_patterns())
+        return EXIT_DONE
+    check_options(options)
     document = load(options.input)
     reports = [load(path) for path in options.compatibility]
     history = load(options.history) if options.history else None
     given, problems = read_inputs_of(document, reports, history, options)
     if given is None:
         return report_problems(problems)
-    faults = Faults(document)
+    computed, problems = judge(given, problems, options)
+    if problems or computed is None:
+        return report_problems(problems)
+    if options.validate:
+        if not options.quiet:
+            warnings = sum(row.severity == WARNING for row in computed[-1])
+            say(f"{TOOL}: {document.name}: valid, {warnings} warning(s)")
+        return EXIT_DONE
+    write_plan(make_plan(given, computed), options)
+    return EXIT_DONE
+
+
+def judge(given: "Inputs", problems: List[str], options: argparse.Namespace) -> Tuple[Any, List[str]]:
+    """Return what was computed, and the problems that forbid a plan; print the warnings that do not."""
+    computed: Any = None
     try:
         computed = compute(given)
         findings = computed[-1]
     except Unplannable as error:
         findings = error.args[0]
+    faults = Faults(given.document)
     for finding in findings:
         if finding.severity == ERROR or (options.strict and finding.severity == WARNING):
             faults.add(finding.path, finding.found, finding.expected, f"{finding.code}: {finding.hint}".rstrip(": "))
-    problems += faults.lines()
-    if not options.quiet:
-        for finding in findings:
-            if finding.severity == WARNING and not options.strict:
-                say(f"{TOOL}: warning: {finding_text(finding)}")
-    if problems:
-        return report_problems(problems)
-    if options.validate:
-        if not options.quiet:
-            say(f"{TOOL}: {document.name}: valid, {sum(row.severity == WARNING for row in findings)} warning(s)")
-        return EXIT_DONE
-    write_plan(make_plan(given, computed), options)
-    return EXIT_DONE
+        elif finding.severity == WARNING and not options.quiet:
+            say(f"{TOOL}: warning: {finding_text(finding)}")
+    return computed, problems + faults.lines()
 
 
 def write_plan(plan: Plan, options: argparse.Namespace) -> None:

@@ -14,7 +14,8 @@ PATTERNS = {
 ENGINES = ["PostgreSQL 13", "PostgreSQL 15", "PostgreSQL 17", "MySQL 5.7", "MySQL 8.0", "MariaDB 10.11", "Oracle 19"]
 PLACES = ["on-premises", "AWS", "Azure", "GCP"]
 NAMES = ["users", "orders", "order_items", "audit_log", "payments", "sessions", "products"]
-COLUMNS = [("id", "bigint"), ("email", "varchar(255)"), ("note", "text"), ("total", "numeric(12,2)"), ("ip_address", "inet"),
+COLUMNS = [("id", "bigint"), ("email", "varchar(255)"), ("note", "text"), ("total", "numeric(12,2)"),
+           ("ip_address", "inet"),
            ("card_number", "varchar(19)"), ("created_at", "timestamp")]
 
 
@@ -41,7 +42,8 @@ def generate(number: int) -> Dict[str, Any]:
     maybe(dice, spec, "monitoring", lambda: {"critical_metrics": ["error_rate", "p95_ms", "queue depth"],
                                              "alert_thresholds": {"error_rate": 0.01}})
     maybe(dice, spec, "rollback_triggers", lambda: [
-        {"metric": dice.choice(["error_rate", "cpu_usage", "refunds"]), "threshold": 0.05, "action": "automatic_rollback"}])
+        {"metric": dice.choice(["error_rate", "cpu_usage", "refunds"]), "threshold": 0.05,
+         "action": "automatic_rollback"}])
     return spec
 
 
@@ -108,7 +110,8 @@ def service(dice: random.Random) -> Dict[str, Any]:
     old = dice.sample(verbs, dice.randint(1, 5))
     new = [text.replace("v1", "v2") for text in old if dice.random() < 0.9] + ["GET /api/v2/health"]
     rate = dice.choice([2, 90, 1200])
-    load = {"requests_per_second": rate, "peak_requests_per_second": 2 * rate, "p95_response_time_ms": 200, "error_rate": 0.002}
+    load = {"requests_per_second": rate, "peak_requests_per_second": 2 * rate, "p95_response_time_ms": 200,
+            "error_rate": 0.002}
     details = {"legacy_service": {"endpoints": old, "current_load": load,
                                   "infrastructure": {"instances": 4, "cpu_cores_per_instance": 4}},
                "new_service": {"endpoints": new, "infrastructure": {
@@ -123,7 +126,8 @@ def workloads(dice: random.Random) -> List[Dict[str, Any]]:
     rows = []
     for number in range(dice.randint(1, 6)):
         rows.append({"name": f"load-{number}", "vms": dice.randint(1, 25), "size_gb": dice.choice([50, 900]),
-                     "criticality": dice.choice(["low", "critical"]), "r_strategy": dice.choice(["rehost", "rehost", "retain"]),
+                     "criticality": dice.choice(["low", "critical"]),
+                     "r_strategy": dice.choice(["rehost", "rehost", "retain"]),
                      "depends_on": [f"load-{dice.randrange(number)}"] if number and dice.random() < 0.5 else []})
     return rows
 

@@ -85,7 +85,8 @@ def test_fault_9_endpoints_that_moved_need_a_rewrite_rule() -> None:
     planned = make(example("C"))
     for name in ("login", "logout"):
         says(planned, "V080", f"POST /api/v1/users/{name} -> POST /api/v2/auth/{name}", "rewrite rule", "mobile_app_v1")
-    rules = next(item for phase in planned.document["phases"] for item in phase["task_details"] if "rewrite" in item["title"])
+    rules = next(item for phase in planned.document["phases"] for item in phase["task_details"]
+                 if "rewrite" in item["title"])
     assert "POST /api/v1/users/login -> /api/v2/auth/login" in rules["action"]
 
 

@@ -23,7 +23,8 @@ EVIL = "<script>alert(1)</script> & \"it's\" | `x` </style> ```\nend"
 
 def run(*arguments: Any, **more: Any) -> Done:
     environment = {"SOURCE_DATE_EPOCH": EPOCH}
-    return execute(["python3", SCRIPTS / "migration_planner.py", "--simulations", "100", *arguments], env=environment, **more)
+    return execute(["python3", SCRIPTS / "migration_planner.py", "--simulations", "100", *arguments], env=environment,
+                   **more)
 
 
 def sample(letter: str = "b") -> Path:
@@ -175,7 +176,8 @@ def test_table_beside_the_chart_says_the_same() -> None:
 def test_chromium_draws_the_page_without_an_error(exported: Path, tmp_path: Path) -> None:
     picture = tmp_path / "page.png"
     done = execute(
-        [program("chromium"), "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1200,2000", "--enable-logging=stderr",
+        [program("chromium"), "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1200,2000",
+         "--enable-logging=stderr",
          f"--screenshot={picture}", f"file://{exported / 'migration_plan.html'}"]
     )
     assert done.code == 0 and picture.stat().st_size > 50000
@@ -232,7 +234,8 @@ def test_mermaid_itself_reads_the_charts(evil: Planned, tmp_path: Path) -> None:
     if not all((Path(root) / name).is_dir() for name in ("mermaid", "jsdom")):
         pytest.skip("the packages mermaid and jsdom are not installed (npm install -g, or NODE_MODULES=folder)")
     (tmp_path / "parse.mjs").write_text(PARSE, encoding="utf-8")
-    done = execute([node, tmp_path / "parse.mjs", root], stdin=json.dumps([mermaid(text) for text in all_markdown(evil)]))
+    done = execute([node, tmp_path / "parse.mjs", root],
+                   stdin=json.dumps([mermaid(text) for text in all_markdown(evil)]))
     assert done.code == 0, done.err[-2000:]
 
 
@@ -331,7 +334,8 @@ def test_calendar_text_is_escaped_and_never_cut_inside_a_letter(evil: Planned) -
 
 
 def test_uid_stays_the_same_when_the_plan_is_made_again() -> None:
-    first, second = (re.findall(r"UID:.*", calendar(make(example("B"), start=start))) for start in (START, "2026-05-04"))
+    first, second = (re.findall(r"UID:.*", calendar(make(example("B"), start=start)))
+                     for start in (START, "2026-05-04"))
     assert sorted(first) == sorted(second)
 
 
@@ -340,8 +344,10 @@ def test_uid_stays_the_same_when_the_plan_is_made_again() -> None:
 
 def test_cutover_lies_in_its_window_on_both_sides_of_the_clock_change() -> None:
     spec = example("B")
-    spec["business_continuity"]["preferred_migration_window"].update(timezone="Europe/Berlin", days=["tue", "wed", "thu"])
-    for start, hour in (("2026-01-12T09:00", "01"), ("2026-06-01T09:00", "00")):  # 02:00 in Berlin is 01:00 or 00:00 UTC
+    spec["business_continuity"]["preferred_migration_window"].update(timezone="Europe/Berlin",
+                                                                     days=["tue", "wed", "thu"])
+    for start, hour in (("2026-01-12T09:00", "01"),
+                        ("2026-06-01T09:00", "00")):  # 02:00 in Berlin is 01:00 or 00:00 UTC
         phase = next(p for p in make(spec, start=start).document["phases"] if p["name"] == "cutover")
         assert [t["start"][11:13] for t in phase["task_details"] if t["calendar"] == "window"][-1] == hour
 
@@ -423,7 +429,8 @@ def learning_history(count: int) -> List[Dict[str, Any]]:
     rows = []
     for number in range(count):
         good = number % 2 == 0
-        factors = {"rehearsal": "full" if good else "none", "rollback_tested": good, "engine": "same", "dependencies": 3}
+        factors = {"rehearsal": "full" if good else "none", "rollback_tested": good, "engine": "same",
+                   "dependencies": 3}
         outcome = "success" if good != (number % 9 == 0) else "failed"
         rows.append(record(number, outcome, factors=factors, planned_hours=100, actual_hours=100 + number))
     return rows

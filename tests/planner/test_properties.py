@@ -84,7 +84,8 @@ def faults_of(document: Dict[str, Any], spec: Spec) -> Iterator[str]:
     for row in document["communication"]["raci"]:
         if not isinstance(row["accountable"], str) or not row["responsible"]:
             yield f"RACI row {row}"
-    yield from (f"line {row['id']} has no gate" for row in document["go_no_go"] if row["gate_id"] and row["gate_id"] not in gates)
+    yield from (f"line {row['id']} has no gate" for row in document["go_no_go"] if row["gate_id"]
+                and row["gate_id"] not in gates)
 
 
 def faults_of_phase(phase: Dict[str, Any], names: List[str]) -> Iterator[str]:
@@ -108,7 +109,8 @@ def test_plans_keep_their_promises(group: Dict[int, Planned]) -> None:
 def test_quantiles_rise(group: Dict[int, Planned]) -> None:
     for number, found in group.items():
         document = found.document
-        rows = [document["duration"]["path_hours"], document["duration"]["calendar_days"], document["downtime"]["minutes"]]
+        rows = [document["duration"]["path_hours"], document["duration"]["calendar_days"],
+                document["downtime"]["minutes"]]
         rows += [phase["duration_range_hours"] for phase in document["phases"]]
         for row in rows:
             assert 0 <= row["p50"] <= row["p80"] <= row["p95"], number
@@ -123,7 +125,8 @@ MERMAID = re.compile(r"    [A-Za-z0-9 ()-]+( :[a-z0-9_, T:-]+)?", re.IGNORECASE)
 def test_texts_say_nothing_empty_and_fit(group: Dict[int, Planned]) -> None:
     for number, found in group.items():
         text = text_of(found)
-        assert not re.search(r"Complete \w+ activities|\bNone\b|\bnan\b|\{\w+\}(?!\})", re.sub(r"\{id\}|\{\{\w+\}\}", "", text)), number
+        assert not re.search(r"Complete \w+ activities|\bNone\b|\bnan\b|\{\w+\}(?!\})",
+                             re.sub(r"\{id\}|\{\{\w+\}\}", "", text)), number
         assert [line for line in text.splitlines() if len(line) > 80 and " " in line.strip()[:70]] == []
         rows = planner.mermaid_lines(found.plan)[4:]
         assert [row for row in rows if not MERMAID.fullmatch(row)] == []
@@ -180,7 +183,8 @@ def test_more_data_is_never_copied_faster(first: int) -> None:
 @groups
 def test_more_bandwidth_never_takes_longer(first: int) -> None:
     for number in numbers(first):
-        rows = [hours_of(changed(number, lambda spec: spec.update(network={"bandwidth_gbps": speed}))) for speed in (0.1, 1, 40)]
+        rows = [hours_of(changed(number, lambda spec: spec.update(network={"bandwidth_gbps": speed})))
+                for speed in (0.1, 1, 40)]
         assert all(fast <= slow for one, two in zip(rows, rows[1:]) for slow, fast in zip(one[:3], two[:3])), number
 
 
@@ -216,7 +220,8 @@ def test_generated_specifications_reach_every_pattern() -> None:
     for number in range(0, SPECS, 2):
         spec = generate(number)
         text = json.dumps(spec)
-        facts, _ = planner.read_spec(planner.Document("", text, spec, ""), planner.Faults(planner.Document("", text, spec, "")))
+        facts, _ = planner.read_spec(planner.Document("", text, spec, ""),
+                                     planner.Faults(planner.Document("", text, spec, "")))
         copy_time = planner.copy_estimate(facts)
         seen |= set(planner.choose(facts, copy_time, planner.machine_times(facts, copy_time), ()).tracks)
     assert seen == set(planner.PATTERNS)

@@ -30,7 +30,8 @@ def test_task_says_who_what_and_how_to_know(name: str) -> None:
         assert item["owner"] in planner.ROLES.values()
         assert len(item["action"]) >= 20, item
         assert MEASURABLE.search(item["done_when"]), item["done_when"]
-        assert not re.search(r"\b(etc|as needed|appropriate|properly|ensure|various|if necessary)\b", str(item), re.IGNORECASE)
+        assert not re.search(r"\b(etc|as needed|appropriate|properly|ensure|various|if necessary)\b", str(item),
+                             re.IGNORECASE)
 
 
 @each_plan
@@ -59,7 +60,8 @@ def test_every_task_stands_in_the_text(name: str) -> None:
 
 def test_new_table_is_proven_by_its_name() -> None:
     item = next(row for row in tasks("sample_database_migration") if row["title"] == "Create table user_consents")
-    assert item["action"].startswith('CREATE TABLE "user_consents"') and "to_regclass('user_consents')" in item["done_when"]
+    assert item["action"].startswith('CREATE TABLE '
+                                     '"user_consents"') and "to_regclass('user_consents')" in item["done_when"]
 
 
 def test_swapped_column_is_proven_under_its_own_name() -> None:
