@@ -1,7 +1,7 @@
 """The five example specifications: valid, planned, and every figure inside the range that was worked out by hand.
 
-Ranges that were given as ranges are taken as they are. A single figure of a machine may differ by its rounding (6 %), one
-of the calendar by 20 %: weekends and windows move it in whole days.
+Ranges that were given as ranges are taken as they are. A single figure of a machine may differ by its rounding (6 %),
+one of the calendar by 20 %: weekends and windows move it in whole days.
 """
 
 import functools

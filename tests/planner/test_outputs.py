@@ -361,7 +361,7 @@ def test_no_cutover_on_a_closed_day() -> None:
 
 def test_time_zone_of_the_start_moves_dates_and_nothing_else() -> None:
     plans = [make(example("A"), start=f"2026-03-02T09:00{offset}").document for offset in ("+00:00", "+02:00")]
-    assert plans[0]["schedule"]["start"] == "2026-03-02T09:00:00Z" and plans[1]["schedule"]["start"] == "2026-03-02T07:00:00Z"
+    assert [plan["schedule"]["start"] for plan in plans] == ["2026-03-02T09:00:00Z", "2026-03-02T07:00:00Z"]
     assert plans[0]["duration"]["path_hours"] == plans[1]["duration"]["path_hours"]
 
 
@@ -417,7 +417,7 @@ def test_history_of_twelve_moves_the_prior_by_beta_binomial(tmp_path: Path) -> N
 
 
 def test_beta_quantiles_are_those_of_the_tables() -> None:
-    """Prior 0.78 with ten pseudo-counts and 9 of 12: mean .76, 80 % interval .65 to .87; the prior .80 alone .63 to .94."""
+    """Prior 0.78 with ten pseudo-counts and 9 of 12: mean .76, 80 % interval .65 to .87; prior .80 alone .63 to .94."""
     a, b = 10 * 0.78 + 9, 10 * 0.22 + 3
     assert a / (a + b) == pytest.approx(0.76, abs=0.005)
     assert [planner.beta_quantile(a, b, share) for share in (0.1, 0.9)] == pytest.approx([0.65, 0.87], abs=0.01)
