@@ -4,7 +4,7 @@
 # ///
 """Turn a migration specification into a phased plan with gates, risks and a computed schedule.
 
-    spec JSON -> findings -> tracks of phases -> tasks -> estimates -> schedule -> plan -> json | text
+    spec JSON -> findings -> tracks of phases -> tasks -> estimates -> schedule -> plan -> json | text | markdown | html
 
 Sections, in the order of the data flow:
   1 Vocabulary
@@ -29,12 +29,16 @@ Sections, in the order of the data flow:
   20 Communicating
   21 Plan
   22 Rendering: text
-  23 Command line
+  23 Rendering: Markdown
+  24 Rendering: HTML
+  25 Exporting
+  26 Command line
 
 Names used throughout: `spec` is what was read, `phase` a stage with gates, `task` work with three estimates in hours
 (optimistic, likely, pessimistic), `gate` what must hold to go on, `trigger` what stops it.
 
-Exit codes: 0 done, 1 the specification is not valid (with --strict: or has warnings), 3 unusable input, output or usage.
+Exit codes: 0 done, 1 the specification is not valid (with --strict: or has warnings), 3 unusable input, output or
+usage.
 """
 from __future__ import annotations
 
@@ -454,7 +458,8 @@ REQUIREMENTS = ("zero_data_loss", "referential_integrity", "performance_baseline
                 "no_schema_lock", "read_only_window_ok")
 METRIC_ALIASES = {"p95": "response_time_p95", "latency_p95": "response_time_p95", "p95_ms": "response_time_p95",
                   "p99": "response_time_p99", "cpu": "cpu_utilization", "cpu_usage": "cpu_utilization",
-                  "memory": "memory_utilization", "memory_usage": "memory_utilization", "lag": "replication_lag_seconds",
+                  "memory": "memory_utilization", "memory_usage": "memory_utilization",
+                  "lag": "replication_lag_seconds",
                   "replication_lag": "replication_lag_seconds", "errors": "error_rate", "http_error_rate": "error_rate"}
 RATIO_METRICS = ("error_rate", "cpu_utilization", "memory_utilization", "cache_hit_rate", "availability")
 ACTIONS = ("automatic_rollback", "rollback", "alert_team", "page", "hold", "pause", "throttle", "scale_up", "stop",
@@ -898,7 +903,8 @@ INPUTS = tuple(InputRow(*row) for row in (
     ("hours_per_day", "team.hours_per_day", 8, 1, 24, "h", "the team's working day"),
     ("focus", "team.focus", 0.8, 0.1, 1, "share", "share of the last month that went into planned work"),
     ("experience", "team.experience_similar_migrations", -1, 0, 100, "migrations", "ask the team"),
-    ("soak_hours", "policies.soak_hours", None, 0, 10000, "h", "the longest business cycle (month-end job) to wait for"),
+    ("soak_hours", "policies.soak_hours", None, 0, 10000, "h",
+     "the longest business cycle (month-end job) to wait for"),
     ("contract_soak_hours", "policies.contract_soak_hours", None, 0, 10000, "h",
      "how long after the last old release a client may still run it"),
     ("test_days", "policies.test_before_cutover_days", 14, 0, 365, "days",
@@ -907,7 +913,7 @@ INPUTS = tuple(InputRow(*row) for row in (
     ("transactions_per_second", "performance_requirements.transactions_per_second", -1, 0, 1e7, "tx/s",
      "xact_commit+xact_rollback of pg_stat_database, twice, one hour apart, divided by 3600"),
 ))
-FIELDS.update({row.path: Field(("number",), row.low, row.high) for row in INPUTS if row.path not in FIELDS})
+FIELDS.update({row.path: Field(("number",), row.low, row.high) for row in INPUTS})
 
 
 # == 4. Rates =========================================================================================
@@ -993,8 +999,8 @@ class GateRow(NamedTuple):
 
 GATES = {name: GateRow(*row) for name, row in {
     "G01": ("consumers without a named owner", "==", 0, "consumers",
-            "SELECT application_name, usename, count(*) FROM pg_stat_activity GROUP BY 1, 2 -- hourly for 7 days; every "
-            "name must be one of: {dependency_names}",
+            "SELECT application_name, usename, count(*) FROM pg_stat_activity GROUP BY 1, 2 -- hourly for 7 days; "
+            "every name must be one of: {dependency_names}",
             "SELECT user, host, count(*) FROM information_schema.processlist GROUP BY 1, 2 -- hourly for 7 days; every "
             "name must be one of: {dependency_names}"),
     "G02": ("days of baseline recorded (p50/p95/p99, error rate, throughput)", ">=", 7, "days",
@@ -1006,20 +1012,21 @@ GATES = {name: GateRow(*row) for name, row in {
     "G05": ("free disk on the target", ">=", "@target_disk_gb", "GB",
             "df -BG {{target_data_volume}} on {target_name}; on the source keep {wal_reserve} for retained WAL"),
     "G06": ("tables without a key that replication can use", "==", 0, "tables",
-            "SELECT c.oid::regclass FROM pg_class c JOIN pg_namespace n ON n.oid=c.relnamespace WHERE c.relkind='r' AND "
-            "n.nspname NOT IN ('pg_catalog','information_schema') AND (c.relreplident='n' OR (c.relreplident='d' AND "
-            "NOT EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid=c.oid AND i.indisprimary))); SHOW wal_level must say "
-            "logical",
+            "SELECT c.oid::regclass FROM pg_class c JOIN pg_namespace n ON n.oid=c.relnamespace WHERE c.relkind='r' "
+            "AND n.nspname NOT IN ('pg_catalog','information_schema') AND (c.relreplident='n' OR (c.relreplident='d' "
+            "AND NOT EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid=c.oid AND i.indisprimary))); SHOW wal_level "
+            "must say logical",
             "SELECT t.table_schema, t.table_name FROM information_schema.tables t LEFT JOIN "
             "information_schema.table_constraints c ON c.table_schema=t.table_schema AND c.table_name=t.table_name AND "
             "c.constraint_type='PRIMARY KEY' WHERE c.constraint_name IS NULL AND t.table_type='BASE TABLE'; "
             "SHOW VARIABLES LIKE 'binlog_format' must say ROW"),
     "G07": ("schema differences, invalid indexes, unvalidated constraints", "==", 0, "objects",
-            "compatibility_checker.py --before expected.json --after live.json exits 0; SELECT indexrelid::regclass FROM "
-            "pg_index WHERE NOT indisvalid; SELECT conname FROM pg_constraint WHERE NOT convalidated",
+            "compatibility_checker.py --before expected.json --after live.json exits 0; SELECT indexrelid::regclass "
+            "FROM pg_index WHERE NOT indisvalid; SELECT conname FROM pg_constraint WHERE NOT convalidated",
             "compatibility_checker.py --before expected.json --after live.json exits 0"),
     "G08": ("oldest open transaction before DDL", "<=", 60, "s",
-            "SELECT max(now()-xact_start) FROM pg_stat_activity WHERE state <> 'idle'; lock_timeout 5 s, at most 3 tries",
+            "SELECT max(now()-xact_start) FROM pg_stat_activity WHERE state <> 'idle'; lock_timeout 5 s, at most 3 "
+            "tries",
             "SELECT max(timestampdiff(second, trx_started, now())) FROM information_schema.innodb_trx; "
             "lock_wait_timeout 5 s, at most 3 tries"),
     "G09": ("writes that reached only one side, in 24 h", "==", 0, "writes",
@@ -1040,8 +1047,8 @@ GATES = {name: GateRow(*row) for name, row in {
     "G16": ("business totals that differ", "==", 0, "totals", "{total_sql} -- on both sides, per period and status"),
     "G17": ("target sequences below the source's maximum", "==", 0, "sequences",
             "SELECT schemaname, sequencename, last_value FROM pg_sequences -- target must be above the source by 1000",
-            "SELECT table_name, auto_increment FROM information_schema.tables WHERE auto_increment IS NOT NULL -- target "
-            "must be above the source by 1000"),
+            "SELECT table_name, auto_increment FROM information_schema.tables WHERE auto_increment IS NOT NULL -- "
+            "target must be above the source by 1000"),
     "G18": ("mismatching shadow answers", "<=", 0.1, "%",
             "diff log by endpoint and field: at least 4 603 comparisons for each of {endpoint_count} endpoints, 24 h, "
             "falling to 0 unexplained"),
@@ -1056,8 +1063,8 @@ GATES = {name: GateRow(*row) for name, row in {
             "avg(rate(container_cpu_usage_seconds_total{pod=~\"{service}.*\"}[5m])) / CPU limit; memory at most "
             "{memory_limit}"),
     "G22": ("requests lost between old and new side", "<=", 1, "%",
-            "sum(rate(http_requests_total{service=\"{service}\"}[5m])) by version against the gateway's total; business "
-            "figure within -2 % of the same hour last week"),
+            "sum(rate(http_requests_total{service=\"{service}\"}[5m])) by version against the gateway's total; "
+            "business figure within -2 % of the same hour last week"),
     "G23": ("401 answers above the baseline", "<=", 0.1, "% points",
             "sum(rate(http_requests_total{service=\"{service}\",code=\"401\"}[5m])) / sum(rate(http_requests_total"
             "{service=\"{service}\"}[5m]))"),
@@ -1085,8 +1092,10 @@ GATES = {name: GateRow(*row) for name, row in {
             "replication console: lag 0, backlog 0, snapshot younger than 60 min"),
     "G34": ("aggregates whose replayed state differs", "==", 0, "aggregates",
             "replay twice, compare the state hash; projection against {event_tables}"),
-    "G35": ("p99 consumer lag", "<", 5, "s", "broker's consumer lag by group; dead-letter queue empty; one duplicate sent"),
-    "G36": ("run-rate against the cost model", "<=", 120, "%", "billing export of the last 7 days; no orphaned volumes"),
+    "G35": ("p99 consumer lag", "<", 5, "s", "broker's consumer lag by group; dead-letter queue empty; one duplicate "
+            "sent"),
+    "G36": ("run-rate against the cost model", "<=", 120, "%",
+            "billing export of the last 7 days; no orphaned volumes"),
     "G37": ("throughput of the link to the target", ">=", "@link_gbps", "Gbit/s",
             "iperf3 -c {{target_host}} -P 8 -t 60; loss below 0.1 %; round trip {rtt} ms; pull the first path, repeat"),
     "G38": ("roles and identities that differ", "==", 0, "roles", "diff of the role exports of both sides"),
@@ -1148,6 +1157,7 @@ class PhaseRow(NamedTuple):
     no_return: str = ""
     carries: str = ""  # which scripts of a compatibility report: expand | migrate | contract
     each: str = ""  # "wave": the phase repeats for each wave
+    beside: bool = False  # needs nothing of the phase before it and runs at the same time
 
 
 class Pattern(NamedTuple):
@@ -1173,7 +1183,7 @@ DATABASE_PATTERNS = (  # their subject is data
     Pattern("expand_contract", "Expand and contract", ("database", "data", "api"),
             "schema changes on a server that stays", (
         PREPARATION,
-        PhaseRow("expand", "Add {change_count} change(s) beside the old form, so that old and new releases both "
+        PhaseRow("expand", "Add {change_text} beside the old form, so that old and new releases both "
                  "work.", "expand scripts_expand", "G08 G07", "T8", "rollback: drop the new objects; nothing uses "
                  "them yet", (1, 2, 5), "lead dba", carries="expand"),
         PhaseRow("migrate", "Write both forms, fill {row_total} existing rows, prove them equal, switch the readers.",
@@ -1211,7 +1221,7 @@ DATABASE_PATTERNS = (  # their subject is data
         PhaseRow("model", "Name aggregates and events for {event_tables}; decide how personal data is erased.",
                  "model_events", "G41", "", "rollback: paper only", (0, 0, 1), "lead dev"),
         PhaseRow("store", "Stand up the append-only store for {tps}.", "event_store", "G24 G31", "T3",
-                 "rollback: delete the store", (5, 10, 30), "sre platform"),
+                 "rollback: delete the store", (5, 10, 30), "sre platform", beside=True),
         PhaseRow("capture", "Every state change commits its event: outbox beside {event_tables}.",
                  "capture_events scripts_expand", "G35 G09", "T10 T15", "rollback: stop capture; the tables are "
                  "still the truth", (1, 2, 5), "lead dev", carries="expand"),
@@ -1292,9 +1302,9 @@ SERVICE_PATTERNS = (  # their subject is a running service
         PREPARATION._replace(gates="G01 G02 G03 G05"),
         PhaseRow("intercept", "Put a facade before {source_name}, passing everything through.", "facade", "G22 G19",
                  "T1 T2", "rollback: point the load balancer back at {source_name}", (1, 2, 5), "lead platform"),
-        PhaseRow("implement", "Build {new_count} endpoints on {target_name}, each with its contract test.",
+        PhaseRow("implement", "Build {build_text} on {target_name}, each with its contract test.",
                  "implement scripts_expand", "G41 G24", "", "rollback: nothing is live yet", (0, 1, 5), "lead dev",
-                 carries="expand"),
+                 carries="expand", beside=True),
         PhaseRow("shadow", "Mirror reads to {target_name}, compare, discard the answers.", "mirror scripts_migrate",
                  "G18", "T11 T3", "rollback: stop the mirror", (1, 1, 2), "lead dev", carries="migrate"),
         PhaseRow("redirect", "Raise {flag_names} step by step to 100 %.", "rollout", "G19 G20 G21 G22 G23",
@@ -1368,7 +1378,8 @@ INFRASTRUCTURE_PATTERNS = (  # their subject is where things run
                  "restore: from backup only", (240, 480, 1440), "owner platform", "wiping the sources")), "bang"),
     Pattern("hybrid_cloud", "Hybrid cloud", ("infrastructure",), "residency, latency or licence keeps a part at home", (
         PREPARATION._replace(gates="G01 G02 G03 G05 G29"),
-        PhaseRow("placement", "Decide stay or move for {workload_names}, with a written reason.", "placement", "G41", "",
+        PhaseRow("placement", "Decide stay or move for {workload_names}, with a written reason.", "placement", "G41",
+                 "",
                  "rollback: paper only", (0, 0, 1), "lead security"),
         PhaseRow("connectivity", "Two independent paths, name resolution and identity across both sites.",
                  "connectivity", "G37 G38", "", "rollback: remove the routes", (5, 15, 60), "platform platform"),
@@ -1412,8 +1423,10 @@ REQUEST = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/\S*)")  # POST
 ENGINES = (("postgresql", r"postgre(?:s(?:ql)?)?|\bpg\b|aurora postgres\w*"), ("mysql", r"mysql|aurora mysql"),
            ("mariadb", r"maria ?db"), ("sqlite", r"sqlite"), ("oracle", r"oracle"), ("sqlserver", r"sql ?server|mssql"),
            ("mongodb", r"mongo\w*"))
-LOCATIONS = (("aws", r"\baws\b|amazon|\brds\b|\bec2\b|aurora"), ("azure", r"azure"), ("gcp", r"\bgcp\b|google|cloud sql"),
-             ("on_prem", r"on-?prem\w*|data ?cent(?:er|re)|self-?hosted|vmware|vsphere|bare metal"), ("other", r"cloud"))
+LOCATIONS = (("aws", r"\baws\b|amazon|\brds\b|\bec2\b|aurora"), ("azure", r"azure"),
+             ("gcp", r"\bgcp\b|google|cloud sql"),
+             ("on_prem", r"on-?prem\w*|data ?cent(?:er|re)|self-?hosted|vmware|vsphere|bare metal"),
+             ("other", r"cloud"))
 
 
 class Form(NamedTuple):
@@ -1477,13 +1490,7 @@ def read_object(value: Dict[str, Any], form: Form, path: Path, faults: Faults, n
     for key, item in value.items():
         inner = form.keys.get(key) if key not in ("[]", "*") else None
         if inner is None and other is None:
-            guess = did_you_mean(key, known)
-            if guess and guess not in value:
-                faults.add(path + (key,), f"unknown key {describe(key)}", "a known key",
-                           f"V090: did you mean {guess!r}?")
-            elif known:
-                notes.append(Finding("V090", INFO, path + (key,), f"unknown key {describe(key)}", "a known key",
-                                     "it is kept in the plan's specification and not used"))
+            read_unknown(key, known, value, path, faults, notes)
         elif item is not None:
             read = read_form(item, inner or other, path + (key,), faults, notes)
             if read is not None:
@@ -1493,6 +1500,17 @@ def read_object(value: Dict[str, Any], form: Form, path: Path, faults: Faults, n
             faults.add(path, f"no {key!r}", f"{key!r}: {' or '.join(EXPECTED[k] for k in form.keys[key].field.kinds)}",
                        "V001: required")
     return good
+
+
+def read_unknown(key: str, known: Sequence[str], value: Dict[str, Any], path: Path, faults: Faults,
+                 notes: List[Finding]) -> None:
+    """Note a key that no field has: a slip of the pen is a fault, a word of the user's own is not."""
+    guess = did_you_mean(key, known)
+    if guess and guess not in value:
+        faults.add(path + (key,), f"unknown key {describe(key)}", "a known key", f"V090: did you mean {guess!r}?")
+    elif known:
+        notes.append(Finding("V090", INFO, path + (key,), f"unknown key {describe(key)}", "a known key",
+                             "it is kept in the plan's specification and not used"))
 
 
 def wrong_value(value: Any, field: Field) -> Optional[Tuple[str, str]]:
@@ -1572,7 +1590,8 @@ def read_spec(document: Document, faults: Faults) -> Tuple[Optional[Facts], List
         tuple(name.strip().lower().replace(" ", "_").replace("-", "_")
               for name in dig(spec, "constraints.special_requirements", []) if name),
         tuple(read_endpoints(spec, "legacy_service")), tuple(read_endpoints(spec, "new_service")),
-        tuple(read_flags(spec)), tuple(metric_name(name) for name in dig(spec, "monitoring.critical_metrics", []) if name),
+        tuple(read_flags(spec)),
+        tuple(metric_name(name) for name in dig(spec, "monitoring.critical_metrics", []) if name),
         {metric_name(name): float(limit) for name, limit in dig(spec, "monitoring.alert_thresholds", {}).items()},
         tuple(read_alarms(spec)), tuple(read_workloads(spec)), {})
     return facts._replace(inputs=read_inputs(facts)), notes
@@ -1746,24 +1765,40 @@ def derive(facts: Facts) -> Dict[str, Tuple[float, str]]:
         found["largest_table_gb"] = (max(table.gb for table in facts.tables), "from tables_to_migrate")
     else:
         found["largest_table_gb"] = (0.4 * volume, "40 % of the volume: no table list that covers it")
-    rate = facts.at("performance_requirements.transactions_per_second")
-    writes = sum(float(row.get("write_rows_per_second", 0)) for row in facts.at("tables_to_migrate", []) if row)
-    if writes:
-        found["write_rows_per_second"] = (writes, "from write_rows_per_second of the tables")
-    elif rate:
-        found["write_rows_per_second"] = (rate * 0.3, "20 % of the transactions write 1.5 rows each")
-    else:
-        found["write_rows_per_second"] = (100.0, "no transaction rate given")
-    found["write_mb_per_second"] = (found["write_rows_per_second"][0] * found.get("avg_row_bytes", (400.0,))[0] / 1e6,
+    writes = derived_writes(facts)
+    found["write_rows_per_second"] = writes
+    found["write_mb_per_second"] = (writes[0] * found.get("avg_row_bytes", (400.0,))[0] / 1e6,
                                     "write rate times row size")
     load = facts.at("service_details.legacy_service.current_load", {})
-    for name, key in (("baseline_p95_ms", "p95_response_time_ms"), ("baseline_error_rate", "error_rate")):
-        if key in load:
-            found[name] = (float(load[key]), "from service_details.legacy_service.current_load")
+    found.update({name: (float(load[key]), "from service_details.legacy_service.current_load") for name, key in (
+        ("baseline_p95_ms", "p95_response_time_ms"), ("baseline_error_rate", "error_rate")) if key in load})
+    found.update(derived_soak(facts))
     target = facts.at("performance_requirements.max_query_response_time_ms")
     if target:
         found["slo_p95_ms"] = (float(target), "from performance_requirements.max_query_response_time_ms")
     return found
+
+
+def derived_writes(facts: Facts) -> Tuple[float, str]:
+    """Return the rows written a second: of the tables, else from the transactions, else a guess."""
+    writes = sum(float(row.get("write_rows_per_second", 0)) for row in facts.at("tables_to_migrate", []) if row)
+    rate = facts.at("performance_requirements.transactions_per_second")
+    if writes:
+        return writes, "from write_rows_per_second of the tables"
+    if rate:
+        return rate * 0.3, "20 % of the transactions write 1.5 rows each"
+    return 100.0, "no transaction rate given"
+
+
+def derived_soak(facts: Facts) -> Dict[str, Tuple[float, str]]:
+    """Return the hours to watch after a switch and to keep the old form: by policy, longer where less can be undone."""
+    events = facts.pattern == "event_sourcing" or (facts.pattern == "auto"
+                                                   and facts.at("workload.audit_history_needed"))
+    if is_small(facts) and not events:
+        return {name: (72.0, "a small change in place") for name in ("soak_hours", "contract_soak_hours")}
+    why = "events need a month end" if events else "one week holds every weekly job"
+    return {"soak_hours": (336.0 if events else 168.0, why),
+            "contract_soak_hours": (168.0, "one week holds every weekly job")}
 
 
 # == 9. Estimating ====================================================================================
@@ -1774,7 +1809,7 @@ class Copy(NamedTuple):
 
     hours: Range
     method: str
-    terms: Dict[str, float]  # likely hours if this alone were the limit
+    terms: Dict[str, Tuple[float, ...]]  # optimistic, likely, pessimistic hours if this alone were the limit
     bound_by: str
     network: Tuple[float, float, float]  # GB/h
 
@@ -1790,6 +1825,7 @@ class Work(NamedTuple):
     machine: Dict[str, Range]
     copy: Copy
     waves: Tuple[Tuple[Workload, ...], ...]
+    collected: Tuple[str, ...] = ()  # evidence that an earlier phase collects
 
 
 def is_small(facts: Facts) -> bool:
@@ -1806,6 +1842,22 @@ def relocates(facts: Facts) -> bool:
                or (source.version and target.version and source.major != target.major)
                or (source.region and target.region and source.region != target.region))
     return bool(differs) and facts.kind in ("database", "data", "infrastructure")
+
+
+def other_engine(facts: Facts) -> bool:
+    """Return whether source and target are known to be of different engines."""
+    source, target = facts.source.engine, facts.target.engine
+    return bool(source and target and source != target)
+
+
+def other_major(facts: Facts) -> bool:
+    """Return whether source and target are known to be of different major versions."""
+    return bool(facts.source.version and facts.target.version and facts.source.major != facts.target.major)
+
+
+def other_place(facts: Facts) -> bool:
+    source, target = facts.source.location, facts.target.location
+    return bool(source and target and source != target)
 
 
 def volume_of(facts: Facts) -> float:
@@ -1880,7 +1932,12 @@ def copy_method(facts: Facts) -> str:
 
 def copy_estimate(facts: Facts) -> Copy:
     """Return the copy time: the slowest of one table on one stream, all tables on all streams, and the network."""
-    method, network = copy_method(facts), network_speed(facts)
+    return copy_by(facts, copy_method(facts))
+
+
+def copy_by(facts: Facts, method: str) -> Copy:
+    """Return the copy time by one method; every limit is worked out for the good, the likely and the bad case."""
+    network = network_speed(facts)
     fast, likely, slow, basis = speeds(facts, method, "copy_gb_per_hour")
     streams = facts.value("parallelism")
     gain = streams / (1 + STREAM_LOSS * (streams - 1))
@@ -1888,7 +1945,7 @@ def copy_estimate(facts: Facts) -> Copy:
     shares = (1.0, 1.0, 1.0) if basis == "measured" else (CONTENTION[0], facts.value("contention"),
                                                           min(CONTENTION[2], facts.value("contention")))
     together = []
-    terms: Dict[str, float] = {}
+    terms: Dict[str, Tuple[float, ...]] = {}
     for index, speed in enumerate((fast, likely, slow)):
         rate = speed * shares[index]
         one = {"largest table on one stream": largest / rate, f"{figure(streams)} streams": volume / (rate * gain),
@@ -1898,11 +1955,11 @@ def copy_estimate(facts: Facts) -> Copy:
         if method in ("physical", "parallel_copy"):
             one.pop("largest table on one stream")
         together.append(max(one.values()))
-        terms = one if index == 1 else terms
-    bound = max(sorted(terms), key=lambda name: terms[name])
+        terms = {name: terms.get(name, ()) + (hours,) for name, hours in one.items()}
+    bound = max(sorted(terms), key=lambda name: terms[name][1])
     uses = ("volume_gb", "largest_table_gb", "bandwidth_gbps", "utilization", "parallelism", "contention",
             "copy_gb_per_hour")
-    formula = " · ".join(f"{name} {span(hours)}" for name, hours in terms.items())
+    formula = " · ".join(f"{name} {span(hours[1])}" for name, hours in terms.items())
     return Copy(Range(together[0], together[1], together[2], basis, uses, f"slowest of: {formula}"), method, terms,
                 bound, network)
 
@@ -1918,7 +1975,7 @@ def machine_times(facts: Facts, copy: Copy) -> Dict[str, Range]:
         "restore": at_speed(facts, volume, "restore", "restore_gb_per_hour", ("volume_gb",)),
         "genesis": at_speed(facts, row_total(facts), "genesis", "", (), True),
         "projection": at_speed(facts, row_total(facts), "projection", "", (), True),
-        "dump": at_speed(facts, volume, "dump_restore", "copy_gb_per_hour", ("volume_gb",)),
+        "dump": copy_by(facts, "dump_restore").hours,
     }
     times["catch_up"] = catch_up_estimate(facts, copy)
     return times
@@ -2007,7 +2064,8 @@ def capacity_of(facts: Facts) -> Optional[Capacity]:
     return Capacity(per_core, peak, start, most, limit, 100 * start * per_core / peak, peak / most)
 
 
-def outage_parts(work_facts: Facts, tracks: Sequence[str], bulk: Range) -> Tuple[List[Tuple[float, float, float]], float]:
+def outage_parts(work_facts: Facts, tracks: Sequence[str],
+                 bulk: Range) -> Tuple[List[Tuple[float, float, float]], float]:
     """Return the parts of the outage in minutes, and the probability of an incident while it lasts."""
     facts = work_facts
     names, incident = OUTAGES[tracks[0]]
@@ -2040,9 +2098,10 @@ def switch_minutes(facts: Facts) -> Tuple[float, float, float]:
 
 def bulk_hours(machine: Dict[str, Range], copy: Copy) -> Range:
     """Return the hours of an offline copy: nobody writes while it, the indexes and the check run."""
-    parts = (copy.hours, machine["index"], machine["hash"])
+    images = copy.method == "block_replication"  # whole disks: no index to build, the boot is the check
+    parts = (copy.hours,) if images else (copy.hours, machine["index"], machine["hash"])
     return Range(*(sum(part[index] for part in parts) for index in range(3)), "assumed", copy.hours.uses,
-                 "copy + index + hash")
+                 "image copy" if images else "copy + index + hash")
 
 
 # == 10. Choosing =====================================================================================
@@ -2066,7 +2125,8 @@ def choose(facts: Facts, copy: Copy, machine: Dict[str, Range], scripts: Sequenc
     if named and ranked and ranked[0][0] != named:
         rejected = [(ranked[0][0], f"not asked for, but the rules would choose it: {ranked[0][1]}")] + rejected
     tracks, composite = complete(facts, (first, *facts.partners), ranked, scripts)
-    return Choice(tracks, facts.pattern, tuple(reasons), tuple(row for row in rejected if row[0] not in tracks), composite)
+    return Choice(tracks, facts.pattern, tuple(reasons), tuple(row for row in rejected if row[0] not in tracks),
+                  composite)
 
 
 def complete(facts: Facts, tracks: Tuple[str, ...], ranked: List[Tuple[str, str]],
@@ -2083,8 +2143,8 @@ def complete(facts: Facts, tracks: Tuple[str, ...], ranked: List[Tuple[str, str]
                                               "changes follow as expand_contract, at least one release later")
     carried = {row.carries for track in tracks for row in PATTERNS[track].phases}
     if scripts and not {script.phase for script in scripts} <= carried:
-        return (*tracks, "expand_contract"), (f"{tracks[0]} has no phases for the {len(scripts)} scripts of the compatibility "
-                                              "report: expand_contract is added for them")
+        return (*tracks, "expand_contract"), (f"{tracks[0]} has no phases for the {len(scripts)} scripts of the "
+                                              f"compatibility report: expand_contract is added for them")
     return tracks, ""
 
 
@@ -2105,8 +2165,8 @@ def rank_database(facts: Facts, offline: Range) -> Tuple[List[Tuple[str, str]], 
         rejected.append(("event_sourcing", "workload.audit_history_needed and experience with it are not given"))
     if relocates(facts):
         budget = 0.7 * facts.downtime
-        text = (f"an offline copy takes {span(pessimistic / 60)} (copy + index + check, P80), 70 % of the outage budget "
-                f"is {span(budget / 60)}")
+        text = (f"an offline copy takes {span(pessimistic / 60)} (copy + index + check, P80), 70 % of the outage "
+                f"budget is {span(budget / 60)}")
         order = ("data_migration", "cdc") if pessimistic <= budget else ("cdc", "data_migration")
         fits.append((order[0], text))
         rejected.append((order[1], "not needed: " + text if order[0] == "data_migration" else text))
@@ -2115,13 +2175,14 @@ def rank_database(facts: Facts, offline: Range) -> Tuple[List[Tuple[str, str]], 
         fits.append(("dual_write", f"{len(structural)} structural change(s) and one team owns the writers"))
     consumers = len(facts.dependencies)
     if consumers > 3 and len(facts.changes) > 8:
-        fits.append(("parallel_schema", f"{consumers} consumers deploy on their own and {len(facts.changes)} changes meet "
-                     "them: both versions must serve"))
+        fits.append(("parallel_schema", f"{consumers} consumers deploy on their own and {len(facts.changes)} changes "
+                     f"meet them: both versions must serve"))
     else:
-        rejected.append(("parallel_schema", f"{consumers} consumer(s) and {len(facts.changes)} change(s) do not need two "
-                         "full schemas at once"))
+        rejected.append(("parallel_schema", f"{consumers} consumer(s) and {len(facts.changes)} change(s) do not need "
+                         f"two full schemas at once"))
     if facts.changes or not fits:
-        fits.append(("expand_contract", f"{len(facts.changes)} schema change(s) that old and new releases can both bear"))
+        fits.append(("expand_contract", f"{len(facts.changes)} schema change(s) that old and new releases can both "
+                     f"bear"))
     return fits, rejected
 
 
@@ -2139,8 +2200,9 @@ def rank_service(facts: Facts, offline: Range) -> Tuple[List[Tuple[str, str]], L
         fits.append(("blue_green", f"{figure(room.cores_max)} cores carry the peak of {figure(room.peak)} rps at "
                      f"{figure(room.rps_per_core)} rps a core"))
     elif room:
-        rejected.append(("blue_green", f"at most {figure(room.cores_max)} cores: the peak of {figure(room.peak)} rps needs "
-                         f"{figure(room.needed_per_core)} rps a core, {figure(room.rps_per_core)} are measured today"))
+        rejected.append(("blue_green", f"at most {figure(room.cores_max)} cores: the peak of {figure(room.peak)} rps "
+                         f"needs {figure(room.needed_per_core)} rps a core, {figure(room.rps_per_core)} are measured "
+                         f"today"))
     minutes = step_minutes(facts, 5)
     if minutes is not None and minutes <= 1440:
         fits.append(("canary", f"5 % of the traffic shows a doubled error rate in {figure(minutes)} min"))
@@ -2158,8 +2220,12 @@ def rank_infrastructure(facts: Facts, offline: Range) -> Tuple[List[Tuple[str, s
     if staying or "data_residency" in facts.requirements:
         why = f"{', '.join(staying)} stay(s)" if staying else "data_residency keeps a part where it is"
         return [("hybrid_cloud", why)], [("lift_and_shift", f"not everything may move: {why}")]
-    return ([("lift_and_shift", f"{vm_count(facts)} server(s) move without code changes"), ("blue_green", "rebuild beside")],
-            [("multi_cloud", "one provider is named"), ("hybrid_cloud", "nothing has to stay")])
+    image = (f"{span(offline.likely)} to carry {figure(volume_of(facts))} GB with the servers off > "
+             f"{figure(facts.downtime)} min: blocks are replicated beforehand")
+    return ([("lift_and_shift", f"{vm_count(facts)} server(s) move without code changes"),
+             ("blue_green", "rebuild beside")],
+            [("image copy", image)] * (offline.likely * 60 > facts.downtime)
+            + [("multi_cloud", "one provider is named"), ("hybrid_cloud", "nothing has to stay")])
 
 
 def vm_count(facts: Facts) -> int:
@@ -2167,35 +2233,29 @@ def vm_count(facts: Facts) -> int:
 
 
 def plan_waves(facts: Facts) -> Tuple[Tuple[Workload, ...], ...]:
-    """Return move groups: workloads that need each other stay together, what others need goes first, small waves first."""
-    groups = dependency_groups(facts.workloads)
-    most = int(facts.value("max_wave_size"))
+    """Return move groups: what others need goes first, non-critical before critical, small waves first."""
     waves: List[List[Workload]] = []
-    for group in groups:
-        size = sum(load.vms for load in group)
-        for part in split_group(group, most):
-            fitting = waves[-1] if waves and len(waves) > 1 else None
-            held = sum(load.vms for load in fitting) if fitting else 0
-            if fitting is not None and held + sum(load.vms for load in part) <= most and size <= most:
-                fitting.extend(part)
-            else:
-                waves.append(list(part))
+    for load in dependency_order(facts.workloads):
+        room = wave_limit(facts, len(waves)) - sum(part.vms for part in waves[-1]) if waves else 0
+        if load.vms <= room:
+            waves[-1].append(load)
+            continue
+        left, number, share = load.vms, 1, load.gb / load.vms
+        while left > 0:  # a workload that is larger than a wave is split over several
+            size = min(left, wave_limit(facts, len(waves) + 1))
+            name = load.name if size == load.vms else f"{load.name} ({number})"
+            waves.append([load._replace(name=name, vms=size, gb=share * size)])
+            left, number = left - size, number + 1
     return tuple(tuple(wave) for wave in waves)
 
 
-def split_group(group: List[Workload], most: int) -> Iterable[List[Workload]]:
-    """Yield parts of a workload group of at most `most` servers; the servers of one workload may be split."""
-    for load in group:
-        left, share = load.vms, load.gb / max(load.vms, 1)
-        number = 1
-        while left > 0:
-            size = min(left, most)
-            name = load.name if load.vms <= most else f"{load.name} ({number})"
-            yield [load._replace(name=name, vms=size, gb=share * size)]
-            left, number = left - size, number + 1
+def wave_limit(facts: Facts, number: int) -> int:
+    """Return how many servers the wave of a number may hold: the first ones are small, to learn from."""
+    most = int(facts.value("max_wave_size"))
+    return min({1: 3, 2: 10}.get(number, most), most)
 
 
-def dependency_groups(loads: Sequence[Workload]) -> List[List[Workload]]:
+def dependency_order(loads: Sequence[Workload]) -> List[Workload]:
     """Return the workloads in an order in which each comes after what it depends on; non-critical first."""
     placed: List[Workload] = []
     names = {load.name for load in loads}
@@ -2205,7 +2265,7 @@ def dependency_groups(loads: Sequence[Workload]) -> List[List[Workload]]:
         ready = [load for load in waiting if set(load.after) & names <= done | {load.name}] or waiting[:1]
         placed.append(ready[0])
         waiting.remove(ready[0])
-    return [[load] for load in placed]
+    return placed
 
 
 # == 11. Compliance ===================================================================================
@@ -2226,22 +2286,25 @@ class Control(NamedTuple):
 CONTROLS = tuple(Control(*row) for row in (
     ("GDPR", "Art. 30", "The record of processing names the new location and recipients.", "always", "assess",
      "compliance", "gdpr-art30-record.pdf", "export of the record of processing after {target_name} was added"),
-    ("GDPR", "Art. 35(1), (3), (7)", "A DPIA screening is done; a full DPIA where the risk is high.", "personal", "assess",
+    ("GDPR", "Art. 35(1), (3), (7)", "A DPIA screening is done; a full DPIA where the risk is high.", "personal",
+     "assess",
      "compliance", "gdpr-dpia-screening.pdf", "screening form listing {personal_names}"),
     ("GDPR", "Art. 28(2)-(4)", "Processor contract and sub-processor list are signed before the first byte moves.",
-     "relocates", "prepare", "compliance", "gdpr-art28-contract.pdf", "signed contract with the operator of {target_name}"),
+     "relocates", "prepare", "compliance", "gdpr-art28-contract.pdf",
+     "signed contract with the operator of {target_name}"),
     ("GDPR", "Art. 44-46", "A transfer tool and a transfer impact assessment cover the new country.", "transfer",
      "prepare", "compliance", "gdpr-transfer-assessment.pdf", "assessment for {residency}"),
     ("GDPR", "Art. 32(1)(a)", "Personal data is encrypted in transit and at rest.", "personal", "prepare", "security",
-     "gdpr-art32-encryption.txt", "SELECT ssl, version FROM pg_stat_ssl; volume encryption setting of {target_name}"),
+     "gdpr-art32-encryption.txt", "{encryption_how}; volume encryption setting of {target_name}"),
     ("GDPR", "Art. 32(1)(c)", "Availability can be restored in time.", "always", "rehearse", "dba",
      "gdpr-art32-restore.log", "timed log of the restore test (gate G03)"),
     ("GDPR", "Art. 25", "Rehearsals use masked personal data.", "personal", "rehearse", "security",
      "gdpr-art25-masking.sql", "masking statements for {personal_names} and a sample of their result"),
     ("GDPR", "Art. 5(1)(d)", "The data is as accurate after the move as before.", "always", "validate", "data",
-     "gdpr-art5-reconciliation.csv", "counts and hashes of both sides (gates G13, G14, G16)"),
+     "gdpr-art5-reconciliation.csv", "{accuracy_how}"),
     ("GDPR", "Art. 17, 19, 21", "Erasures and objections that arrive during the run reach both sides.", "personal",
-     "validate", "compliance", "gdpr-art17-replay.csv", "request log since the snapshot joined with {target_name} (G39)"),
+     "validate", "compliance", "gdpr-art17-replay.csv",
+     "request log since the snapshot joined with {target_name} (G39)"),
     ("GDPR", "Art. 28(3)(g)", "The old copy is erased and that is certified.", "relocates", "close", "compliance",
      "gdpr-disposal-certificate.pdf", "certificate for the volumes of {source_name}"),
     ("SOX", "404(a); AS 2201", "The change has a ticket, a business approval and test evidence.", "always", "assess",
@@ -2249,8 +2312,8 @@ CONTROLS = tuple(Control(*row) for row in (
     ("SOX", "404; COSO change control", "Developer, deployer and approver are different people.", "always", "prepare",
      "compliance", "sox-segregation.csv", "names from the ticket, the pipeline run and the approval"),
     ("SOX", "404; COSO access control", "Privileged access of the migration is time-boxed and logged.", "always",
-     "prepare", "security", "sox-privileged-access.log", "role grants of the migration account with VALID UNTIL, and its "
-     "session log"),
+     "prepare", "security", "sox-privileged-access.log", "role grants of the migration account with VALID UNTIL, and "
+     "its session log"),
     ("SOX", "404; data conversion", "Control totals of money columns agree per period and are signed by finance.",
      "always", "validate", "owner", "sox-control-totals.csv", "{total_sql} -- both sides, signed"),
     ("SOX", "17 CFR 210.2-06", "Working papers are kept seven years.", "always", "close", "compliance",
@@ -2277,7 +2340,8 @@ CONTROLS = tuple(Control(*row) for row in (
      "pci-scope.pdf", "scope statement naming {target_name}"),
     ("PCI DSS", "4.2.1", "Card data crosses the link only under strong cryptography.", "always", "prepare", "security",
      "pci-tls-scan.txt", "TLS scan of {target_name}"),
-    ("PCI DSS", "3.3.1, 3.5.1", "No sensitive authentication data moves; card numbers stay unreadable.", "pan", "prepare",
+    ("PCI DSS", "3.3.1, 3.5.1", "No sensitive authentication data moves; card numbers stay unreadable.", "pan",
+     "prepare",
      "security", "pci-pan-columns.csv", "proof for {pan_names}: encrypted, truncated or absent"),
     ("PCI DSS", "6.5.1", "The change record holds security impact, approval, test and back-out.", "always", "prepare",
      "owner", "pci-change-record.pdf", "ticket with this plan's digest and the rollback runbook's"),
@@ -2285,32 +2349,35 @@ CONTROLS = tuple(Control(*row) for row in (
      "pci-test-data.txt", "search for card number patterns in the rehearsal copy: 0 hits"),
     ("PCI DSS", "6.5.2", "All requirements are confirmed again after a significant change.", "always", "validate",
      "compliance", "pci-reconfirmation.pdf", "checklist signed after the last phase"),
-    ("PCI DSS", "11.3.1.3, 11.3.2.1", "Internal and external scans follow the change.", "always", "validate", "security",
+    ("PCI DSS", "11.3.1.3, 11.3.2.1", "Internal and external scans follow the change.", "always", "validate",
+     "security",
      "pci-scans.pdf", "scan reports dated after the cutover"),
     ("PCI DSS", "9.4.6, 9.4.7", "Media that held card data are destroyed.", "relocates", "close", "platform",
      "pci-media-destruction.pdf", "certificate for the volumes of {source_name}"),
-    ("ISO 27001", "A.8.32, A.8.13", "The change is controlled and the backup tested.", "always", "prepare", "compliance",
+    ("ISO 27001", "A.8.32, A.8.13", "The change is controlled and the backup tested.", "always", "prepare",
+     "compliance",
      "iso-change-and-backup.pdf", "ticket and restore log (gate G03)"),
     ("SOC 2", "CC8.1, A1.2", "The change is authorised, tested and recoverable.", "always", "prepare", "compliance",
      "soc2-change.pdf", "ticket, rehearsal log and restore log"),
 ))
 PERSONAL = tuple((kind, certainty, frozenset(words.split())) for kind, certainty, words in (
     ("contact", "high", "email mail phone mobile tel fax address street zip postal city postcode"),
-    ("identity", "high", "firstname lastname middlename fullname surname dob birth birthday birthdate gender nationality "
-     "username"),
+    ("identity", "high", "firstname lastname middlename fullname surname dob birth birthday birthdate gender "
+     "nationality username"),
     ("national id", "high", "ssn sin nin taxid tin passport license licence nationalid"),
     ("card number", "high", "cardnumber ccnum cardno"), ("card number", "medium", "pan"),
     ("card authentication", "high", "cvv cvc cvv2 pinblock"),
     ("financial", "high", "iban bic salary accountno routing"),
     ("health", "high", "diagnosis icd mrn patient medication allergy blood"),
-    ("special category", "high", "religion ethnic ethnicity race political union orientation biometric fingerprint genetic"),
+    ("special category", "high", "religion ethnic ethnicity race political union orientation biometric fingerprint "
+     "genetic"),
     ("online", "medium", "ip ipaddress mac deviceid imei cookie useragent sessionid geo lat lon latitude longitude"),
     ("credential", "high", "password passwd pwd salt secret token otp apikey"), ("credential", "medium", "hash"),
     ("free text", "low", "notes note comment bio message description"),
 ))
-PAIRS = frozenset("first_name last_name middle_name full_name maiden_name user_name customer_name tax_id card_number cc_num "
-                  "pin_block account_no ip_address device_id user_agent session_id api_key e_mail mail_address birth_date "
-                  "national_id insurance_no".split())
+PAIRS = frozenset("first_name last_name middle_name full_name maiden_name user_name customer_name tax_id card_number "
+                  "cc_num pin_block account_no ip_address device_id user_agent session_id api_key e_mail mail_address "
+                  "birth_date national_id insurance_no".split())
 NOT_PERSONAL = frozenset("company_name file_name table_name host_name product_name token_count email_template".split())
 
 
@@ -2477,15 +2544,33 @@ def table_queries(facts: Facts) -> Dict[str, str]:
     everything = " UNION ALL ".join(f"SELECT {sql_text(table.name)}, count(*) FROM {quote(table.name, facts)}"
                                     for table in shown)
     hashes = " UNION ALL ".join(hash_query(table.name, facts) for table in critical[:6])
-    totals = " UNION ALL ".join(f"SELECT {sql_text(table.name)}, {{{{period_column}}}}, {{{{status_column}}}}, "
-                                f"sum({{{{amount_column}}}}) FROM {quote(table.name, facts)} GROUP BY 2, 3"
-                                for table in critical[:2])
+    totals = "; ".join(total_query(table, facts) for table in critical[:3])
     none = "SELECT count(*) FROM {{table}}"
-    differing = [f"SELECT count(*) FROM {quote(change.table, facts)} WHERE {quote(new_column(change), facts)} IS DISTINCT "
-                 f"FROM {old_form(change, facts)}" for change in facts.changes if change.column and fills_rows(change)]
+    differing = [f"SELECT count(*) FROM {quote(change.table, facts)} WHERE {quote(new_column(change), facts)} IS "
+                 f"DISTINCT FROM "
+                 f"{old_form(change, facts)}" for change in facts.changes if change.column and fills_rows(change)]
     return {"count_sql": everything or none, "hash_sql": hashes or none, "total_sql": totals or none,
-            "differing_sql": " UNION ALL ".join(differing) or none, "orphan_sql": orphan_query(facts), "unfilled_sql": unfilled_query(facts),
+            "differing_sql": " UNION ALL ".join(differing) or none, "orphan_sql": orphan_query(facts),
+            "unfilled_sql": unfilled_query(facts),
             "hash_tables": listed([table.name for table in critical], "every table")}
+
+
+def total_query(table: Table, facts: Facts) -> str:
+    """Return the business totals of a table: its money by month and state, rows where it holds no money."""
+    def first(pattern: str, kinds: str, other: str) -> str:
+        found = [name for name, kind in table.columns if re.search(pattern, name.lower())
+                 or re.match(kinds, kind.lower())]
+        return quote(found[0], facts) if found else "" if table.columns else "{{" + other + "}}"
+
+    amount = first(r"amount|total|price|balance", r"numeric|decimal|money", "amount_column")
+    period = first(r"_at$|_on$|date", r"date|timestamp", "period_column")
+    state = first(r"^(status|state)$", r"(?!)", "status_column")
+    mysql = facts.target.engine in ("mysql", "mariadb")
+    month = f"date_format({period}, '%Y-%m')" if mysql else f"date_trunc('month', {period})"
+    keys = [text for text in (month if period else "", state) if text]
+    group = f" GROUP BY {', '.join(str(index + 2) for index in range(len(keys)))}" if keys else ""
+    return (f"SELECT {', '.join([sql_text(table.name), *keys, f'sum({amount})' if amount else 'count(*)'])} FROM "
+            f"{quote(table.name, facts)}{group}")
 
 
 def old_form(change: Change, facts: Facts) -> str:
@@ -2540,41 +2625,74 @@ def allowed_hours(facts: Facts) -> float:
 def facts_words(facts: Facts, copy: Copy, scripts: Sequence[Script]) -> Dict[str, str]:
     """Return the words of this specification for every template."""
     wal = wal_gb(facts, copy)
-    legacy_peak = facts.at("service_details.legacy_service.current_load.peak_requests_per_second", 0)
-    goal = facts.at("service_details.new_service.target_performance.requests_per_second", 0)
     writes = facts.value("write_rows_per_second")
-    dropped = [f"{change.table}.{change.column}" if change.column else change.table for change in facts.changes
-               if is_lossy(change)]
-    personal = [f"{column.table}.{column.column}" for column in personal_columns(facts)]
-    rate = facts.value("transactions_per_second")
-    load = max(1.5 * float(legacy_peak), float(goal))
     return {
-        **table_queries(facts), "source_name": clean(facts.source.text), "target_name": clean(facts.target.text),
+        **table_queries(facts), **load_words(facts), **people_words(facts),
+        "source_name": clean(facts.source.text), "target_name": clean(facts.target.text),
         "service": str(facts.at("service_details.legacy_service.name", facts.at("name", "{{service}}"))),
-        "dependency_names": listed([row.name for row in facts.dependencies], "no consumer is named in the specification"),
+        "dependency_names": listed([row.name for row in facts.dependencies],
+                                   "no consumer is named in the specification"),
         "downtime": figure(facts.downtime), "downtime_limit": span(allowed_hours(facts)),
         "downtime_limit_70": span(0.7 * allowed_hours(facts)),
-        "wal_reserve": f"{figure(round(2 * wal[1], 1))} GB", "backlog": plural(round(writes * copy.hours.likely * 3600), "row"),
+        "wal_reserve": f"{figure(round(2 * wal[1], 1))} GB",
+        "backlog": plural(round(writes * copy.hours.likely * 3600), "row"),
         "endpoint_count": figure(len(facts.legacy) or len(facts.new)),
         "new_count": figure(len(facts.new) or len(facts.legacy)), "sample_size": figure(canary_sample(facts)),
-        "write_count": figure(sum(1 for endpoint in facts.legacy if endpoint.writes)),
+        "build_text": build_text(facts), "write_count": figure(sum(1 for endpoint in facts.legacy if endpoint.writes)),
         "memory_limit": figure(facts.alerts.get("memory_utilization", 0.85)),
-        "load_test_rps": f"{figure(load)} rps" if load else f"{figure(1.5 * rate)} tx/s" if rate > 0 else "1.5 x peak",
-        "old_objects": listed(dropped, "the old columns of the changed tables"),
         "ttl": figure(facts.value("dns_ttl_seconds")), "rtt": figure(facts.value("rtt_ms")),
-        "evidence_count": figure(len(controls_for(facts))), "tps": f"{figure(rate)} tx/s" if rate > 0 else "the load of today",
         "event_tables": listed([table.name for table in facts.tables], "the tables of the aggregates", 4),
-        "accountable": "business owner, tech lead, " + ("DPO, " if "GDPR" in facts.frameworks else "") + "on-call SRE",
-        "unmatched": unmatched_text(facts), "change_count": figure(len(facts.changes) or len(scripts)),
+        "unmatched": unmatched_text(facts), "change_text": plural(len(facts.changes) or len(scripts), "change"),
         "row_total": plural(row_total(facts), "row").replace(" rows", "").replace(" row", ""),
         "mapped_tables": listed(sorted({change.table for change in facts.changes}), "every table"),
-        "flag_names": listed([flag.name for flag in facts.flags], "the routing weight"),
         "vm_count": figure(vm_count(facts)), "volume": f"{figure(volume_of(facts))} GB",
         "streams": figure(facts.value("parallelism")), "test_days": figure(facts.value("test_days")),
         "workload_names": listed([load.name for load in facts.workloads], "the workloads"),
-        "personal_names": listed(personal, "no personal column found"), "residency": transfers(facts),
-        "pan_names": listed([name for name in personal if "card" in name or "pan" in name], "card columns"),
     }
+
+
+def load_words(facts: Facts) -> Dict[str, str]:
+    """Return the load in words: of today, and what a test has to reach."""
+    peak = facts.at("service_details.legacy_service.current_load.peak_requests_per_second", 0)
+    goal = facts.at("service_details.new_service.target_performance.requests_per_second", 0)
+    load, rate = max(1.5 * float(peak), float(goal)), facts.value("transactions_per_second")
+    tested = f"{figure(1.5 * rate)} tx/s" if rate > 0 else "1.5 x peak"
+    weight = "the routing weight" if facts.kind in ("service", "api") else "the read and write flags of the application"
+    return {"load_test_rps": f"{figure(load)} rps" if load else tested,
+            "tps": f"{figure(rate)} tx/s" if rate > 0 else "the load of today",
+            "flag_names": listed([flag.name for flag in facts.flags], weight)}
+
+
+def people_words(facts: Facts) -> Dict[str, str]:
+    """Return who signs, which data is personal, how its protection is shown, and what is taken away."""
+    dropped = [f"{change.table}.{change.column}" if change.column else change.table for change in facts.changes
+               if is_lossy(change) or change.kind == "rename_column"]
+    personal = [f"{column.table}.{column.column}" for column in personal_columns(facts)]
+    officer = "DPO, " if "GDPR" in facts.frameworks else ""
+    compared = ("counts and hashes of both sides (gates G13, G14, G16)" if is_data(facts) else
+                "log of the shadow comparison by endpoint and field (gate G18)")
+    return {"accountable": f"business owner, tech lead, {officer}on-call SRE", "accuracy_how": compared,
+            "encryption_how": encryption_query(facts), "evidence_count": figure(len(controls_for(facts))),
+            "old_objects": listed(dropped, "the old columns of the changed tables"),
+            "personal_names": listed(personal, "no personal column found"), "residency": transfers(facts),
+            "pan_names": listed([name for name in personal if "card" in name or "pan" in name], "card columns")}
+
+
+def build_text(facts: Facts) -> str:
+    """Return how many endpoints the move needs, and how many of the new side's have nothing to do with it."""
+    twins = {id(new) for _, new, _ in match_endpoints(facts) if new}
+    extra = len(facts.new) - len(twins)
+    own = f" ({extra} more are new and no part of the move)" if extra and twins else ""
+    return plural(len(twins) or len(facts.legacy), "endpoint") + own
+
+
+def encryption_query(facts: Facts) -> str:
+    """Return how the encryption of the connections is shown."""
+    queries = {"postgresql": "SELECT ssl, version, cipher FROM pg_stat_ssl",
+               "mysql": "SHOW SESSION STATUS LIKE 'Ssl_cipher'",
+               "mariadb": "SHOW SESSION STATUS LIKE 'Ssl_cipher'"}
+    scan = "openssl s_client -connect {{target_host}}:443 -brief"
+    return queries.get(facts.target.engine, scan) if is_data(facts) else scan
 
 
 def unmatched_text(facts: Facts) -> str:
@@ -2702,7 +2820,7 @@ def safe_form(change: Change, facts: Facts) -> SafeForm:
         "add_column": form_add_column, "modify_column": form_type, "alter_column": form_type, "change_type": form_type,
         "add_constraint": form_constraint, "add_index": form_index, "create_index": form_index,
         "rename_column": form_rename, "drop_column": form_drop, "remove_column": form_drop, "drop_table": form_drop,
-        "drop_constraint": form_drop, "drop_index": form_drop, "create_table": form_manual}
+        "drop_constraint": form_drop, "drop_index": form_drop, "create_table": form_create}
     return kinds.get(change.kind, form_manual)(change, table, facts, online)
 
 
@@ -2740,19 +2858,34 @@ def form_type(change: Change, table: str, facts: Facts, online: bool) -> SafeFor
                      f"ALTER TABLE {table} ALTER COLUMN {column} TYPE {new};")
         return SafeForm(statement, "", "", f"-- values longer than {old} must be archived before going back",
                         "ACCESS EXCLUSIVE, catalog only", 1)
-    fresh = quote(new_column(change), facts)
+    fresh, former = quote(new_column(change), facts), quote(f"{change.column}_old", facts)
     how = ", ALGORITHM=INPLACE, LOCK=NONE" if online else ""
     cast = f"CAST({column} AS {new})"
-    return SafeForm(f"ALTER TABLE {table} ADD COLUMN {fresh} {new}{how}; -- and a trigger that fills it on every write",
+    swap = (f"ALTER TABLE {table} RENAME COLUMN {column} TO {former}, RENAME COLUMN {fresh} TO {column};" if online else
+            f"BEGIN; ALTER TABLE {table} RENAME COLUMN {column} TO {former}; ALTER TABLE {table} RENAME COLUMN {fresh} "
+            f"TO {column}; COMMIT;")
+    return SafeForm(f"ALTER TABLE {table} ADD COLUMN {fresh} {new}{how}; {both_written(fresh)}",
                     f"UPDATE {table} SET {fresh} = {cast} WHERE {fresh} IS NULL AND {column} IS NOT NULL",
-                    f"archive {column}, then in one transaction: rename {column} to {column[:-1]}_old{column[-1]} and "
-                    f"{fresh} to {column}; drop the trigger; drop the old column one release later",
+                    f"{archive_sql(change, table, column)} {swap} -- one release later: drop the trigger and {former}",
                     f"ALTER TABLE {table} DROP COLUMN {fresh};", "ACCESS EXCLUSIVE, under 1 s; no rewrite", 3,
                     is_lossy(change))
 
 
+def both_written(fresh: str) -> str:
+    """Return how the second column is kept equal: a trigger is long, the checker writes it."""
+    return (f"-- then the trigger that keeps {fresh} equal on every write: compatibility_checker.py writes it, or the "
+            "application writes both")
+
+
+def archive_sql(change: Change, table: str, what: str) -> str:
+    """Return the statement that keeps what is taken away, with its key."""
+    kept = re.sub(r"\W", "_", f"{change.table}_{change.column}")
+    return f"CREATE TABLE migration_archive.{kept} AS SELECT {{{{key}}}}, {what} FROM {table};"
+
+
 def form_constraint(change: Change, table: str, facts: Facts, online: bool) -> SafeForm:
-    name = str(change.detail.get("constraint_name") or f"{change.table}_{change.detail.get('constraint_type', 'check')}")
+    name = str(change.detail.get("constraint_name")
+               or f"{change.table}_{change.detail.get('constraint_type', 'check')}")
     quoted = quote(name.replace(".", "_"), facts)
     given = str(change.detail.get("definition", ""))
     body = given if given and is_plain_sql(given) else "{{definition_of_" + re.sub(r"\W", "_", name) + "}}"
@@ -2763,7 +2896,8 @@ def form_constraint(change: Change, table: str, facts: Facts, online: bool) -> S
     if online or kind == "UNIQUE":
         return SafeForm(f"ALTER TABLE {table} ADD CONSTRAINT {quoted} {body};" if online else
                         f"CREATE UNIQUE INDEX CONCURRENTLY {quoted} ON {table} {body[6:].strip()};",
-                        "", "" if online else f"ALTER TABLE {table} ADD CONSTRAINT {quoted} UNIQUE USING INDEX {quoted};",
+                        "", "" if online else f"ALTER TABLE {table} ADD CONSTRAINT {quoted} UNIQUE USING INDEX "
+                        f"{quoted};",
                         undo if online else f"DROP INDEX CONCURRENTLY {quoted};", "SHARE UPDATE EXCLUSIVE", 2)
     return SafeForm(f"ALTER TABLE {table} ADD CONSTRAINT {quoted} {body} NOT VALID;",
                     f"ALTER TABLE {table} VALIDATE CONSTRAINT {quoted};", "", undo,
@@ -2772,7 +2906,8 @@ def form_constraint(change: Change, table: str, facts: Facts, online: bool) -> S
 
 def form_index(change: Change, table: str, facts: Facts, online: bool) -> SafeForm:
     columns = [name for name in change.detail.get("columns", []) if isinstance(name, str)] or [change.column]
-    name = quote(str(change.detail.get("index_name") or f"{change.table}_{'_'.join(columns)}_idx").replace(".", "_"), facts)
+    name = quote(str(change.detail.get("index_name") or f"{change.table}_{'_'.join(columns)}_idx").replace(".", "_"),
+                 facts)
     unique = "UNIQUE " if change.detail.get("unique") else ""
     inner = ", ".join(quote(column, facts) for column in columns if column)
     if online:
@@ -2785,9 +2920,9 @@ def form_index(change: Change, table: str, facts: Facts, online: bool) -> SafeFo
 def form_rename(change: Change, table: str, facts: Facts, online: bool) -> SafeForm:
     old, fresh = quote(change.column or "{{column}}", facts), quote(new_column(change), facts)
     kind = type_sql(str(change.detail.get("data_type", "")), f"{change.table}_{change.column}")
-    return SafeForm(f"ALTER TABLE {table} ADD COLUMN {fresh} {kind}; -- and a trigger that keeps both equal",
+    return SafeForm(f"ALTER TABLE {table} ADD COLUMN {fresh} {kind}; {both_written(fresh)}",
                     f"UPDATE {table} SET {fresh} = {old} WHERE {fresh} IS NULL AND {old} IS NOT NULL",
-                    f"drop the trigger; archive and drop {old} one release later",
+                    f"drop the trigger; ALTER TABLE {table} DROP COLUMN {old}; -- its values stand in {fresh}",
                     f"ALTER TABLE {table} DROP COLUMN {fresh};", "ACCESS EXCLUSIVE, under 1 s", 3)
 
 
@@ -2803,8 +2938,20 @@ def form_drop(change: Change, table: str, facts: Facts, online: bool) -> SafeFor
     else:
         drop = f"ALTER TABLE {table} DROP COLUMN {what};"
     kept = change.kind in ("drop_constraint", "drop_index")
-    archive = "" if kept else f"copy {what} with its key into the archive, compare the counts, then "
+    archive = "" if kept else (f"CREATE TABLE migration_archive.{re.sub(r'[^a-zA-Z0-9_]', '_', change.table)} AS TABLE "
+                               f"{table}; "
+                               if change.kind == "drop_table" else archive_sql(change, table, what) + " ")
     return SafeForm("", "", archive + drop, "recreate it from the archive", "ACCESS EXCLUSIVE, under 1 s", 3, not kept)
+
+
+def form_create(change: Change, table: str, facts: Facts, online: bool) -> SafeForm:
+    """Return a new table from its columns; without them its statement has to be written."""
+    rows = [row for row in change.detail.get("columns", []) if isinstance(row, dict) and "name" in row]
+    body = ", ".join(f"{quote(str(row['name']), facts)} " + type_sql(str(row.get("type", row.get("data_type", ""))),
+                                                                     f"{change.table}_{row['name']}") for row in rows)
+    return SafeForm(f"CREATE TABLE {table} "
+                    f"({body or '{{columns_of_' + re.sub(r'[^a-zA-Z0-9_]', '_', change.table) + '}}'});", "", "",
+                    f"DROP TABLE {table};", "none: nobody uses it yet", 0.5)
 
 
 def form_manual(change: Change, table: str, facts: Facts, online: bool) -> SafeForm:
@@ -2817,8 +2964,8 @@ def table_of(change: Change, facts: Facts) -> Optional[Table]:
 
 
 # == 14. Tasks ========================================================================================
-# Generators: facts -> tasks, one for each table, change, endpoint, flag step, consumer, server. A task says who, what to
-# do or run, and how to see that it worked. `after` is empty (the task before it in its phase) or ("start",).
+# Generators: facts -> tasks, one for each table, change, endpoint, flag step, consumer, server. A task says who, what
+# to do or run, and how to see that it worked. `after` is empty (the task before it in its phase) or ("start",).
 
 MAKERS: Dict[str, Callable[[Work, str], Iterable[Task]]] = {}
 BESIDE = ("start",)  # runs beside what stands before it in its phase
@@ -2846,10 +2993,12 @@ def make_assess(work: Work, phase: str) -> Iterable[Task]:
     subject = {"service": "traffic, errors, latency, callers", "api": "traffic, errors, latency, callers",
                "infrastructure": "flows, changes a day, link"}.get(facts.kind, "load, sizes, growth, slow queries")
     yield task(f"Measure {work.words['source_name']}: {subject}",
-               measure_action(facts), "every input of section Assumptions has a measured value or a named reason why not",
+               measure_action(facts), measure_check(facts),
                "dba" if is_data(facts) else "sre",
                Range(*(value + extra * (1 if index < 2 else 2) for index, value in enumerate(base)), "assumed", (),
                      f"8 h + 0.25 h x {len(facts.tables)} tables + 0.5 h x {len(facts.dependencies)} consumers"))
+    if is_data(facts):
+        yield backup_task(work)
     for dependency in facts.dependencies:
         yield consumer_notice(work, dependency)
     for name in facts.requirements:
@@ -2859,23 +3008,44 @@ def make_assess(work: Work, phase: str) -> Iterable[Task]:
 
 def measure_action(facts: Facts) -> str:
     """Return the commands for the inputs that had to be assumed, most used first."""
-    wanted = ("write_rows_per_second", "volume_gb", "largest_table_gb", "baseline_error_rate")
-    if relocates(facts):
-        wanted = ("bandwidth_gbps", *wanted)
-    if facts.kind in ("service", "api"):
-        wanted = ("baseline_error_rate", "baseline_p95_ms", "baseline_cpu")
-    if facts.kind == "infrastructure":
-        wanted = ("bandwidth_gbps", "churn_percent_per_day", "volume_gb")
+    wanted = wanted_inputs(facts)
     missing = [facts.inputs[name] for name in wanted if facts.inputs[name].basis == "assumed"]
-    return "; ".join(row.how for row in missing[:3]) or "confirm the given figures against the last 7 days"
+    given = [f"{facts.inputs[name].path} {figure(facts.value(name))}" for name in wanted if facts.value(name) > 0]
+    return "; ".join(row.how
+                     for row in missing[:3]) or f"compare with the last 7 days: {listed(given, 'the given load')}"
+
+
+def wanted_inputs(facts: Facts) -> Tuple[str, ...]:
+    """Return the inputs that the first look at the present system has to give."""
+    if facts.kind in ("service", "api"):
+        return "baseline_error_rate", "baseline_p95_ms", "baseline_cpu"
+    if facts.kind == "infrastructure":
+        return "bandwidth_gbps", "churn_percent_per_day", "volume_gb"
+    own = ("write_rows_per_second", "volume_gb", "largest_table_gb", "baseline_error_rate")
+    return ("bandwidth_gbps", *own) if relocates(facts) else own
+
+
+def measure_check(facts: Facts) -> str:
+    missing = [facts.inputs[name].path for name in wanted_inputs(facts) if facts.inputs[name].basis == "assumed"]
+    if missing:
+        return f"measured and written into the specification: {listed(missing[:3])}"
+    return "no measured figure is more than 25 % away from the specification"
+
+
+CONSUMER_QUESTIONS = {
+    "database": "for its connection string, which tables it reads and writes, and whether it can pause",
+    "service": "which endpoints it calls, how often, and how fast it can be released",
+    "api": "which endpoints it calls, how often, and how fast it can be released",
+    "infrastructure": "which addresses and ports it uses, and who can test it at night"}
 
 
 def consumer_notice(work: Work, dependency: Dependency) -> Task:
     owner = dependency.owner or "{{owner_of_" + re.sub(r"\W", "_", dependency.name) + "}}"
     return task(f"Agree with {dependency.name} on the change",
-                f"send the T-14 d message to {owner}; ask for connection string, direction and whether it can pause",
+                f"send the T-14 d message to {owner}; ask "
+                f"{CONSUMER_QUESTIONS.get(work.facts.kind, CONSUMER_QUESTIONS['database'])}",
                 f"{dependency.name} acknowledged in writing and named a person on call for the cutover", "lead",
-                human("notice"), path=dependency.path)
+                human("notice"), path=dependency.path, after=BESIDE)
 
 
 REQUIREMENT_TASKS = {
@@ -2889,8 +3059,8 @@ REQUIREMENT_TASKS = {
                                         "no query slower than 1.10 x its baseline; p95 at most {p95_text}", "dba"),
     "api_backward_compatibility": ("Prove the API backward compatible", "compatibility_checker.py --type api --before "
                                    "{{api_before}} --after {{api_after}}", "exit code 0", "dev"),
-    "session_continuity": ("Keep users signed in", "share the session store or accept tokens of both sides; test a token "
-                           "issued by each side against the other", "G23: 401 answers at most 0.1 % points above "
+    "session_continuity": ("Keep users signed in", "share the session store or accept tokens of both sides; test a "
+                           "token issued by each side against the other", "G23: 401 answers at most 0.1 % points above "
                            "baseline while the traffic moves", "dev"),
     "rate_limit_preservation": ("Keep the rate limits", "send the same burst to both sides and record when 429 starts",
                                 "429 starts at the same rate on both sides", "platform"),
@@ -2898,7 +3068,8 @@ REQUIREMENT_TASKS = {
                        "{target_name}", "every region is on the allowed list signed by compliance", "compliance"),
     "no_schema_lock": ("Never queue behind a lock", "run each DDL with lock_timeout 2 s and three tries, off-peak",
                        "no session blocked for more than 5 s in pg_stat_activity", "dba"),
-    "read_only_window_ok": ("Use the read-only window", "set the application read-only for the cutover and tell the users",
+    "read_only_window_ok": ("Use the read-only window", "set the application read-only for the cutover and tell the "
+                            "users",
                             "reads succeed and writes are refused with the agreed message", "dev"),
 }
 
@@ -2909,12 +3080,13 @@ def requirement_tasks(work: Work, name: str) -> Iterable[Task]:
     path = ("constraints", "special_requirements", index)
     if name not in REQUIREMENT_TASKS:
         yield task(f"Define how {name} is proven", f"write the test for {name} with its author and add it to the gates",
-                   "the test has run once against the present system", "lead", human("requirement"), path=path)
+                   "the test has run once against the present system", "lead", human("requirement"), path=path,
+                   after=BESIDE)
         return
     title, action, check, role = REQUIREMENT_TASKS[name]
     words = {**work.words, "load_order": " -> ".join(load_order(work.facts)) or "{{load_order}}",
              "p95_text": f"{work.limits['p95_limit']} {work.limits['p95_unit']}".strip()}
-    yield task(title, fill(action, words), fill(check, words), role, human("requirement"), path=path)
+    yield task(title, fill(action, words), fill(check, words), role, human("requirement"), path=path, after=BESIDE)
 
 
 def load_order(facts: Facts) -> List[str]:
@@ -2935,12 +3107,13 @@ def framework_tasks(work: Work, stage: str) -> Iterable[Task]:
     """Yield one task for each framework: the controls of a stage and the files they leave."""
     for name in work.facts.frameworks:
         rows = [(control, path) for control, path, _ in controls_for(work.facts)
-                if control.framework == name and control.stage == stage]
+                if control.framework == name and control.stage == stage and control.evidence not in work.collected]
         if rows:
             action = "; ".join(f"{control.reference}: {fill(control.how, work.words)}" for control, _ in rows)
             files = ", ".join(control.evidence for control, _ in rows)
             share = len(rows) / max(sum(1 for row in CONTROLS if row.framework == name), 1)
-            yield task(f"Collect the {name} evidence of this stage", action, f"in the evidence store: {files}",
+            yield task(f"Collect the {name} evidence for {listed([control.reference for control, _ in rows], most=3)}",
+                       action, f"in the evidence store: {files}",
                        rows[0][0].owner, human("framework", share, formula=f"12 h x {len(rows)} of {name}'s controls"),
                        path=("constraints", "compliance_requirements"), after=BESIDE)
 
@@ -2948,10 +3121,12 @@ def framework_tasks(work: Work, stage: str) -> Iterable[Task]:
 @makes("prepare")
 def make_prepare(work: Work, phase: str) -> Iterable[Task]:
     facts, words = work.facts, work.words
-    yield backup_task(work)
+    if not is_data(facts):
+        yield backup_task(work)
     if needs_target(work):
         disk = f"{figure(work.limits['target_disk_gb'])} GB of disk and " if work.limits["target_disk_gb"] else ""
-        yield task(f"Provision {words['target_name']}", f"size it for {disk}{words['load_test_rps']}; apply the "
+        load = plural(vm_count(facts), "server") if facts.kind == "infrastructure" else words["load_test_rps"]
+        yield task(f"Provision {words['target_name']}", f"size it for {disk}{load}; apply the "
                    "infrastructure code", "health check green; G29 shows no "
                    "difference of grants", "platform", human("provision"), after=BESIDE)
     if relocates(facts) or facts.kind == "infrastructure":
@@ -2969,15 +3144,20 @@ def backup_task(work: Work) -> Task:
     if is_data(facts):
         tool = {"mysql": "mysqlsh -- util dump-instance {{backup_dir}}; restore into a scratch server",
                 "mariadb": "mariadb-backup --backup --target-dir={{backup_dir}}; restore into a scratch server"}.get(
-            facts.source.engine, "pg_basebackup -X stream -c fast -D {{backup_dir}}; pg_verifybackup {{backup_dir}}; restore "
+            facts.source.engine, "pg_basebackup -X stream -c fast -D {{backup_dir}}; pg_verifybackup {{backup_dir}}; "
+                    "restore "
             "into a scratch server")
         return task(f"Back up {name} and restore it once", tool, "restored counts equal; minutes noted (planned: "
-                    f"{span(work.machine['restore'].likely)})", "dba", plus(human("backup"), work.machine["restore"]))
+                    f"{span(work.machine['restore'].likely)})", "dba", plus(human("backup"), work.machine["restore"]),
+                    after=BESIDE)
     if facts.kind == "infrastructure":
-        return task(f"Restore one server of {name} from backup", "restore the largest server into an isolated network",
+        largest = max(facts.workloads, key=lambda load: load.gb / load.vms, default=None)
+        one = f"one of {largest.name} ({figure(largest.gb / largest.vms)} GB)" if largest else "the largest server"
+        return task(f"Restore one server of {name} from backup", f"restore {one} into an isolated network",
                     "it boots and answers; minutes noted", "platform", human("backup"))
-    return task(f"Archive image and configuration of {name}", "push the running image by digest, export the configuration; "
-                "start both in a scratch environment", "health check green from the archived digest", "sre", human("backup"))
+    return task(f"Archive image and configuration of {name}", f"push the running image of {name} by digest, export its "
+                "configuration; start both in a scratch environment", "health check green from the archived digest",
+                "sre", human("backup"))
 
 
 def is_data(facts: Facts) -> bool:
@@ -3006,7 +3186,8 @@ def monitoring_tasks(work: Work) -> Iterable[Task]:
         parts += [f"{alarm.action} above {figure(alarm.threshold)} for {figure(alarm.minutes)} min"] if alarm else []
         title = f"Alert on {metric}" if parts else f"Find a limit for {metric}"
         action = "; ".join(parts) or f"record {metric} for 7 days; set warning at its p99 and rollback at 1.5 x p99"
-        yield task(title, action + "; fire it once with a test value", "the page arrived on the on-call phone", "sre",
+        yield task(title, action + "; fire it once with a test value",
+                   f"the page for {metric} arrived on the on-call phone", "sre",
                    human("monitor"), path=("monitoring", "critical_metrics", index))
 
 
@@ -3016,12 +3197,18 @@ def make_rehearse(work: Work, phase: str) -> Iterable[Task]:
     if facts.kind in ("service", "api"):
         yield task(f"Rehearse the way back to {words['source_name']}",
                    f"in staging: raise {words['flag_names']} to 50 %, then back to 0 %; time it",
-                   "all traffic on the old side within 2 min; no failed request in the log", "sre", human("rehearse_small"))
+                   "all traffic on the old side within 2 min; no failed request in the log", "sre",
+                   human("rehearse_small"))
     elif not relocates(facts) and facts.kind != "infrastructure":
         rows = max((table.rows for table in facts.tables), default=0)
+        if not facts.changes and not work.scripts:
+            yield rehearsal_of_rows(work)
+            yield from framework_tasks(work, "rehearse")
+            return
         yield task("Rehearse every script and its undo on a full-size copy",
-                   f"restore the backup beside production; run all {words['change_count']} change(s) forward, back, "
-                   f"forward; time each", f"row hashes equal after the way back; largest table {figure(rows)} rows timed",
+                   f"restore the backup beside production; run all of {words['change_text']} forward, back, "
+                   f"forward; time each", f"row hashes equal after the way back; largest table {figure(rows)} rows "
+                   f"timed",
                    "dba", human("rehearse_small"))
     else:
         machine = plus(work.copy.hours, work.machine["index"], work.machine["hash"], work.machine["catch_up"])
@@ -3029,10 +3216,21 @@ def make_rehearse(work: Work, phase: str) -> Iterable[Task]:
                    f"run copy, index, check on {{{{rehearsal_target}}}} with method {work.copy.method}, "
                    f"{words['streams']} streams", f"copy at most 1.25 x {span(work.copy.hours.likely)}; limit seen: "
                    f"{work.copy.bound_by}", "dba", machine, "machine")
-        yield task("Rehearse cutover and way back", f"switch test clients to {words['target_name']} and back; write the "
-                   "measured figures into `measured` and plan again", f"outage at most {words['downtime_limit_70']}; "
+        yield task("Rehearse cutover and way back", f"switch test clients to {words['target_name']} and back; write "
+                   f"the measured figures into `measured` and plan "
+                   "again", f"outage at most {words['downtime_limit_70']}; "
                    "way back lost no row", "sre", human("rehearse"))
     yield from framework_tasks(work, "rehearse")
+
+
+def rehearsal_of_rows(work: Work) -> Task:
+    """Return the rehearsal of a plan that changes no column: its long steps on a copy."""
+    steps = {"event_sourcing": "capture, snapshot events and the rebuild of the read models"}.get(
+        work.tracks[0], "the backfill and its comparison")
+    return task(f"Rehearse {steps} on a full-size copy", f"restore the backup beside production; run {steps} for "
+                f"{work.words['row_total']} rows; time each and write the rates into `measured`; then truncate and run "
+                f"them again",
+                "both runs end with equal hashes; the times are in the specification", "dba", human("rehearse_small"))
 
 
 def statement_task(work: Work, change: Change, stage: str) -> Iterable[Task]:
@@ -3046,7 +3244,8 @@ def statement_task(work: Work, change: Change, stage: str) -> Iterable[Task]:
     if change.kind in ("add_index", "create_index") and rows:
         hours = plus(hours, at_speed(work.facts, rows.rows * ROW_MARGIN, "index", "index_rows_per_second", (), True))
     undo = f"; undo: {form.undo}" if stage == "expand" else ""
-    yield task(change_title(change, stage), f"{sql} -- lock: {form.lock}{undo}", change_proof(change, stage), "dba", hours, "window" if stage == "contract" and form.lossy else "business", change.path)
+    yield task(change_title(change, stage), f"{sql} -- lock: {form.lock}{undo}", change_proof(change, stage), "dba",
+               hours, "window" if stage == "contract" and form.lossy else "business", change.path)
 
 
 def change_title(change: Change, stage: str) -> str:
@@ -3054,29 +3253,44 @@ def change_title(change: Change, stage: str) -> str:
     what = f"{change.table}.{change.column}" if change.column else change.table
     name = str(change.detail.get("constraint_name") or change.detail.get("index_name") or "")
     words = {"add_column": f"Add {what}", "add_constraint": f"Add {name or 'a constraint'} to {change.table}",
-             "add_index": f"Build index {name} on {change.table}", "create_index": f"Build index {name} on {change.table}",
-             "rename_column": f"Rename {what} to {new_column(change)}", "drop_table": f"Archive and drop {change.table}",
+             "add_index": f"Build index {name} on {change.table}",
+             "create_index": f"Build index {name} on {change.table}",
+             "rename_column": f"Rename {what} to {new_column(change)}",
+             "drop_table": f"Archive and drop {change.table}",
              "drop_column": f"Archive and drop {what}", "remove_column": f"Archive and drop {what}",
-             "drop_constraint": f"Drop {name} of {change.table}", "drop_index": f"Drop index {name}"}
+             "drop_constraint": f"Drop {name} of {change.table}", "drop_index": f"Drop index {name}",
+             "create_table": f"Create table {change.table}"}
     title = words.get(change.kind, f"Change {what}: {change.detail.get('old_type', change.kind)} to "
                       f"{change.detail.get('new_type', 'its new form')}")
+    if stage == "contract" and change.detail.get("new_type"):
+        return f"Swap in {what} as {change.detail['new_type']}"
     return f"Enforce: {title[0].lower()}{title[1:]}" if stage == "contract" and not is_lossy(change) else title
 
 
 def change_proof(change: Change, stage: str) -> str:
     """Return the query that shows that a change is there."""
-    table, column = sql_text(change.table.split(".")[-1]), sql_text(new_column(change) if fills_rows(change) else change.column)
+    table = sql_text(change.table.split(".")[-1])
     name = sql_text(str(change.detail.get("constraint_name") or change.detail.get("index_name") or ""))
-    if change.kind in ("add_constraint", "drop_constraint"):
+    unique = stage == "expand" and str(change.detail.get("constraint_type", "")).upper() == "UNIQUE"
+    if change.kind in ("add_constraint", "drop_constraint") and not unique:
         return f"SELECT count(*) FROM pg_constraint WHERE conname = {name} returns {int(change.kind[0] == 'a')}"
-    if "index" in change.kind:
+    if "index" in change.kind or unique:
         return f"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass({name}) returns " + (
             "t" if change.kind != "drop_index" else "no row")
-    if change.kind == "drop_table":
-        return f"SELECT to_regclass({table}) returns NULL"
-    gone = stage == "contract" and change.kind in ("drop_column", "remove_column")
-    return (f"SELECT data_type, is_nullable FROM information_schema.columns WHERE table_name = {table} AND column_name = "
-            f"{column} returns " + ("no row" if gone else "the new form"))
+    if change.kind in ("drop_table", "create_table"):
+        return f"SELECT to_regclass({table}) returns " + ("NULL" if change.kind == "drop_table" else change.table)
+    return column_proof(change, stage, table)
+
+
+def column_proof(change: Change, stage: str, table: str) -> str:
+    """Return the query that shows the form of a column, under the name that it has at this stage."""
+    swapped = stage == "contract" or not fills_rows(change)
+    gone = stage == "contract" and change.kind in ("drop_column", "remove_column", "rename_column")
+    wanted = ("no row" if gone
+              else clean(str(change.detail.get("new_type") or change.detail.get("data_type") or "the new form"))
+              + (", NO" if swapped and change.detail.get("nullable") is False else ""))
+    return (f"SELECT data_type, is_nullable FROM information_schema.columns WHERE table_name = {table} AND column_name "
+            f"= {sql_text(change.column if swapped else new_column(change))} returns {wanted}")
 
 
 @makes("expand")
@@ -3116,8 +3330,9 @@ def make_dual_writers(work: Work, phase: str) -> Iterable[Task]:
                    "flag on for 1 %, 100 %", "G09: no write reached only one side for 24 h", "dev",
                    pooled(facts, "writer", pool), path=row.path)
     if not writers:
-        yield task(f"Release the application that writes {what} as well", "deploy the write path behind a flag; flag on "
-                   "for 1 %, 100 %", "G09: no write reached only one side for 24 h", "dev", pooled(facts, "writer", 1),
+        yield task(f"Release the application that writes {what} as well",
+                   "deploy the write path behind a flag; flag on for 1 %, 100 "
+                   "%", "G09: no write reached only one side for 24 h", "dev", pooled(facts, "writer", 1),
                    path=filled[0].path if filled else ())
 
 
@@ -3133,14 +3348,16 @@ def make_backfill(work: Work, phase: str) -> Iterable[Task]:
         if form.migrate.startswith("ALTER"):
             hours = at_speed(facts, table.gb if table else 1, "scan", "", (), False)
             yield task(f"Validate {change.detail.get('constraint_name', change.kind)} on {change.table}", form.migrate,
-                       "SELECT convalidated FROM pg_constraint says t", "dba", hours, "offpeak", change.path)
+                       "SELECT convalidated FROM pg_constraint WHERE conname = "
+                       f"{sql_text(str(change.detail.get('constraint_name', '')))} returns t", "dba", hours, "offpeak",
+                       change.path)
             continue
         rows = table.rows if table else rows_of(facts)
         batches = -(-rows // size)
         yield task(f"Backfill {change.table}.{new_column(change)}: {plural(rows, 'row')} in {figure(batches)} batches",
                    f"{form.migrate} AND {{{{key}}}} BETWEEN :from AND :to -- {figure(size)} rows, pause "
-                   f"{figure(facts.value('batch_pause_ms'))} ms, resume from the progress table; halve the batch when T6 "
-                   "fires", "G10 returns 0", "dba", backfill_estimate(facts, rows), "machine", change.path)
+                   f"{figure(facts.value('batch_pause_ms'))} ms, resume from the progress table; halve the batch when "
+                   f"T6 fires", "G10 returns 0", "dba", backfill_estimate(facts, rows), "machine", change.path)
     if phase == "backfill" and not facts.changes:
         yield task(f"Copy {work.words['row_total']} rows in batches", f"batches of {figure(size)} rows by key from a "
                    "snapshot; a newer row wins", "G10 returns 0", "dba", backfill_estimate(facts, row_total(facts)),
@@ -3153,40 +3370,61 @@ def make_verify(work: Work, phase: str) -> Iterable[Task]:
     subject = names if any(table.critical for table in work.facts.tables) else work.words["mapped_tables"]
     yield task(f"Prove old and new form equal for {subject}", fill("{unfilled_sql}; {differing_sql}", work.words),
                "G10 and G42: each count is 0", "data",
-               plus(human("verify"), at_speed(work.facts, max((table.gb for table in work.facts.tables), default=0), "scan")))
+               plus(human("verify"),
+                    at_speed(work.facts, max((table.gb for table in work.facts.tables), default=0), "scan")))
     yield from framework_tasks(work, "validate")
 
 
 @makes("switch_readers")
 def make_switch_readers(work: Work, phase: str) -> Iterable[Task]:
     readers = [row for row in work.facts.dependencies if row.direction in ("read", "both", "")]
+    flag = work.facts.flags[0].name if work.facts.flags else "{{read_flag}}"
+    columns = [f"{change.table}.{new_column(change)}" for change in work.facts.changes if fills_rows(change)]
     for row in readers:
-        yield task(f"Switch the reads of {row.name} to the new form", "flag to 1, 10, 50, 100 %, 15 min each",
-                   f"G20 holds for {row.name}; its owner confirms", "dev", human("flip", 4), path=row.path)
+        yield task(f"Switch the reads of {row.name} to {listed(columns, 'the new form', 3)}",
+                   f"{flag} for {row.name} to 1, 10, 50, 100 %, 15 min each; back: {flag}=0",
+                   f"G20 holds for {row.name}; its owner confirms", "dev", human("flip", 4), path=row.path,
+                   after=BESIDE)
 
 
 @makes("soak_contract")
 def make_soak_contract(work: Work, phase: str) -> Iterable[Task]:
-    hours = work.facts.value("contract_soak_hours")
-    yield task(f"Wait {span(hours)} with both forms live", fill("keep the old form; watch G26 for {old_objects}", work.words),
-               "no read of the old form in the whole time", "sre",
+    facts, hours = work.facts, work.facts.value("contract_soak_hours")
+    if facts.changes and not work.scripts and not any(safe_form(change, facts).contract for change in facts.changes):
+        return  # nothing is taken away or enforced: there is nothing to wait for
+    yield task(f"Wait {span(hours)} with both forms live",
+               fill("keep the old form; watch G26 for {old_objects}", work.words),
+               "G26: 0 reads of the old form in the whole time", "sre",
                fixed(hours, ("contract_soak_hours",)), "soak")
+
+
+def quiet_check(work: Work) -> str:
+    """Return what must not have happened in a time of watching."""
+    limits = {alarm.metric: alarm.threshold for alarm in work.facts.alarms}
+    p95 = limits.get("response_time_p95", work.limits["p95_trigger"])
+    shown = f"{figure(p95)} ms" if is_kind(p95, "number") else str(p95)
+    return (f"error_rate never above {100 * limits.get('error_rate', work.limits['error_rate_trigger']):.3g} %, p95 "
+            f"never above {shown} in the whole time")
 
 
 @makes("soak")
 def make_soak(work: Work, phase: str) -> Iterable[Task]:
     hours = work.facts.value("soak_hours")
-    yield task(f"Watch for {span(hours)}", fill("on-call watches {source_name} and {target_name} against the triggers of "
-               "this plan; the way back stays open", work.words), "no trigger fired", "sre", fixed(hours, ("soak_hours",)),
+    yield task(f"Watch for {span(hours)}",
+               fill("on-call watches {source_name} and {target_name} against the triggers of "
+               "this plan; the way back stays open", work.words), quiet_check(work), "sre",
+               fixed(hours, ("soak_hours",)),
                "soak")
 
 
 @makes("close")
 def make_close(work: Work, phase: str) -> Iterable[Task]:
     small = is_small(work.facts)
-    yield task("Close the migration", f"remove the flags ({work.words['flag_names']}), alerts and accounts of the "
-               "migration; append the history record of this plan with its actual hours", "history file holds one more "
-               "record; no migration role can log in", "lead", human("close_small" if small else "close"))
+    yield task(f"Close the migration to {work.words['target_name']}",
+               f"remove the flags ({work.words['flag_names']}), alerts and accounts of the "
+               "migration; append the history record of this plan with its actual hours",
+               "the history file holds 1 record more; 0 migration roles can log "
+               "in", "lead", human("close_small" if small else "close"))
     yield from framework_tasks(work, "close")
 
 
@@ -3194,12 +3432,14 @@ def make_close(work: Work, phase: str) -> Iterable[Task]:
 def make_purge(work: Work, phase: str) -> Iterable[Task]:
     if any(is_lossy(change) for change in work.facts.changes) or any(s.phase == "contract" for s in work.scripts):
         yield task("Purge the archive", "DROP SCHEMA migration_archive CASCADE; -- only after the sign-off of G40",
-                   "the archive is gone; the last backup that holds it is named in the ticket", "dba", human("change"))
+                   "SELECT to_regnamespace('migration_archive') returns NULL; the last backup that holds it is named "
+                   "in the ticket", "dba", human("change"))
 
 
 def script_tasks(work: Work, stage: str) -> Iterable[Task]:
     """Yield one task for each script of the compatibility report that belongs to a stage."""
-    clients = {"mysql": "mariadb {{database}} <", "mariadb": "mariadb {{database}} <", "sqlite": "sqlite3 -bail {{file}} <"}
+    clients = {"mysql": "mariadb {{database}} <", "mariadb": "mariadb {{database}} <",
+               "sqlite": "sqlite3 -bail {{file}} <"}
     client = clients.get(work.facts.target.engine, "psql -X -q -v ON_ERROR_STOP=1 -d {{database}} -f")
     for script in work.scripts:
         if script.phase != stage:
@@ -3251,7 +3491,8 @@ def make_schema_load(work: Work, phase: str) -> Iterable[Task]:
     mysql = work.facts.target.engine in ("mysql", "mariadb")
     dump = ("mysqldump --no-data --routines --triggers {{database}} > schema.sql" if mysql else
             "pg_dump --schema-only --section=pre-data -d {{source_dsn}} -f schema.sql")
-    yield task(f"Create the schema on {work.words['target_name']}", dump + "; load it into the target; roles, extensions, "
+    yield task(f"Create the schema on {work.words['target_name']}",
+               dump + "; load it into the target; roles, extensions, "
                "settings and collation compared", "G07: compatibility check of both exports exits 0", "dba",
                Range(4, 8, 24, "assumed", (), "schema, roles, extensions"))
     for note in version_notes(work.facts):
@@ -3263,13 +3504,18 @@ def version_notes(facts: Facts) -> Iterable[Tuple[str, str, str]]:
     old, new = facts.source.major, facts.target.major
     if facts.source.engine == facts.target.engine == "postgresql" and old and new:
         if old < 15 <= new:
-            yield ("Grant CREATE on schema public where it is needed", "GRANT CREATE ON SCHEMA public TO {{application_role}};"
-                   " -- PostgreSQL 15 no longer gives it to everyone", "the application's own DDL runs as its role")
+            yield ("Grant CREATE on schema public where it is needed",
+                   "GRANT CREATE ON SCHEMA public TO {{application_role}}; -- PostgreSQL 15 no longer gives it to "
+                   "everyone",
+                   "SELECT has_schema_privilege('{{application_role}}', 'public', 'CREATE') returns t")
         if old < 14 <= new:
-            yield ("Check clients against SCRAM passwords", "SELECT rolname FROM pg_authid WHERE rolpassword LIKE 'md5%'; "
-                   "-- PostgreSQL 14 sets new passwords as SCRAM", "each driver signs in on the target")
+            yield ("Check clients against SCRAM passwords",
+                   "SELECT rolname FROM pg_authid WHERE rolpassword LIKE 'md5%'; "
+                   "-- PostgreSQL 14 sets new passwords as SCRAM",
+                   "the query returns 0 rows, and each driver signs in on the target once")
     if facts.source.engine == "mysql" and old and old < 8 <= new:
-        yield ("Check reserved words, collation and login plugin", "mysqlsh -- util checkForServerUpgrade {{source_dsn}}",
+        yield ("Check reserved words, collation and login plugin",
+               "mysqlsh -- util checkForServerUpgrade {{source_dsn}}",
                "0 errors")
 
 
@@ -3286,10 +3532,13 @@ def make_initial_copy(work: Work, phase: str) -> Iterable[Task]:
         yield task(f"Copy {table.name}: {figure(table.gb)} GB, {plural(table.rows, 'row')}",
                    f"worker copies it at about {figure(rate)} GB/h; watch pg_stat_progress_copy"
                    + ("; split by key range, it is the longest" if table is shown[0] and len(shown) > 1 else ""),
-                   f"state r in pg_subscription_rel for {table.name}", "dba",
-                   Range(0, 0, 0, "given", (), f"{span(table.gb / rate)} inside the copy"), "machine", table.path, BESIDE)
-    yield task(f"Copy {words['volume']} (limit: {work.copy.bound_by})", "throttle when T6 fires: one worker less, then a "
-               "pause; resume from the finished tables", "G12 returns no row", "dba", work.copy.hours, "machine")
+                   f"SELECT srsubstate FROM pg_subscription_rel WHERE srrelid = {sql_text(table.name)}::regclass "
+                   f"returns r", "dba",
+                   Range(0, 0, 0, "given", (), f"{span(table.gb / rate)} inside the copy"), "machine", table.path,
+                   BESIDE)
+    yield task(f"Copy {words['volume']} (limit: {work.copy.bound_by})",
+               "throttle when T6 fires: one worker less, then a pause; resume from the finished "
+               "tables", "G12 returns no row", "dba", work.copy.hours, "machine")
 
 
 def copy_command(work: Work) -> str:
@@ -3297,10 +3546,11 @@ def copy_command(work: Work) -> str:
     if work.copy.method == "logical_replication":
         target = f"TABLE {tables}" if tables else "ALL TABLES"
         return (f"source: CREATE PUBLICATION migration FOR {target}; target: CREATE SUBSCRIPTION migration CONNECTION "
-                f"'{{{{source_dsn}}}}' PUBLICATION migration; max_sync_workers_per_subscription = {work.words['streams']}")
+                f"'{{{{source_dsn}}}}' PUBLICATION migration; max_sync_workers_per_subscription = "
+                f"{work.words['streams']}")
     if work.copy.method == "mysqlsh":
-        return (f"mysqlsh -- util dump-instance {{{{dump_dir}}}} --threads={work.words['streams']}; util load-dump; then "
-                "CHANGE REPLICATION SOURCE TO the dump's position")
+        return (f"mysqlsh -- util dump-instance {{{{dump_dir}}}} --threads={work.words['streams']}; util load-dump; "
+                f"then CHANGE REPLICATION SOURCE TO the dump's position")
     return f"start {work.copy.method} with {work.words['streams']} streams from {{{{source_dsn}}}}"
 
 
@@ -3323,36 +3573,44 @@ def make_compare_sides(work: Work, phase: str) -> Iterable[Task]:
     facts = work.facts
     for table in facts.tables[:MOST_EACH]:
         depth = "in full" if table.critical else "46 050 sampled rows"
-        yield task(f"Compare {table.name} {depth}", hash_query(table.name, facts) + " -- both sides", "count and hash equal",
+        yield task(f"Compare {table.name} {depth}", hash_query(table.name, facts) + " -- both sides",
+                   "count and hash equal",
                    "data", Range(0, 0, 0, "given", (), "inside the comparison"), "machine", table.path, BESIDE)
     yield task(f"Compare {work.words['volume']} on both sides", fill("{count_sql}; {hash_sql}", work.words),
                "G13 and G14 at 0; differences copied again", "data", work.machine["hash"], "machine")
     yield task("Compare business totals with their owner", work.words["total_sql"], "G16: equal to the cent, signed",
                "owner", human("verify"))
     if phase == "validate":
-        yield task("Shadow the reads for 72 h", f"send a copy of the reads to {work.words['target_name']}; compare answers "
-                   "and the plans of the top 20 queries", "G18 at 0.1 % or less and falling; p95 within G20", "sre",
+        yield task("Shadow the reads for 72 h", f"send a copy of the reads to {work.words['target_name']}; compare "
+                   f"answers and the plans of the top 20 "
+                   "queries", "G18 at 0.1 % or less and falling; p95 within G20", "sre",
                    fixed(72), "soak")
     yield from framework_tasks(work, "validate")
+
+
+GO_NO_GO_STEPS = ("read the go/no-go list aloud, each line with its evidence; a line without evidence is open, and an "
+                  "open line at the deadline is a no-go")
 
 
 @makes("cutover")
 def make_cutover(work: Work, phase: str) -> Iterable[Task]:
     facts, words = work.facts, work.words
-    yield task("Decide go or no-go", "walk through the go/no-go list of this plan; each line with its evidence",
-               "G40: every accountable role signed, the decision deadline is known", "owner", human("go_no_go"))
+    yield task("Decide go or no-go", GO_NO_GO_STEPS,
+               f"G40: signed by {words['accountable']}", "owner", human("go_no_go"))
     stoppers = [row.name for row in facts.dependencies if row.can_pause]
     for row in facts.dependencies:
         how = "pause it before the stop of the writers" if row.can_pause else "change its connection to the new address"
         yield task(f"Switch {row.name}", f"{how}; then one read and one write by its owner", f"{row.name} works on "
-                   f"{words['target_name']}: smoke test green", "sre", Range(0, 0, 0, "given", (), "inside the cutover"),
+                   f"{words['target_name']}: smoke test green", "sre",
+                   Range(0, 0, 0, "given", (), "inside the cutover"),
                    "window", row.path, ())
     way = str(facts.at("cutover.switch", "dns"))
     outage = cutover_minutes(work)
     paused = f"pause {listed(stoppers)}; " if stoppers else ""
     yield task(f"Cut over to {words['target_name']} (budget {words['downtime']} min)",
-               f"{paused}stop the writers (ALTER ROLE {{{{application_role}}}} NOLOGIN, end its sessions); wait for lag 0; "
-               f"set sequences 1 000 above the source; start the reverse replication; switch by {way}; smoke test; open",
+               f"{paused}stop the writers (ALTER ROLE {{{{application_role}}}} NOLOGIN, end its sessions); wait for "
+               f"lag 0; set sequences 1 000 above the source; start the reverse replication; switch by {way}; smoke "
+               f"test; open",
                f"G27: outage at most {words['downtime']} min; abort at {work.limits['abort_minutes']} min (T9)", "sre",
                outage, "window")
 
@@ -3360,36 +3618,41 @@ def make_cutover(work: Work, phase: str) -> Iterable[Task]:
 def cutover_minutes(work: Work) -> Range:
     parts, _ = outage_parts(work.facts, work.tracks, bulk_hours(work.machine, work.copy))
     low, likely, high = (sum(part[index] for part in parts) / 60 for index in range(3))
-    return Range(low + 0.5, likely + 0.5, high + 0.5, "assumed", ("dns_ttl_seconds",), "30 min of checks + the outage parts")
+    return Range(low + 0.5, likely + 0.5, high + 0.5, "assumed", ("dns_ttl_seconds",),
+                 "30 min of checks + the outage parts")
 
 
 @makes("reverse_soak")
 def make_reverse_soak(work: Work, phase: str) -> Iterable[Task]:
     hours = work.facts.value("soak_hours")
-    yield task(f"Run on {work.words['target_name']} for {span(hours)}", fill("keep the reverse replication to {source_name} "
-               "below 10 s lag; watch T1 and T13", work.words), "no trigger fired; one month-end or billing run seen, if it "
-               "falls into the time", "sre", fixed(hours, ("soak_hours",)), "soak")
+    yield task(f"Run on {work.words['target_name']} for {span(hours)}",
+               fill("keep the reverse replication to {source_name} "
+               "below 10 s lag; watch T1 and T13", work.words),
+               quiet_check(work) + "; one month-end or billing run seen, if "
+               "it falls into it", "sre", fixed(hours, ("soak_hours",)), "soak")
 
 
 @makes("finalize")
 def make_finalize(work: Work, phase: str) -> Iterable[Task]:
     yield task(f"Archive and retire {work.words['source_name']}", "last backup to cold storage with its checksum; DROP "
                "SUBSCRIPTION and slot of the reverse replication; stop the server; delete after the retention time",
-               "restore of the archived backup tested once; no slot left", "dba", human("close"))
+               "restore of the archived backup tested once; SELECT count(*) FROM pg_replication_slots returns 0", "dba",
+               human("close"))
     yield from framework_tasks(work, "close")
 
 
 @makes("bulk_copy")
 def make_bulk_copy(work: Work, phase: str) -> Iterable[Task]:
-    yield task("Stop the writers", f"pause {work.words['dependency_names']}; ALTER ROLE {{{{application_role}}}} NOLOGIN; end "
-               "its sessions", "no write in 1 min of pg_stat_database", "sre", human("flip"), "window")
+    yield task("Stop the writers", f"pause {work.words['dependency_names']}; ALTER ROLE {{{{application_role}}}} "
+               f"NOLOGIN; end its sessions", "no write in 1 min of pg_stat_database", "sre", human("flip"), "window")
     yield from make_initial_copy(work, phase)
     yield from make_index_target(work, phase)
 
 
 @makes("delta_sync")
 def make_delta_sync(work: Work, phase: str) -> Iterable[Task]:
-    yield task("Copy the chunks that changed since their copy", "compare the chunk manifest; copy again where a checksum "
+    yield task("Copy the chunks that changed since their copy",
+               "compare the chunk manifest; copy again where a checksum "
                "differs", "0 chunks differ", "dba", human("flip", 2), "machine")
 
 
@@ -3402,8 +3665,9 @@ def make_create_v2(work: Work, phase: str) -> Iterable[Task]:
     for name in names[:MOST_EACH]:
         mine = [change for change in facts.changes if change.table == name]
         what = listed([f"{change.kind} {change.column}".strip() for change in mine], "unchanged form")
-        yield task(f"Build v2 of {name} with its mapping both ways", f"CREATE TABLE or view in schema v2 ({what}); triggers "
-                   "up and down with a loop guard", "46 050 rows through both mappings: 0 differences", "dba",
+        yield task(f"Build v2 of {name} with its mapping both ways",
+                   f"CREATE TABLE or view in schema v2 ({what}); triggers up and down with a loop "
+                   "guard", "46 050 rows through both mappings: 0 differences", "dba",
                    Range(2, 6, 16, "assumed", (), "mapped table hours"), path=mine[0].path if mine else ())
 
 
@@ -3412,41 +3676,48 @@ def make_fill_v2(work: Work, phase: str) -> Iterable[Task]:
     for table in work.facts.tables[:MOST_EACH]:
         yield task(f"Fill v2.{table.name}: {plural(table.rows, 'row')}", f"batches of "
                    f"{figure(work.facts.value('batch_size'))} rows by key with triggers on; pause "
-                   f"{figure(work.facts.value('batch_pause_ms'))} ms", f"counts of {table.name} equal in both schemas", "dba",
+                   f"{figure(work.facts.value('batch_pause_ms'))} ms", f"counts of {table.name} equal in both schemas",
+                   "dba",
                    backfill_estimate(work.facts, table.rows), "machine", table.path)
 
 
 @makes("shadow_reads")
 def make_shadow_reads(work: Work, phase: str) -> Iterable[Task]:
-    yield task("Compare reads of both sides", "flag read_compare at 10 % for 24 h, 100 % for 48 h; log each difference with "
-               "its key", "G18: 0 unexplained", "dev", Range(24, 72, 168, "assumed", (), "72 h of shadow reads"), "soak")
+    yield task("Compare reads of both sides", "flag read_compare at 10 % for 24 h, 100 % for 48 h; log each difference "
+               "with its key", "G18: 0 unexplained", "dev", Range(24, 72, 168, "assumed", (), "72 h of shadow reads"),
+               "soak")
 
 
 @makes("route_consumers")
 def make_route_consumers(work: Work, phase: str) -> Iterable[Task]:
     rows = sorted(work.facts.dependencies, key=lambda row: (row.direction in ("write", "both"), row.name))
     for row in rows:
-        yield task(f"Route {row.name} to v2", f"set its search_path or connection string to v2 ({row.direction or 'reads'} "
+        yield task(f"Route {row.name} to v2",
+                   f"set its search_path or connection string to v2 ({row.direction or 'reads'} "
                    "first)", f"application_name {row.name} appears only on v2; G20 holds", "dev",
                    pooled(work.facts, "writer", len(rows)), path=row.path)
     if not rows:
-        yield task("Route the application to v2", "set search_path = v2 for {{application_role}}", "no session on v1", "dev",
+        yield task("Route the application to v2", "set search_path = v2 for {{application_role}}", "no session on v1",
+                   "dev",
                    human("writer"))
 
 
 @makes("freeze_v1")
 def make_freeze_v1(work: Work, phase: str) -> Iterable[Task]:
     hours = work.facts.value("contract_soak_hours")
-    yield task("Revoke writes on v1", "REVOKE INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA v1 FROM {{application_role}};",
+    yield task("Revoke writes on v1", "REVOKE INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA v1 FROM "
+               "{{application_role}};",
                "no permission error in the application log", "dba", human("change"))
-    yield task(f"Wait {span(hours)} without writers on v1", "SELECT application_name FROM pg_stat_activity by schema, hourly",
+    yield task(f"Wait {span(hours)} without writers on v1",
+               "SELECT application_name FROM pg_stat_activity by schema, hourly",
                "G25: 0 sessions", "sre", fixed(hours, ("contract_soak_hours",)), "soak")
 
 
 @makes("drop_v1")
 def make_drop_v1(work: Work, phase: str) -> Iterable[Task]:
     yield task("Archive and drop v1", "pg_dump -n v1 -Fc -f v1.dump; pg_restore -l v1.dump; DROP SCHEMA v1 CASCADE;",
-               "the dump restores into a scratch database; G07 exits 0", "dba", Range(0.25, 0.5, 2, "assumed"), "window")
+               "the dump restores into a scratch database; G07 exits 0", "dba", Range(0.25, 0.5, 2, "assumed"),
+               "window")
 
 
 def aggregates(work: Work) -> List[Table]:
@@ -3461,16 +3732,19 @@ def make_model_events(work: Work, phase: str) -> Iterable[Task]:
         personal = [name for name, kind in table.columns if personal_kind(name, kind)]
         erase = f"; key per person for {listed(personal)} (crypto-shredding)" if personal else ""
         yield task(f"Name the events of {table.name}", f"each INSERT, UPDATE, DELETE on {table.name} becomes a named, "
-                   f"versioned event with aggregate id and order{erase}", f"every write path to {table.name} maps to one "
-                   "event", "dev", Range(40 * share, 80 * share, 160 * share, "assumed", (), "80 h over all aggregates"),
+                   f"versioned event with aggregate id and order{erase}",
+                   f"every write path to {table.name} maps to one event", "dev",
+                   Range(40 * share, 80 * share, 160 * share, "assumed", (), "80 h over all aggregates"),
                    path=table.path)
 
 
 @makes("event_store")
 def make_event_store(work: Work, phase: str) -> Iterable[Task]:
-    yield task(f"Stand up the event store for {work.words['tps']}", "append-only table or log, UNIQUE (aggregate, version), "
-               "retention, snapshot every 100 events, replica and backup", f"load test at {work.words['load_test_rps']}: "
-               "append p99 within budget; restore tested", "platform", Range(16, 40, 80, "assumed", (), "store hours"))
+    yield task(f"Stand up the event store for {work.words['tps']}",
+               "append-only table or log, UNIQUE (aggregate, version), retention, snapshot every 100 events, replica "
+               "and backup",
+               f"load test at {work.words['load_test_rps']}: append p99 within budget; restore "
+               "tested", "platform", Range(16, 40, 80, "assumed", (), "store hours"))
 
 
 @makes("capture_events")
@@ -3478,25 +3752,31 @@ def make_capture_events(work: Work, phase: str) -> Iterable[Task]:
     tables = aggregates(work)
     share = 1 / max(len(tables), 1)
     for table in tables:
-        yield task(f"Capture the events of {table.name}", f"write {table.name} and its event in one transaction (outbox); "
+        yield task(f"Capture the events of {table.name}",
+                   f"write {table.name} and its event in one transaction (outbox); "
                    "relay publishes it", f"events of {table.name} equal its writes for 24 h (n_tup_ins + n_tup_upd + "
                    "n_tup_del)", "dev", Range(24 * share, 60 * share, 120 * share, "assumed", (), "60 h over all"),
                    path=table.path)
-    yield task("Compare events and writes for 24 h", "count both by hour", "difference 0 in each hour", "sre", fixed(24),
-               "soak")
+    names = listed([sql_text(table.name) for table in tables], "{{table}}")
+    yield task("Compare events and writes for 24 h",
+               "each hour: SELECT count(*) FROM {{event_table}} WHERE recorded_at >= :hour; "
+               f"SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables WHERE relname IN ({names})",
+               "both grew by the same number in each of 24 hours", "sre", fixed(24), "soak")
 
 
 @makes("genesis")
 def make_genesis(work: Work, phase: str) -> Iterable[Task]:
-    yield task(f"Write {work.words['row_total']} snapshot events", "one per aggregate with the log position it was read at; "
-               "skip aggregates that already have events", "events equal aggregates; G14 at 0", "dba",
+    yield task(f"Write {work.words['row_total']} snapshot events",
+               "one per aggregate with the log position it was read at; skip aggregates that already have "
+               "events", "events equal aggregates; G14 at 0", "dba",
                work.machine["genesis"], "machine")
 
 
 @makes("projection")
 def make_projection(work: Work, phase: str) -> Iterable[Task]:
     likely = work.machine["projection"].likely
-    yield task("Write the read models", "one projector for each query of {{read_queries}}; idempotent, with its position",
+    yield task("Write the read models", "one projector for each query of {{read_queries}}; idempotent, with its "
+               "position",
                "replaying an event twice changes nothing", "dev", Range(16, 40, 80, "assumed", (), "read model hours"))
     yield task(f"Rebuild from {work.words['row_total']} events and time it", "empty the read model, replay from 0",
                f"at most 4 h (planned {span(likely)}); else run projectors in parallel or from snapshots", "dev",
@@ -3518,7 +3798,8 @@ def make_cut_reads(work: Work, phase: str) -> Iterable[Task]:
 
 @makes("cut_writes")
 def make_cut_writes(work: Work, phase: str) -> Iterable[Task]:
-    yield task("Decide go or no-go for the writes", "walk through the go/no-go list of this plan", "G40 complete", "owner",
+    yield task("Decide go or no-go for the writes", GO_NO_GO_STEPS, f"G40: signed by {work.words['accountable']}",
+               "owner",
                human("go_no_go"))
     yield task("Switch commands to the event store", f"flag write_events on; back-projection fills "
                f"{work.words['event_tables']}", "G09: back-projection lag below 10 s; G22", "dev",
@@ -3527,10 +3808,11 @@ def make_cut_writes(work: Work, phase: str) -> Iterable[Task]:
 
 @makes("switch_writes")
 def make_switch_writes(work: Work, phase: str) -> Iterable[Task]:
-    yield task("Decide go or no-go for the writes", "walk through the go/no-go list of this plan", "G40 complete", "owner",
+    yield task("Decide go or no-go for the writes", GO_NO_GO_STEPS, f"G40: signed by {work.words['accountable']}",
+               "owner",
                human("go_no_go"))
-    yield task("Make the new store primary", "flag primary_store=new; the old store is mirrored", "mirror lag below 10 s; "
-               "G09 reversed", "dev", Range(0.25, 0.5, 1, "assumed", (), "window"), "window")
+    yield task("Make the new store primary", "flag primary_store=new; the old store is mirrored",
+               "mirror lag below 10 s; G09 reversed", "dev", Range(0.25, 0.5, 1, "assumed", (), "window"), "window")
 
 
 # -- services ------------------------------------------------------------------------------------------
@@ -3538,7 +3820,8 @@ def make_switch_writes(work: Work, phase: str) -> Iterable[Task]:
 @makes("facade")
 def make_facade(work: Work, phase: str) -> Iterable[Task]:
     facts = work.facts
-    moved = [(old, new) for old, new, how in match_endpoints(facts) if new and (how == "moved" or old.route != new.route)]
+    moved = [(old, new) for old, new, how in match_endpoints(facts) if new
+             and (how == "moved" or old.route != new.route)]
     rules = "; ".join(f"{old.text} -> {new.route}" for old, new in moved if new)[:600]
     balancer = facts.at("service_details.legacy_service.infrastructure.load_balancer", "the load balancer")
     yield task(f"Put the facade behind {balancer} at 0 %", f"route all {work.words['endpoint_count']} endpoints to "
@@ -3546,32 +3829,43 @@ def make_facade(work: Work, phase: str) -> Iterable[Task]:
                "added p95 at most 5 ms for 24 h, error difference 0", "platform",
                Range(8, 16, 40, "assumed", (), "facade hours"))
     if rules:
-        yield task(f"Write the {len(moved)} rewrite rules", rules, "each old call through the facade gets the new side's "
-                   "answer in staging", "dev", human("flip", len(moved)), path=moved[0][0].path)
-    yield task("Pass everything through for 24 h", "facade at 0 % to the new side", "p95 and error rate as before the "
+        yield task(f"Write the {len(moved)} rewrite rules", rules, f"in staging each of {len(moved)} old calls "
+                   "through the facade gets the new side's answer", "dev", human("flip", len(moved)),
+                   path=moved[0][0].path)
+    yield task("Pass everything through for 24 h", f"0 % to {work.words['target_name']}; {baseline_text(facts)} stay "
+               f"on {work.words['source_name']}", "p95 and error rate differ by at most 5 % from the day before the "
                "facade", "sre", fixed(24), "soak")
+
+
+def baseline_text(facts: Facts) -> str:
+    rate = requests_per_second(facts)
+    return f"all of {figure(rate)} requests/s" if rate else "all requests"
 
 
 @makes("implement")
 def make_implement(work: Work, phase: str) -> Iterable[Task]:
     facts = work.facts
     twins = {new.text: old for old, new, _ in match_endpoints(facts) if new}
-    ordered = sorted(facts.new or facts.legacy, key=lambda endpoint: (endpoint.writes, endpoint.text))
+    ordered = sorted((new for new in facts.new if new.text in twins) if facts.new else facts.legacy,
+                     key=lambda endpoint: (endpoint.writes, endpoint.text))
     for endpoint in ordered:
         old = twins.get(endpoint.text)
-        test = (f"contract test: same answer as {old.text}" if old and facts.new else "contract test from its specification")
+        origin = f"same answer as {old.text}" if old and facts.new else "from its specification"
+        test = f"write the contract test ({origin}), then the endpoint until it passes"
         side = "; its writes go to a sandbox until the redirect" if endpoint.writes else ""
-        yield task(f"Build {endpoint.text}", test + side, f"contract test of {endpoint.text} green in the pipeline", "dev",
+        yield task(f"Build {endpoint.text}", test + side, f"contract test of {endpoint.text} green in the pipeline",
+                   "dev",
                    pooled(facts, "endpoint", len(ordered)), path=endpoint.path)
     if not ordered:
-        yield task(f"Build {work.words['target_name']}", "list its endpoints in service_details.new_service.endpoints and "
-                   "plan again", "each endpoint has a contract test", "dev", human("endpoint"))
+        yield task(f"Build {work.words['target_name']}", "list its endpoints in service_details.new_service.endpoints "
+                   "and plan again", "each endpoint has a contract test", "dev", human("endpoint"))
     yield load_test(work)
 
 
 def load_test(work: Work) -> Task:
     return task(f"Load test {work.words['target_name']} at {work.words['load_test_rps']}", "k6 run --duration 30m "
-                "{{load_script}}", comparison("G24: p95", "<=", work.limits["p95_limit"], work.limits["p95_unit"]), "sre",
+                f"{{{{load_script}}}} with {work.words['load_test_rps']} against {work.words['target_name']}",
+                comparison("G24: p95", "<=", work.limits["p95_limit"], work.limits["p95_unit"]), "sre",
                 human("verify"))
 
 
@@ -3583,18 +3877,21 @@ def make_mirror(work: Work, phase: str) -> Iterable[Task]:
     hours = 24.0
     if rate > 0:
         hours = min(max(24.0, 4603 * max(len(reads), 1) / (rate * 0.1) / 3600), 168)
-    yield task(f"Mirror {len(reads) or 'the'} reading endpoints", f"copy 10 % of {listed([e.text for e in reads], 'the reads')}"
-               f" to {work.words['target_name']}, discard its answers, log differences by field",
+    yield task(f"Mirror {len(reads) or 'the'} reading endpoints",
+               f"copy 10 % of {listed([e.text for e in reads], 'the reads')} to {work.words['target_name']}, discard "
+               f"its answers, log differences by field",
                f"G18: 4 603 comparisons for each endpoint, at most 0.1 % differ ({span(hours)} at "
                + (f"{figure(rate)} rps)" if rate else "an unknown rate)"), "sre",
-               Range(max(24, hours), max(48, hours), max(72, hours), "assumed", (), "max(24 h, samples / rate)"), "soak")
+               Range(max(24, hours), max(48, hours), max(72, hours), "assumed", (), "max(24 h, samples / rate)"),
+               "soak")
 
 
 def step_hours(facts: Facts, step: Step) -> Tuple[float, str]:
     """Return how long a step must be held, and which rule asks for the most."""
     need = step_minutes(facts, step.percentage)
     cycle = 24.0 if 25 <= step.percentage < 100 and len(facts.flags) and step.hours == 0 else 0.0
-    rows = [(step.hours, "the schedule")] + ([(need / 60, "the sample size")] if need else []) + [(cycle, "one day cycle")]
+    rows = [(step.hours, "the schedule")] + ([(need / 60, "the sample size")] if need
+                                             else []) + [(cycle, "one day cycle")]
     return max(rows, key=lambda row: row[0])
 
 
@@ -3610,18 +3907,33 @@ def make_rollout(work: Work, phase: str) -> Iterable[Task]:
     reached = 0.0
     for flag in flags:
         before = flag.initial
-        for index, step in enumerate(flag.steps):
+        for step in flag.steps:
             hours, rule = step_hours(facts, step)
             need = step_minutes(facts, step.percentage)
             enough = f"; {figure(round(need, 1))} min show a doubled error rate" if need else ""
-            parallel = facts.at("feature_flags", [])
-            side = bool(flag.path) and bool(parallel[flag.path[1]].get("parallel")) and index == 0
-            yield task(f"Set {flag.name} to {figure(step.percentage)} %", f"{replicas_before(room, step.percentage, reached)}set "
-                       f"{flag.name}={figure(step.percentage)}; hold {span(hours)} ({rule}){enough}; back: "
-                       f"{flag.name}={figure(before)}", "G19 to G22 hold for the whole step", "sre",
-                       plus(human("flip"), fixed(hours)), "soak", step.path, BESIDE if side else ())
+            enough += blast_text(facts, step.percentage)
+            alone = flag.path and facts.at("feature_flags")[flag.path[1]].get("parallel")
+            hold = f"hold {span(hours)} ({rule}){enough}"
+            if step.percentage >= 100 and not step.hours:  # what follows is the soak
+                hours, hold = 0.0, "hold it until the next step"
+            yield task(f"Set {flag.name} to {figure(step.percentage)} %",
+                       f"{replicas_before(room, step.percentage, reached)}set {flag.name}={figure(step.percentage)}; "
+                       f"{hold}; back: {flag.name}={figure(before if before < step.percentage else 0)}",
+                       "G19 to G22 hold for the whole step", "sre",
+                       plus(human("flip"), fixed(hours)), "soak", step.path, (f"flag {flag.name}",) if alone else ())
             before, reached = step.percentage, max(reached, step.percentage)
     yield from framework_tasks(work, "validate")
+
+
+def blast_text(facts: Facts, percentage: float) -> str:
+    """Return how much of the error budget a fault eats at a step before its trigger fires."""
+    alarm = next((alarm for alarm in facts.alarms if alarm.metric == "error_rate"), None)
+    if not alarm:
+        return ""
+    days, budget = facts.value("slo_window_days"), 1 - facts.value("availability")
+    share = percentage / 100 * alarm.threshold * alarm.minutes / (days * 1440 * budget)
+    return (f"; a fault at {100 * alarm.threshold:.3g} % errors eats {100 * share:.2g} % of the {figure(days)}-day "
+            f"error budget before the trigger fires")
 
 
 def replicas_before(room: Optional[Capacity], percentage: float, reached: float) -> str:
@@ -3631,22 +3943,30 @@ def replicas_before(room: Optional[Capacity], percentage: float, reached: float)
     start = room.cores_start / room.core_limit
     counts = [max(-(-room.peak * share / 100 / room.rps_per_core / 0.7 // room.core_limit), start)
               for share in (percentage, reached)]
-    return f"kubectl scale deployment {{{{deployment}}}} --replicas={figure(counts[0])}; " if counts[0] > counts[1] else ""
+    most = room.cores_max / room.core_limit
+    first = (f"raise max_replicas from {figure(most)} to {figure(counts[0])}, or show {figure(room.needed_per_core)} "
+             f"rps a core in the load test; " if counts[0] > most else "")
+    return (f"{first}kubectl scale deployment {{{{deployment}}}} --replicas={figure(counts[0])}; "
+            if counts[0] > counts[1]
+            else "")
 
 
 @makes("soak_service")
 def make_soak_service(work: Work, phase: str) -> Iterable[Task]:
     hours = work.facts.value("soak_hours")
-    yield task(f"Hold 100 % for {span(hours)}", fill("keep {source_name} running idle, patched, at {flag_names}", work.words),
-               "no trigger fired; G25 counts no request on the old side", "sre", fixed(hours, ("soak_hours",)), "soak")
+    yield task(f"Hold 100 % for {span(hours)}",
+               fill("keep {source_name} running idle, patched, at {flag_names}", work.words),
+               quiet_check(work) + "; G25 counts no request on the old side", "sre", fixed(hours, ("soak_hours",)),
+               "soak")
 
 
 @makes("retire_service")
 def make_retire_service(work: Work, phase: str) -> Iterable[Task]:
     old = work.facts.at("service_details.legacy_service.infrastructure.instances")
     what = f"{figure(old)} instances of {work.words['source_name']}" if old else work.words["source_name"]
-    yield task(f"Retire {what}", "archive image and data with checksums; remove routes; revoke credentials; delete",
-               "archived image starts once in a scratch network; no cost left in billing", "platform",
+    yield task(f"Retire {what}", f"archive image and data with checksums; remove the routes of "
+               f"{work.words['endpoint_count']} endpoints; revoke its credentials; delete {work.words['source_name']}",
+               "the archived image starts once in a scratch network; its cost in billing is 0", "platform",
                Range(2, 4, 12, "assumed", (), "retire hours"))
     yield from make_close(work, phase)
 
@@ -3655,7 +3975,8 @@ def make_retire_service(work: Work, phase: str) -> Iterable[Task]:
 def make_comparison_setup(work: Work, phase: str) -> Iterable[Task]:
     facts = work.facts
     writers = [endpoint for endpoint in facts.legacy if endpoint.writes]
-    yield task(f"Write the comparison for {work.words['endpoint_count']} endpoints", "key, tolerance and ignore list by "
+    yield task(f"Write the comparison for {work.words['endpoint_count']} endpoints",
+               "key, tolerance and ignore list by "
                "endpoint", "10 recorded answers of each endpoint compare equal to themselves", "dev",
                Range(8, 24, 60, "assumed", (), "comparison hours"))
     for endpoint in writers:
@@ -3667,7 +3988,8 @@ def make_comparison_setup(work: Work, phase: str) -> Iterable[Task]:
 @makes("deploy_dark")
 def make_deploy_dark(work: Work, phase: str) -> Iterable[Task]:
     room = capacity_of(work.facts)
-    yield task(f"Deploy {work.words['target_name']} without traffic", replicas_before(room, 100, 0) + "deploy; health check",
+    yield task(f"Deploy {work.words['target_name']} without traffic",
+               replicas_before(room, 100, 0) + "deploy; health check",
                "healthy replicas; 0 requests", "sre", Range(4, 8, 16, "assumed", (), "deploy hours"))
     yield load_test(work)
 
@@ -3676,22 +3998,26 @@ def make_deploy_dark(work: Work, phase: str) -> Iterable[Task]:
 def make_compare_answers(work: Work, phase: str) -> Iterable[Task]:
     yield task("Run one business cycle and classify each difference", "bug new, bug old, noise; fix and repeat",
                "G18: 0 unexplained on the last day", "dev", fixed(168, (), "policy: one business cycle"), "soak")
-    yield task("Fix what the comparison found", "one ticket for each class of difference", "its endpoint compares equal",
+    yield task("Fix what the comparison found", "one ticket for each class of difference",
+               "its endpoint compares equal",
                "dev", Range(8, 24, 80, "assumed", (), "fix hours"))
     yield from framework_tasks(work, "validate")
 
 
 @makes("build_green")
 def make_build_green(work: Work, phase: str) -> Iterable[Task]:
-    yield task(f"Build green for {work.words['target_name']}", "apply the same infrastructure code; diff of the settings shows "
-               "only what the specification names", "drift 0", "platform", Range(4, 8, 24, "assumed", (), "build hours"))
+    yield task(f"Build green for {work.words['target_name']}",
+               "apply the same infrastructure code; diff of the settings shows "
+               "only what the specification names", "drift 0", "platform",
+               Range(4, 8, 24, "assumed", (), "build hours"))
 
 
 @makes("sync_green")
 def make_sync_green(work: Work, phase: str) -> Iterable[Task]:
     gb = volume_of(work.facts)
     if gb and relocates(work.facts):
-        yield task(f"Replicate {work.words['volume']} to green", copy_command(work), "G11 and G12", "dba", work.copy.hours,
+        yield task(f"Replicate {work.words['volume']} to green", copy_command(work), "G11 and G12", "dba",
+                   work.copy.hours,
                    "machine")
         return
     yield task("Let green use the database of blue", "same connection string; schema readable by both releases",
@@ -3700,17 +4026,19 @@ def make_sync_green(work: Work, phase: str) -> Iterable[Task]:
 
 @makes("verify_green")
 def make_verify_green(work: Work, phase: str) -> Iterable[Task]:
-    yield task("Warm green", "replay one hour of reads against caches and pools", "hit rate as on blue", "sre", human("verify"))
+    yield task("Warm green", "replay one hour of reads against caches and pools", "hit rate as on blue", "sre",
+               human("verify"))
     yield load_test(work)
 
 
 @makes("switch_green")
 def make_switch_green(work: Work, phase: str) -> Iterable[Task]:
     facts = work.facts
-    yield task("Decide go or no-go", "walk through the go/no-go list of this plan", "G40 complete", "owner",
+    yield task("Decide go or no-go", GO_NO_GO_STEPS, f"G40: signed by {work.words['accountable']}", "owner",
                human("go_no_go"))
     way = facts.at("cutover.switch", "lb")
-    yield task(f"Switch from blue to green by {way}", f"drain 60 s; switch {way}; watch 15 min; back: the same switch to blue",
+    yield task(f"Switch from blue to green by {way}", f"drain 60 s; switch {way}; watch 15 min; back: the same switch "
+               f"to blue",
                f"G27: outage at most {figure(work.limits['outage_minutes'])} min; G19, G20 for 15 min", "sre",
                Range(0.3, 0.5, 1, "assumed", (), "switch and 15 min of watching"), "window")
     for row in facts.dependencies:
@@ -3724,8 +4052,9 @@ def make_switch_green(work: Work, phase: str) -> Iterable[Task]:
 def make_inventory(work: Work, phase: str) -> Iterable[Task]:
     for load in work.facts.workloads[:MOST_EACH * 2]:
         needs = f"; needs {listed(list(load.after))}" if load.after else ""
-        yield task(f"Inventory {load.name}: {plural(load.vms, 'server')}", f"owner, operating system, ports, licence, flows "
-                   f"of 14 days{needs}; strategy: {load.strategy}", f"G01: each server of {load.name} has an owner",
+        yield task(f"Inventory {load.name}: {plural(load.vms, 'server')}",
+                   f"owner, operating system, ports, licence, flows of 14 days{needs}; strategy: "
+                   f"{load.strategy}", f"G01: each server of {load.name} has an owner",
                    "platform", Range(0.2 * load.vms, 0.5 * load.vms / work.facts.value("team_size"), 1.0 * load.vms,
                                      "assumed", ("team_size",), f"0.5 h x {load.vms} / team")._replace(
                        low=0.2 * load.vms / work.facts.value("team_size"),
@@ -3736,9 +4065,11 @@ def make_inventory(work: Work, phase: str) -> Iterable[Task]:
 def make_replicate(work: Work, phase: str) -> Iterable[Task]:
     facts = work.facts
     churn = volume_of(facts) * facts.value("churn_percent_per_day") / 100
-    yield task(f"Replicate {work.words['volume']} from {work.words['vm_count']} servers", f"agent on each server; limit to "
-               f"{work.limits['link_gbps']} Gbit/s in business hours; changes {figure(churn)} GB a day "
-               f"({figure(churn * 8e3 / 86400)} Mbit/s)", "G33: lag and backlog 0 on each server", "platform", work.copy.hours,
+    yield task(f"Replicate {work.words['volume']} from {work.words['vm_count']} servers",
+               f"agent on each server; limit to {work.limits['link_gbps']} Gbit/s in business hours; changes "
+               f"{figure(churn)} GB a day ({figure(churn * 8e3 / 86400)} "
+               f"Mbit/s)", "G33: lag and backlog 0 on each server", "platform",
+               work.copy.hours,
                "machine")
 
 
@@ -3747,11 +4078,13 @@ def make_test_launch(work: Work, phase: str) -> Iterable[Task]:
     facts = work.facts
     first = work.waves[0] if work.waves else ()
     for load in first:
-        yield task(f"Test launch of {load.name}", "start in an isolated subnet; services, licence, clock, smoke test",
-                   "G32: every server boots and answers", "dev",
+        yield task(f"Test launch of {load.name}", f"start {plural(load.vms, 'server')} in an isolated subnet; "
+                   "check services, licence and clock; smoke test",
+                   f"G32: every server of {load.name} boots and answers", "dev",
                    scaled("vm_test", load.vms / min(facts.value("team_size"), load.vms)), path=load.path)
-    yield task(f"Leave {figure(facts.value('test_days'))} days between test and cutover", "fix what the test found; test the "
-               "following wave meanwhile", "no open finding of the first wave", "lead",
+    yield task(f"Leave {figure(facts.value('test_days'))} days between test and cutover",
+               f"fix what the test launch of {listed([load.name for load in first])} "
+               f"found", "no open finding of the first wave", "lead",
                fixed(24 * facts.value("test_days"), ("test_days",)), "soak")
 
 
@@ -3763,30 +4096,38 @@ def scaled(name: str, times: float) -> Range:
 def make_move_wave(work: Work, phase: str) -> Iterable[Task]:
     number = int(phase.rsplit("_", 1)[-1]) if phase.rsplit("_", 1)[-1].isdigit() else 1
     wave = work.waves[number - 1] if work.waves else ()
-    yield task(f"Decide go or no-go for wave {number}", "walk through the go/no-go list of this plan", "G40 complete", "owner",
+    yield task(f"Decide go or no-go for wave {number}", GO_NO_GO_STEPS, f"G40: signed by {work.words['accountable']}",
+               "owner",
                human("go_no_go"))
     for load in wave:
-        yield task(f"Move {load.name}: {plural(load.vms, 'server')}, {figure(load.gb)} GB", "stop the application; final "
-                   "sync; boot on the target; smoke test; switch its name or load balancer; back: power on the source",
+        yield task(f"Move {load.name}: {plural(load.vms, 'server')}, {figure(load.gb)} GB",
+                   "stop the application; final sync; boot on the target; smoke test; switch its name or load "
+                   "balancer; back: power on the source",
                    f"G32, G28: {load.name} answers on the target; G27 measured", "platform",
-                   Range(0, 0, 0, "given", (), "inside the wave"), "window", load.path, BESIDE)
+                   Range(0, 0, 0, "given", (), "inside the wave"), "window", load.path)
     outage = cutover_minutes(work)
-    yield task(f"Cut over wave {number}: {plural(sum(load.vms for load in wave), 'server')}", f"all of the wave within "
-               f"{work.words['downtime']} min; abort at {work.limits['abort_minutes']} min (T9)",
+    yield task(f"Cut over wave {number}: {plural(sum(load.vms for load in wave), 'server')}",
+               f"{listed([load.name for load in wave])} within {work.words['downtime']} min of the first stop; abort "
+               f"at {work.limits['abort_minutes']} min (T9)",
                f"G27: outage at most {work.words['downtime']} min", "platform", outage, "window")
-    yield task(f"Watch wave {number}", "sources powered off but kept", "no trigger fired", "sre",
-               fixed(wave_dwell(work.facts), ("soak_hours",)), "soak")
+    if number < len(work.waves):  # the last one is watched by the soak that follows
+        yield task(f"Watch wave {number}: {listed([load.name for load in wave])}",
+                   f"keep the sources of wave {number} powered off; test launch of wave {number + 1} "
+                   f"({listed([load.name for load in work.waves[number]])}) meanwhile",
+                   quiet_check(work) + "; G32 holds for the next wave", "sre",
+                   fixed(wave_dwell(work.facts), ("soak_hours",)), "soak")
 
 
 def wave_dwell(facts: Facts) -> float:
-    """Return the hours a wave is watched before the next one starts."""
-    return facts.value("soak_hours")
+    """Return the hours a wave is watched before the next one starts: three days see every daily job twice."""
+    return min(facts.value("soak_hours"), 72.0)
 
 
 @makes("decommission")
 def make_decommission(work: Work, phase: str) -> Iterable[Task]:
-    yield task(f"Wipe and return {work.words['vm_count']} source servers", "right-size the target; patch; wipe with "
-               "certificate; return licences", "certificate for each server; G36 below 120 %", "platform",
+    yield task(f"Wipe and return {work.words['vm_count']} source servers", f"right-size and patch them on "
+               f"{work.words['target_name']}; wipe {work.words['volume']} with certificate; return the licences",
+               "certificate for each server; G36 below 120 %", "platform",
                Range(8, 16, 40, "assumed", (), "decommission hours"))
     yield from framework_tasks(work, "close")
 
@@ -3795,22 +4136,31 @@ def make_decommission(work: Work, phase: str) -> Iterable[Task]:
 def make_placement(work: Work, phase: str) -> Iterable[Task]:
     loads = work.facts.workloads
     for load in loads:
-        yield task(f"Decide where {load.name} runs", f"residency, latency, licence, data gravity; today: {load.strategy}",
+        yield task(f"Decide where {load.name} runs",
+                   f"residency, latency, licence, data gravity; today: {load.strategy}",
                    f"written reason for {load.name}, signed", "lead",
-                   Range(8 / len(loads), 24 / len(loads), 60 / len(loads), "assumed", (), "24 h over all"), path=load.path)
+                   Range(8 / len(loads), 24 / len(loads), 60 / len(loads), "assumed", (), "24 h over all"),
+                   path=load.path)
 
 
 @makes("connectivity")
 def make_connectivity(work: Work, phase: str) -> Iterable[Task]:
     rtt, calls = work.facts.value("rtt_ms"), work.facts.at("workload.calls_per_request", 5)
-    yield task(f"Join {work.words['source_name']} and {work.words['target_name']}", "two independent paths, MTU, split DNS, "
-               "identity federation", f"G37; {figure(calls)} calls x {figure(rtt)} ms = {figure(calls * rtt)} ms stay "
+    yield task(f"Join {work.words['source_name']} and {work.words['target_name']}",
+               "two independent paths, MTU, split DNS, identity "
+               "federation", f"G37; {figure(calls)} calls x {figure(rtt)} ms = {figure(calls * rtt)} ms stay "
                "below 20 % of p95", "platform", Range(16, 40, 120, "assumed", (), "network hours"))
 
 
 def workload_tasks(work: Work, loads: Sequence[Workload], action: str, check: str, hours: Range) -> Iterable[Task]:
+    if not movers(work.facts):
+        yield task("Name what moves", f"list what runs on {work.words['source_name']} under workloads (name, vms, "
+                   f"size_gb, r_strategy) and plan "
+                   "again", "this phase holds one task for each workload that moves", "lead",
+                   human("change", 4))
     for load in loads:
-        yield task(f"Move {load.name}: {plural(load.vms, 'server')}", action, f"{check} for {load.name}", "platform", hours,
+        yield task(f"Move {load.name}: {plural(load.vms, 'server')}", action, f"{check} for {load.name}", "platform",
+                   hours,
                    path=load.path)
 
 
@@ -3821,14 +4171,17 @@ def movers(facts: Facts) -> List[Workload]:
 
 @makes("pilot_workload")
 def make_pilot_workload(work: Work, phase: str) -> Iterable[Task]:
-    yield from workload_tasks(work, movers(work.facts)[:1], "deploy on the target; route 10, 50, 100 %; back: route home",
+    yield from workload_tasks(work, movers(work.facts)[:1],
+                              "deploy on the target; route 10, 50, 100 %; back: route home",
                               "G20 and G29 hold", Range(8, 24, 60, "assumed", (), "pilot hours"))
-    yield task("Watch the pilot for 72 h", "latency, errors and cost by day", "T2 never fired", "sre", fixed(72), "soak")
+    yield task("Watch the pilot for 72 h", "latency, errors and cost by day", "T2 never fired", "sre", fixed(72),
+               "soak")
 
 
 @makes("move_workloads")
 def make_move_workloads(work: Work, phase: str) -> Iterable[Task]:
-    yield from workload_tasks(work, movers(work.facts)[1:], "deploy; route 10, 50, 100 %; its data stays or is replicated; "
+    yield from workload_tasks(work, movers(work.facts)[1:] or (),
+                              "deploy; route 10, 50, 100 %; its data stays or is replicated; "
                               "back: route home", "G19 to G22 hold", Range(8, 16, 40, "assumed", (), "16 h a workload"))
 
 
@@ -3854,29 +4207,34 @@ def make_review(work: Work, phase: str) -> Iterable[Task]:
 def make_mapping(work: Work, phase: str) -> Iterable[Task]:
     egress = volume_of(work.facts) * work.facts.value("churn_percent_per_day") / 100 * 30
     cost = work.facts.value("cost_per_gb") * egress
-    yield task("Map services and writers", f"for {work.words['workload_names']}: equal service, region of the one writer; "
-               f"egress {figure(egress)} GB a month" + (f" = {figure(cost)}" if cost else ", price in network.cost_per_gb"),
-               "each dataset has one writer; cost signed", "platform", Range(24, 60, 160, "assumed", (), "mapping hours"))
+    yield task("Map services and writers", f"for {work.words['workload_names']}: equal service, region of the one "
+               f"writer; egress {figure(egress)} GB a month"
+               + (f" = {figure(cost)}" if cost else ", price in network.cost_per_gb"),
+               "each dataset has one writer; cost signed", "platform",
+               Range(24, 60, 160, "assumed", (), "mapping hours"))
 
 
 @makes("common_layer")
 def make_common_layer(work: Work, phase: str) -> Iterable[Task]:
-    yield task("Build the common layer in both clouds", "infrastructure code, cluster, secrets, identity, observability, "
+    yield task("Build the common layer in both clouds",
+               "infrastructure code, cluster, secrets, identity, observability, "
                "images", "plan of the infrastructure code shows no drift in either cloud; G38", "platform",
                Range(60, 160, 400, "assumed", (), "layer hours"))
 
 
 @makes("data_layer")
 def make_data_layer(work: Work, phase: str) -> Iterable[Task]:
-    yield task(f"Replicate {work.words['volume']} to the second cloud", copy_command(work), "G11; recovery point measured",
+    yield task(f"Replicate {work.words['volume']} to the second cloud", copy_command(work),
+               "G11; recovery point measured",
                "dba", work.copy.hours, "machine")
-    yield task("Test the conflict policy", "write the same key on both sides within one second, 1 000 times", "each conflict "
-               "ends as the policy says", "dba", human("verify", 2))
+    yield task("Test the conflict policy", "write the same key on both sides within one second, 1 000 times",
+               "each conflict ends as the policy says", "dba", human("verify", 2))
 
 
 @makes("pilot_weight")
 def make_pilot_weight(work: Work, phase: str) -> Iterable[Task]:
-    yield task("Send 1 % to the second cloud", "global load balancer weight 1; back: 0", "G19, G20, G36 for 72 h", "sre",
+    yield task("Send 1 % to the second cloud", "global load balancer weight 1; back: 0", "G19, G20, G36 for 72 h",
+               "sre",
                Range(72, 96, 168, "assumed", (), "pilot hours"), "soak")
 
 
@@ -3888,8 +4246,8 @@ def make_distribute(work: Work, phase: str) -> Iterable[Task]:
 
 @makes("gameday")
 def make_gameday(work: Work, phase: str) -> Iterable[Task]:
-    yield task("Cut one provider and come back, twice", "weight 0 for one provider for 1 h each", "recovery time and point "
-               "met twice", "sre", Range(8, 16, 40, "assumed", (), "game day hours"))
+    yield task("Cut one provider and come back, twice", "weight 0 for one provider for 1 h each",
+               "recovery time and point met twice", "sre", Range(8, 16, 40, "assumed", (), "game day hours"))
     yield from framework_tasks(work, "close")
 
 
@@ -3904,12 +4262,25 @@ def build_phases(work: Work) -> Tuple[Phase, ...]:
     for track, row in rows:
         scripts = tuple(script for script in work.scripts if script.phase == row.carries and row.carries not in carried)
         carried.add(row.carries)
-        held = work._replace(scripts=scripts)
+        held = work._replace(scripts=scripts, collected=tuple(
+            word.strip(",") for phase in phases for item in phase.tasks if item.title.startswith("Collect the ")
+            for word in item.check.split()))
         names = {phase.name for phase in phases}
         name = row.name if row.name not in names else f"{track}_{row.name}"
-        phases.append(build_phase(held, track, row._replace(name=name), phases[-1].name if phases else "",
-                                  bool(work.scripts)))
+        before = phases_before(phases, row)
+        phase = build_phase(held, track, row._replace(name=name), before, bool(work.scripts))
+        phases += [phase] if phase.tasks else []
     return tuple(phases)
+
+
+def phases_before(phases: Sequence[Phase], row: PhaseRow) -> Tuple[str, ...]:
+    """Return the phases that one waits for: the last one and what ran beside it, or what that one waits for."""
+    if not phases or row.beside:
+        return phases[-1].after if phases else ()
+    together = 1
+    while together < len(phases) and phases[-together].row.beside:
+        together += 1
+    return tuple(phase.name for phase in phases[-together:])
 
 
 def track_rows(work: Work, track: str, index: int) -> Iterable[PhaseRow]:
@@ -3926,16 +4297,16 @@ def track_rows(work: Work, track: str, index: int) -> Iterable[PhaseRow]:
             yield row
 
 
-def build_phase(work: Work, track: str, row: PhaseRow, before: str, reported: bool) -> Phase:
+def build_phase(work: Work, track: str, row: PhaseRow, before: Tuple[str, ...], reported: bool) -> Phase:
     words = {**work.words, **wave_words(work, row)}
     tasks = tuple(phase_tasks(work, row, reported))
     if reported and work.scripts:
-        words["change_count"] = figure(len(work.scripts))
+        words["change_text"] = plural(len(work.scripts), "change")
     gates = tuple(gate for gate in (make_gate(work, name) for name in row.gates.split()) if gate)
     kind, _, how = row.undo.partition(": ")
     no_return = fill(row.no_return, words) if row.no_return and not is_returnable(work, row, reported) else ""
-    entry = tuple(f"{before} has passed its gates" for _ in (1,) if before) or ("the specification is valid",)
-    return Phase(row.name, row, track, fill(row.purpose, words), entry, (before,) if before else (), tasks, gates,
+    entry = tuple(f"{name} has passed its gates" for name in before) or ("the specification is valid",)
+    return Phase(row.name, row, track, fill(row.purpose, words), entry, before, tasks, gates,
                  phase_triggers(work, row), work.scripts, f"{kind}: {fill(how, words)}", no_return)
 
 
@@ -3986,7 +4357,8 @@ def own_estimate(given: Optional[Dict[str, Any]], hours: Range) -> Range:
     if not given or "m" not in given:
         return hours
     likely = float(given["m"])
-    return Range(min(float(given.get("o", likely)), likely), likely, max(float(given.get("p", likely)), likely), "given",
+    return Range(min(float(given.get("o", likely)), likely), likely, max(float(given.get("p", likely)), likely),
+                 "given",
                  (), "estimates of the specification")
 
 
@@ -4006,7 +4378,8 @@ SERVICE_HOW = {  # how the same gate is measured where there is no database to a
     "G03": "start the archived image or restored server of {source_name} in a scratch network; note the minutes",
     "G05": "df -BG on each volume of {target_name}; quota of the account at least 1.5 x {volume}",
     "G07": "compatibility_checker.py --type api --before expected.json --after live.json exits 0",
-    "G29": "openssl s_client -connect {{target_host}}:443 -verify_return_error; port scan from outside; roles of both sides "
+    "G29": "openssl s_client -connect {{target_host}}:443 -verify_return_error; port scan from outside; roles of both "
+    "sides "
            "compared",
     "G31": "restore the first backup of {target_name}; fire one test alert",
 }
@@ -4056,7 +4429,7 @@ def alarm_trigger(alarm: Alarm, name: str) -> Trigger:
 BAND = 512  # quantiles of one PERT shape
 HUMAN_OVERRUN = (1.10, 0.30)  # median and sigma of a lognormal: P80 1.42; Bloor 2007: 40 % mean time overrun
 MACHINE_OVERRUN = (1.0, 0.25)  # assumed
-REFERENCE_START = "2024-01-08T09:00"  # a Monday: durations in days do not depend on the day of the run
+REFERENCE_START = "2024-01-01T09:00"  # a Monday and the first day of a year: day numbers count from the start
 HORIZON_DAYS = 900
 
 
@@ -4073,6 +4446,7 @@ class Open:
             self.ends.append(end)
             self.before.append(total)
             total += end - start
+        self.longest = max((end - start for start, end in zip(self.starts, self.ends)), default=0.0)
 
     def finish(self, start: float, hours: float) -> float:
         """Return when work of `hours` ends that begins at `start` and rests while closed."""
@@ -4083,12 +4457,19 @@ class Open:
         last = bisect_left(self.before, worked + hours) - 1
         return self.starts[max(last, 0)] + worked + hours - self.before[max(last, 0)]
 
+    def opening(self, start: float) -> float:
+        """Return the first open moment from `start` on."""
+        from bisect import bisect_right
+        index = bisect_right(self.starts, start) - 1
+        if index >= 0 and start < self.ends[index]:
+            return start
+        return self.starts[index + 1] if index + 1 < len(self.starts) else start
+
     def fit(self, start: float, hours: float) -> float:
         """Return when work of `hours` ends that must not be interrupted."""
         from bisect import bisect_right
         index = max(bisect_right(self.starts, start) - 1, 0)
-        longest = max((end - begin for begin, end in zip(self.starts, self.ends)), default=0)
-        wanted = min(hours, longest)
+        wanted = min(hours, self.longest)
         while index < len(self.starts) and self.ends[index] - max(self.starts[index], start) < wanted - 1e-9:
             index += 1
         return (max(self.starts[index], start) if index < len(self.starts) else start) + hours
@@ -4207,6 +4588,7 @@ class Forecast(NamedTuple):
     path: Dict[str, float]
     days: Dict[str, float]
     phases: Dict[str, Dict[str, float]]
+    phase_ends: Dict[str, Dict[str, float]]  # hours since the start, on the calendar
     outage: Dict[str, float]
     meets_outage: float
     on_time: Optional[float]
@@ -4259,53 +4641,118 @@ def lanes_of(phase: Phase) -> List[List[List[Task]]]:
 
 def likely_course(phases: Sequence[Phase], calendar: Calendar) -> Tuple[Dict[str, Timed], float]:
     """Return each task's likely dates and slack, and the hours on the critical path."""
+    slacks, hours = phase_slacks(phases)
     timed: Dict[str, Timed] = {}
-    moment = hours = 0.0
+    ends: Dict[str, float] = {}
     for phase in phases:
+        moment = max((ends[name] for name in phase.after), default=0.0)
         for group in lanes_of(phase):
-            lengths = [sum(item.hours.likely for item in lane) for lane in group]
-            longest, began = max(lengths), moment
-            ends = []
-            for lane, length in zip(group, lengths):
-                here = began
-                for item in lane:
-                    end = advance(calendar, item.calendar, here, item.hours.likely)
-                    start = end - item.hours.likely if item.calendar == "window" else here
-                    timed[item.id] = Timed(item, max(start, here), end, longest - length,
-                                           length >= longest - 1e-9 and item.hours.likely > 0)
-                    here = end
-                ends.append(here)
-            moment, hours = max(ends), hours + longest
+            longest = max(sum(item.hours.likely for item in lane) for lane in group)
+            reached = [moment]
+            for lane in group:
+                slack = slacks[phase.name] + longest - sum(item.hours.likely for item in lane)
+                reached.append(place_lane(lane, calendar, moment, slack, timed))
+            moment = max(reached)
+        ends[phase.name] = moment
     return timed, hours
 
 
+def place_lane(lane: Sequence[Task], calendar: Calendar, begin: float, slack: float, timed: Dict[str, Timed]) -> float:
+    """Put the tasks of one lane into `timed`, one after the other; return when the last one ends."""
+    here = begin
+    waiting: List[Task] = []  # what happens inside the window that comes next
+    for item in lane:
+        if item.calendar == "window" and not item.hours.likely:
+            waiting.append(item)
+            continue
+        end = advance(calendar, item.calendar, here, item.hours.likely)
+        open_hours = {"business": calendar.business, "offpeak": calendar.offpeak}.get(item.calendar)
+        start = open_hours.opening(here) if open_hours else here
+        if item.calendar == "window":
+            start = end - item.hours.likely
+        timed[item.id] = Timed(item, min(max(start, here), end), end, slack, slack < 1e-9 and item.hours.likely > 0)
+        timed.update({inner.id: Timed(inner, start, end, slack, False) for inner in waiting})
+        here, waiting = end, []
+    timed.update({inner.id: Timed(inner, here, here, slack, False) for inner in waiting})
+    return here
+
+
+def likely_length(phase: Phase) -> float:
+    """Return the likely hours of a phase: its groups one after the other, each as long as its longest lane."""
+    return sum(max(sum(item.hours.likely for item in lane) for lane in group) for group in lanes_of(phase))
+
+
+def phase_slacks(phases: Sequence[Phase]) -> Tuple[Dict[str, float], float]:
+    """Return how long each phase may slip without moving the end, and the hours from start to end."""
+    finish: Dict[str, float] = {}
+    for phase in phases:
+        finish[phase.name] = max((finish[name] for name in phase.after), default=0.0) + likely_length(phase)
+    total = max(finish.values(), default=0.0)
+    latest = {phase.name: total for phase in phases}
+    for phase in reversed(phases):
+        for name in phase.after:
+            latest[name] = min(latest[name], latest[phase.name] - likely_length(phase))
+    return {name: max(latest[name] - finish[name], 0.0) for name in finish}, total
+
+
 def simulate(phases: Sequence[Phase], work: Work, calendar: Calendar, runs: int, seed: int,
-             deadline: Optional[float]) -> Forecast:
-    """Return the spread of path, dates and outage over `runs` seeded runs."""
+             deadline: Optional[float], overruns: Sequence[float] = ()) -> Forecast:
+    """Return the spread of path, dates and outage over `runs` seeded runs; `overruns` are those of past migrations."""
     import random
     dice = random.Random(seed)
-    compiled = [[[simulation_items(lane) for lane in group] for group in lanes_of(phase)] for phase in phases]
-    paths, ends, spans = [], [], [[] for _ in phases]
+    compiled = compile_phases(phases)
+    paths, ends, spans, reached = [], [], [[] for _ in phases], [[] for _ in phases]
     human, machine = [], []
     _, incident = outage_parts(work.facts, work.tracks, bulk_hours(work.machine, work.copy))
     for _ in range(runs):
-        factors = {"human": dice.lognormvariate(0, HUMAN_OVERRUN[1]) * HUMAN_OVERRUN[0],
+        factors = {"human": dice.choice(overruns) if overruns else
+                   dice.lognormvariate(0, HUMAN_OVERRUN[1]) * HUMAN_OVERRUN[0],
                    "machine": dice.lognormvariate(0, MACHINE_OVERRUN[1]) * MACHINE_OVERRUN[0], "fixed": 1.0}
-        total, end = one_run(compiled, calendar, dice, factors, incident, spans)
+        total, end = one_run(compiled, calendar, dice, factors, incident, spans, reached)
         paths.append(total)
         ends.append(end)
         human.append(factors["human"])
         machine.append(factors["machine"])
-    outages = simulate_outage(work, dice, runs)
+    outages = simulate_outage(work, random.Random(seed + 1), runs)  # the same whatever the tasks draw
     timed, likely = likely_course(phases, calendar)
     allowed = work.facts.downtime or work.facts.value("zero_tolerance_seconds") / 60
     return Forecast(
         quantiles(paths, 1), quantiles(ends, 24), {phase.name: quantiles(row, 1) for phase, row in zip(phases, spans)},
+        {phase.name: quantiles(row, 1) for phase, row in zip(phases, reached)},
         quantiles(outages, 1), sum(1 for value in outages if value <= allowed) / runs,
         sum(1 for value in ends if value <= deadline) / runs if deadline is not None else None, timed, likely,
         max((row.end for row in timed.values()), default=0) / 24, runs, seed,
         (("people take longer than planned", rank_correlation(human, ends)),
          ("machines run slower than planned", rank_correlation(machine, ends))))
+
+
+class Alternative(NamedTuple):
+    """The same work in another order, and when it would end."""
+
+    name: str
+    phases: Tuple[Phase, ...]
+
+
+def alternatives(work: Work, phases: Sequence[Phase]) -> Iterable[Alternative]:
+    """Yield other orders of this plan's work that somebody will ask for."""
+    last = f"wave_{len(work.waves)}"
+    if len(work.waves) > 1 and "lift_and_shift" in work.tracks:
+        hours = fixed(24 * work.facts.value("test_days"), ("test_days",))
+        yield Alternative("each wave tested only after the wave before it", tuple(
+            phase._replace(tasks=tuple(item._replace(hours=hours) if item.calendar == "soak" else item
+                                       for item in phase.tasks))
+            if phase.row.each == "wave" and phase.name != last else phase for phase in phases))
+    free = [flag for flag in work.facts.flags if not flag.after]
+    if len(free) > 1 and any(step.path for flag in free for step in flag.steps):
+        yield Alternative("the flags raised side by side", tuple(
+            phase._replace(tasks=tuple(item._replace(lane=side_lane(item)) for item in phase.tasks))
+            for phase in phases))
+
+
+def side_lane(item: Task) -> str:
+    """Return the lane of a flag of its own for a step of the rollout."""
+    flag = re.match(r"feature_flags\[\d+\]", item.path)
+    return f"rollout/{flag.group()}" if flag else item.lane
 
 
 def simulation_items(lane: Sequence[Task]) -> List[Item]:
@@ -4320,29 +4767,58 @@ def simulation_items(lane: Sequence[Task]) -> List[Item]:
     return items
 
 
-def one_run(compiled: Any, calendar: Calendar, dice: Any, factors: Dict[str, float], incident: float,
-            spans: List[List[float]]) -> Tuple[float, float]:
-    """Return hours on the path and the end on the calendar for one run; add each phase's hours to `spans`."""
-    moment = total = 0.0
-    chance = dice.random
-    for number, groups in enumerate(compiled):
-        begun = total
+Compiled = List[Tuple[Tuple[int, ...], List[List[List[Item]]]]]  # each phase: what it waits for, groups of lanes
+
+
+def compile_phases(phases: Sequence[Phase]) -> Compiled:
+    """Return the phases as the simulation needs them: numbers of the phases they wait for, tasks ready to sample."""
+    places = {phase.name: index for index, phase in enumerate(phases)}
+    return [(tuple(places[name] for name in phase.after),
+             [lanes_that_count([simulation_items(lane) for lane in group]) for group in lanes_of(phase)])
+            for phase in phases]
+
+
+def lanes_that_count(lanes: List[List[Item]]) -> List[List[Item]]:
+    """Leave out lanes of office hours that end before another lane in every run: all people share one overrun."""
+    office = [[item for item in lane if item.kind == "human" and item.calendar == "business"] for lane in lanes]
+    least = [sum(item.low for item in items) for items in office]
+    longest = least.index(max(least))
+    return [lane for number, (lane, items) in enumerate(zip(lanes, office)) if number == longest
+            or len(items) < len(lane) or sum(item.low + item.width for item in items) > least[longest]]
+
+
+def one_run(compiled: Compiled, calendar: Calendar, dice: Any, factors: Dict[str, float], incident: float,
+            spans: List[List[float]], reached: List[List[float]]) -> Tuple[float, float]:
+    """Return hours on the path and the end on the calendar for one run; note each phase's hours and end."""
+    paths: List[float] = []
+    ends: List[float] = []
+    for number, (after, groups) in enumerate(compiled):
+        begun = total = max([paths[index] for index in after], default=0.0)
+        moment = max([ends[index] for index in after], default=0.0)
         for lanes in groups:
-            longest, latest = 0.0, moment
-            for lane in lanes:
-                here, length = moment, 0.0
-                for low, width, band, kind, days, _ in lane:
-                    hours = low + (width * band[int(chance() * BAND)] if band else 0.0)
-                    hours *= factors[kind]
-                    length += hours
-                    here = advance(calendar, days, here, hours)
-                    if days == "window" and hours > 0.25 and chance() < incident:  # the cutover is broken off and done again
-                        here = calendar.window.fit(calendar.business.finish(here, 8), hours)
-                        length += hours + 8
-                longest, latest = max(longest, length), max(latest, here)
-            moment, total = latest, total + longest
+            drawn = [run_lane(lane, calendar, dice.random, factors, incident, moment) for lane in lanes]
+            total += max([length for length, _ in drawn])
+            moment = max([end for _, end in drawn])
         spans[number].append(total - begun)
-    return total, moment
+        reached[number].append(moment)
+        paths.append(total)
+        ends.append(moment)
+    return max(paths, default=0.0), max(ends, default=0.0)
+
+
+def run_lane(lane: Sequence[Item], calendar: Calendar, chance: Callable[[], float], factors: Dict[str, float],
+             incident: float, here: float) -> Tuple[float, float]:
+    """Return drawn hours and the end of tasks that follow each other."""
+    length = 0.0
+    for low, width, band, kind, days, _ in lane:
+        hours = low + (width * band[int(chance() * BAND)] if band else 0.0)
+        hours *= factors[kind]
+        length += hours
+        here = advance(calendar, days, here, hours)
+        if days == "window" and hours > 0.25 and chance() < incident:  # the cutover is broken off and done again
+            here = calendar.window.fit(calendar.business.finish(here, 8), hours)
+            length += hours + 8
+    return length, here
 
 
 def simulate_outage(work: Work, dice: Any, runs: int) -> List[float]:
@@ -4417,7 +4893,8 @@ def repeated(names: Sequence[str]) -> Iterable[Tuple[int, int]]:
 @check
 def check_duplicates(facts: Facts, work: Work) -> Iterable[Finding]:
     groups = (("table", facts.tables, "name"), ("flag", facts.flags, "name"), ("consumer", facts.dependencies, "name"),
-              ("workload", facts.workloads, "name"), ("endpoint", facts.legacy, "text"), ("endpoint", facts.new, "text"))
+              ("workload", facts.workloads, "name"), ("endpoint", facts.legacy, "text"),
+              ("endpoint", facts.new, "text"))
     for noun, rows, key in groups:
         names = [getattr(row, key) for row in rows]
         for index, first in repeated(names):
@@ -4456,12 +4933,14 @@ def check_volume(facts: Facts, work: Work) -> Iterable[Finding]:
     declared = facts.at("constraints.data_volume_gb")
     if declared and summed:
         share = summed / declared
-        text = f"{figure(declared)} GB, but tables_to_migrate sum to {figure(round(summed, 2))} GB ({100 * share:.1f} %)"
+        text = (f"{figure(declared)} GB, but tables_to_migrate sum to {figure(round(summed, 2))} GB "
+                f"({100 * share:.1f} %)")
         if share > 1.25:
             yield Finding("V022", ERROR, ("constraints", "data_volume_gb"), text, "at least the sum of the tables",
                           "correct one of them")
         elif share < 0.8:
-            yield Finding("V022", WARNING, ("constraints", "data_volume_gb"), text, "80 to 125 % of the declared volume",
+            yield Finding("V022", WARNING, ("constraints", "data_volume_gb"), text,
+                          "80 to 125 % of the declared volume",
                           f"the plan uses {figure(volume_of(facts))} GB; name the other tables or correct the volume")
     for table in facts.tables:
         size = table.gb * 1e9 / table.rows if table.rows else 0
@@ -4535,7 +5014,8 @@ def check_dst(facts: Facts, work: Work) -> Iterable[Finding]:
     days = window.get("days", ["tue", "wed", "thu"])
     if "sun" in days and clock(window["start"]) <= 3 < clock(window["start"]) + window_length(window):
         yield Finding("V033", WARNING, ("business_continuity", "preferred_migration_window"),
-                      f"Sunday nights {window['start']}-{window['end']} {window['timezone']}", "nights without a clock change",
+                      f"Sunday nights {window['start']}-{window['end']} {window['timezone']}",
+                      "nights without a clock change",
                       "on two Sundays a year this night is an hour shorter or longer; give days without sun")
 
 
@@ -4559,21 +5039,25 @@ def cycle_in(edges: Dict[str, Sequence[str]]) -> List[str]:
 
 @check
 def check_cycles(facts: Facts, work: Work) -> Iterable[Finding]:
-    consumers = [row if isinstance(row, dict) else {"name": row} for row in facts.at("constraints.dependencies", []) if row]
+    consumers = [row if isinstance(row, dict) else {"name": row} for row in facts.at("constraints.dependencies", [])
+                 if row]
     graphs = (("workloads", {load.name: load.after for load in facts.workloads}),
               ("feature_flags", {flag.name: flag.after for flag in facts.flags}),
-              ("constraints.dependencies", {row["name"]: row.get("depends_on", []) for row in consumers if "name" in row}))
+              ("constraints.dependencies",
+               {row["name"]: row.get("depends_on", []) for row in consumers if "name" in row}))
     for place, edges in graphs:
         path = tuple(place.split("."))
         for number, (name, after) in enumerate(edges.items()):
             for other in after:
                 if other not in edges:
                     guess = did_you_mean(other, sorted(edges))
-                    yield Finding("V040", ERROR, path + (number, "depends_on"), f"{describe(name)} needs {describe(other)}",
+                    yield Finding("V040", ERROR, path + (number, "depends_on"),
+                                  f"{describe(name)} needs {describe(other)}",
                                   f"a name of {place}", f"did you mean {guess!r}?" if guess else "")
         cycle = cycle_in({name: [other for other in after if other in edges] for name, after in edges.items()})
         if cycle:
-            yield Finding("V040", ERROR, path, "a cycle: " + " -> ".join(cycle), "an order in which each can come first",
+            yield Finding("V040", ERROR, path, "a cycle: " + " -> ".join(cycle),
+                          "an order in which each can come first",
                           "remove one of these depends_on")
 
 
@@ -4594,7 +5078,8 @@ def check_rollout(facts: Facts, work: Work) -> Iterable[Finding]:
                           f"at most the first step, {figure(shares[0])} %")
         for earlier, later in zip(flag.steps, flag.steps[1:]):
             if earlier.percentage > 0 and later.percentage > 5 * earlier.percentage and later.percentage > 25:
-                yield Finding("V050", WARNING, later.path, f"{figure(earlier.percentage)} % to {figure(later.percentage)} %",
+                yield Finding("V050", WARNING, later.path,
+                              f"{figure(earlier.percentage)} % to {figure(later.percentage)} %",
                               "at most five times the step before")
         yield from short_steps(facts, flag)
 
@@ -4606,8 +5091,8 @@ def short_steps(facts: Facts, flag: Flag) -> Iterable[Finding]:
             yield Finding("V050", WARNING, step.path, "0 h", "time to see something before the next step")
         elif need is not None and step.percentage < 100 and need > step.hours * 60:
             yield Finding("V051", WARNING, step.path, f"{figure(step.hours)} h at {figure(step.percentage)} %",
-                          f"{figure(need / 60)} h", f"{figure(canary_sample(facts))} requests a side show a doubled error "
-                          f"rate; {figure(requests_per_second(facts) * step.percentage / 100)} rps arrive")
+                          f"{figure(need / 60)} h", f"{figure(canary_sample(facts))} requests a side show a doubled "
+                          f"error rate; {figure(requests_per_second(facts) * step.percentage / 100)} rps arrive")
 
 
 @check
@@ -4627,7 +5112,8 @@ def check_thresholds(facts: Facts, work: Work) -> Iterable[Finding]:
     places = {metric_name(name): ("monitoring", "alert_thresholds", name) for name in given}
     current = {"response_time_p95": facts.value("baseline_p95_ms"), "error_rate": facts.value("baseline_error_rate"),
                "cpu_utilization": facts.value("baseline_cpu")}
-    goals = {"response_time_p95": float(facts.at("service_details.new_service.target_performance.p95_response_time_ms", -1))}
+    goals = {"response_time_p95": float(facts.at("service_details.new_service.target_performance.p95_response_time_ms",
+                                                 -1))}
     for metric, limit in facts.alerts.items():
         now_at = current.get(metric, -1)
         if metric in RATIO_METRICS and limit > 1:
@@ -4639,7 +5125,8 @@ def check_thresholds(facts: Facts, work: Work) -> Iterable[Finding]:
             yield Finding("V060", WARNING, places[metric], f"{figure(limit)} while {metric} is {figure(now_at)} today",
                           f"more than {figure(now_at)}", "the alert fires before anything has moved")
         elif 0 < goals.get(metric, -1) and limit < goals[metric]:
-            yield Finding("V060", WARNING, places[metric], f"{figure(limit)}", f"at least the goal {figure(goals[metric])}",
+            yield Finding("V060", WARNING, places[metric], f"{figure(limit)}",
+                          f"at least the goal {figure(goals[metric])}",
                           "the new side fires it when it performs as planned")
     for alarm in facts.alarms:
         yield from check_alarm(facts, alarm)
@@ -4659,12 +5146,14 @@ def check_alarm(facts: Facts, alarm: Alarm) -> Iterable[Finding]:
     if alarm.metric == "error_rate" and alarm.threshold > 5 * 14.4 * budget:
         exposed = 50.0
         yield Finding("V060", WARNING, alarm.path + ("threshold",),
-                      f"{100 * alarm.threshold:.3g} % errors", f"at most {100 * 14.4 * budget:.3g} % (14.4 x the budget of "
-                      f"a {100 * facts.value('availability'):.6g} % SLO)",
+                      f"{100 * alarm.threshold:.3g} % errors",
+                      f"at most {100 * 14.4 * budget:.3g} % (14.4 x the budget of a "
+                      f"{100 * facts.value('availability'):.6g} % SLO)",
                       f"at {figure(exposed)} % of the traffic this burns the budget "
                       f"{figure(exposed / 100 * alarm.threshold / budget)} times too fast")
     if not 1 <= alarm.minutes <= 1440:
-        yield Finding("V060", WARNING, alarm.path + ("duration_minutes",), f"{figure(alarm.minutes)} min", "1 to 1440 min")
+        yield Finding("V060", WARNING, alarm.path + ("duration_minutes",), f"{figure(alarm.minutes)} min",
+                      "1 to 1440 min")
     if facts.metrics and alarm.metric not in facts.metrics:
         yield Finding("V060", INFO, alarm.path + ("metric",), alarm.metric, "a metric of monitoring.critical_metrics",
                       "nobody is told to watch it")
@@ -4689,7 +5178,8 @@ def check_endpoints(facts: Facts, work: Work) -> Iterable[Finding]:
             yield Finding("V080", WARNING, old.path, f"{old.text} without counterpart", "an endpoint of new_service",
                           "its callers get 404 after the redirect")
         elif how == "moved" and twin:
-            clients = listed([row.name for row in facts.dependencies if row.direction in ("both", "write", "")], "its callers")
+            clients = listed([row.name for row in facts.dependencies if row.direction in ("both", "write", "")],
+                             "its callers")
             yield Finding("V080", WARNING, old.path, f"{old.text} -> {twin.text}", "the same route in another version",
                           f"the facade needs a rewrite rule, or {clients} break")
 
@@ -4703,7 +5193,8 @@ def check_capacity(facts: Facts, work: Work) -> Iterable[Finding]:
     if room.fails_from < 100:
         yield Finding("V076", WARNING, path + ("initial_replicas",),
                       f"{figure(room.cores_start)} cores for {figure(room.peak)} rps at peak",
-                      f"{figure(room.peak / room.rps_per_core)} cores ({figure(room.rps_per_core)} rps a core, as today)",
+                      f"{figure(room.peak / room.rps_per_core)} cores ({figure(room.rps_per_core)} rps a core, as "
+                      f"today)",
                       f"short from {room.fails_from:.0f} % of the traffic on; the plan scales before each step")
     if room.needed_per_core > room.rps_per_core:
         yield Finding("V076", WARNING, path + ("max_replicas",), f"{figure(room.cores_max)} cores at most",
@@ -4717,13 +5208,15 @@ def check_data_strategy(facts: Facts, work: Work) -> Iterable[Finding]:
     declared = facts.at("constraints.data_volume_gb")
     if facts.kind == "service" and writers and declared and not facts.partners and not facts.changes:
         yield Finding("V083", WARNING, ("constraints", "data_volume_gb"),
-                      f"{figure(declared)} GB, {len(writers)} writing endpoints and {figure(facts.downtime)} min of outage, "
-                      "but no way for the data", "one database for both sides, dual_write or cdc",
+                      f"{figure(declared)} GB, {len(writers)} writing endpoints and {figure(facts.downtime)} min of "
+                      f"outage, but no way for the data", "one database for both sides, dual_write or cdc",
                       'say it: "pattern": {"primary": "strangler_fig", "with": ["dual_write"]}')
     if facts.partners == () and len(work.tracks) > 1:
         yield Finding("V083", WARNING, ("pattern",) if "pattern" in facts.spec else ("target",),
                       f"{facts.pattern}: {facts.source.text} -> {facts.target.text}",
-                      "a pattern that does all of it", f"the plan combines {' + '.join(work.tracks)}")
+                      "a pattern that does all of it", f"{facts.pattern} alone "
+                      + ("moves the data as it is" if facts.pattern in ("cdc", "data_migration") else
+                         "moves no data between servers") + f"; the plan combines {' + '.join(work.tracks)}")
 
 
 @check
@@ -4750,20 +5243,28 @@ def check_feasible(facts: Facts, work: Work) -> Iterable[Finding]:
                       "replication never catches up: split by table, apply in parallel, or freeze the writes")
     elif "cdc" in work.tracks and writes * 1.5 > apply:
         yield Finding("V072", WARNING, ("workload", "write_rows_per_second"), f"{figure(writes)} rows/s are written",
-                      f"at most {figure(apply / 1.5)} rows/s", f"{figure(apply)} rows/s are applied: the backlog falls slowly")
+                      f"at most {figure(apply / 1.5)} rows/s",
+                      f"{figure(apply)} rows/s are applied: the backlog falls slowly")
+
+
+@check
+def check_room(facts: Facts, work: Work) -> Iterable[Finding]:
     churn = volume_of(facts) * facts.value("churn_percent_per_day") / 100 / 24
     if "lift_and_shift" in work.tracks and churn >= work.copy.network[1]:
-        yield Finding("V073", ERROR, ("network",), f"{figure(churn)} GB/h change", f"less than {figure(work.copy.network[1])} "
-                      "GB/h of the link", "the replication lag grows without end")
+        yield Finding("V073", ERROR, ("network",), f"{figure(churn)} GB/h change",
+                      f"less than {figure(work.copy.network[1])} GB/h of the "
+                      "link", "the replication lag grows without end")
     free = facts.value("target_disk_free_gb")
     if free >= 0 and (relocates(facts) or facts.kind == "infrastructure") and free < 1.3 * volume_of(facts):
-        yield Finding("V074", ERROR, ("target", "disk_free_gb"), f"{figure(free)} GB", f"{figure(1.3 * volume_of(facts))} GB",
+        yield Finding("V074", ERROR, ("target", "disk_free_gb"), f"{figure(free)} GB",
+                      f"{figure(1.3 * volume_of(facts))} GB",
                       f"1.3 x {figure(volume_of(facts))} GB: data, indexes being built, WAL")
     if moves_data(work) and not facts.given("bandwidth_gbps"):
         yield Finding("V075", WARNING, ("network",) if "network" in facts.spec else (), "no network.bandwidth_gbps",
-                      "the bandwidth to the target", f"{figure(facts.value('bandwidth_gbps'))} Gbit/s assumed: the copy of "
-                      f"{work.words['volume']} takes {span(work.copy.hours.likely)}; with 0.1 Gbit/s the link alone would "
-                      f"take {span(volume_of(facts) / (NET_GB_PER_HOUR * 0.1 * facts.value('utilization')))}")
+                      "the bandwidth to the target", f"{figure(facts.value('bandwidth_gbps'))} Gbit/s assumed: the "
+                      f"copy of {work.words['volume']} takes {span(work.copy.hours.likely)}; with 0.1 Gbit/s the link "
+                      f"alone would take "
+                      f"{span(volume_of(facts) / (NET_GB_PER_HOUR * 0.1 * facts.value('utilization')))}")
 
 
 def moves_data(work: Work) -> bool:
@@ -4773,7 +5274,8 @@ def moves_data(work: Work) -> bool:
 @check
 def check_zero_outage(facts: Facts, work: Work) -> Iterable[Finding]:
     volume = volume_of(facts)
-    image = facts.at("method") in ("dump_restore", "physical", "parallel_copy") or facts.at("workload.replication") is False
+    image = facts.at("method") in ("dump_restore", "physical",
+                                   "parallel_copy") or facts.at("workload.replication") is False
     speed = work.copy.network[1]
     hours = volume / speed if speed else 0
     sum_text = f"{figure(volume)} GB / {figure(speed)} GB/h = {hours:.1f} h"
@@ -4786,8 +5288,9 @@ def check_zero_outage(facts: Facts, work: Work) -> Iterable[Finding]:
     if "data_migration" in work.tracks:
         offline = bulk_hours(work.machine, work.copy)
         if offline.likely * 60 > limit:
-            yield Finding("V070", ERROR, ("constraints", "max_downtime_minutes"), f"{figure(facts.downtime)} min with an "
-                          "offline copy", f"at least {figure(offline.likely * 60)} min",
+            yield Finding("V070", ERROR, ("constraints", "max_downtime_minutes"),
+                          f"{figure(facts.downtime)} min with an offline "
+                          "copy", f"at least {figure(offline.likely * 60)} min",
                           f"copy {span(work.copy.hours.likely)} + index {span(work.machine['index'].likely)} + check "
                           f"{span(work.machine['hash'].likely)} > {figure(facts.downtime)} min; cdc fits")
 
@@ -4800,8 +5303,10 @@ def check_promises(facts: Facts, work: Work) -> Iterable[Finding]:
         rpo = facts.at("business_continuity.rpo_minutes", facts.at("rpo_minutes", 0))
         if facts.at("cutover.reverse_replication") is False or rpo > 0:
             what = f"a recovery point of {figure(rpo)} min" if rpo > 0 else "no reverse replication"
-            yield Finding("V081", WARNING, ("constraints", "special_requirements", index), f"zero_data_loss with {what}",
-                          "a recovery point of 0 and reverse replication", "a rollback after the cutover would lose writes")
+            yield Finding("V081", WARNING, ("constraints", "special_requirements", index),
+                          f"zero_data_loss with {what}",
+                          "a recovery point of 0 and reverse replication",
+                          "a rollback after the cutover would lose writes")
     for index, name in enumerate(names):
         plain = name.strip().lower().replace(" ", "_").replace("-", "_")
         if plain not in REQUIREMENTS:
@@ -4811,7 +5316,8 @@ def check_promises(facts: Facts, work: Work) -> Iterable[Finding]:
                           "it becomes one task: define how it is proven")
     sensitive = [name for name in facts.frameworks if name in ("GDPR", "HIPAA", "PCI DSS")]
     if sensitive and not facts.at("data") and not personal_columns(facts):
-        yield Finding("V082", WARNING, ("constraints", "compliance_requirements"), f"{', '.join(sensitive)} without a named "
+        yield Finding("V082", WARNING, ("constraints", "compliance_requirements"),
+                      f"{', '.join(sensitive)} without a named "
                       "column", "data.personal_columns or tables with columns", "which data is personal cannot be seen")
     for index, name in enumerate(facts.at("constraints.compliance_requirements", [])):
         if name and FRAMEWORKS.get(re.sub(r"[^a-z0-9]", "", name.lower())) is None:
@@ -4825,11 +5331,13 @@ def find_outage(facts: Facts, work: Work, forecast: Forecast, calendar: Calendar
     path = ("constraints", "max_downtime_minutes") if facts.at("constraints.max_downtime_minutes") is not None else ()
     late = forecast.outage["p80"]
     if late > allowed:
-        yield Finding("V071", ERROR, path, f"{figure(facts.downtime)} min", f"at least {figure(late)} min (P80 of the outage)",
+        yield Finding("V071", ERROR, path, f"{figure(facts.downtime)} min",
+                      f"at least {figure(late)} min (P80 of the outage)",
                       f"{' + '.join(work.tracks)} keeps within it in {100 * forecast.meets_outage:.0f} % of the runs")
     elif late > 0.7 * allowed:
         yield Finding("V071", WARNING, path, f"{figure(facts.downtime)} min", f"{figure(late / 0.7)} min",
-                      f"the P80 of {figure(late)} min fills {late / allowed:.2f} of the budget: ask for more or switch faster")
+                      f"the P80 of {figure(late)} min fills {late / allowed:.2f} of the budget: ask for more or switch "
+                      f"faster")
     window = facts.at("business_continuity.preferred_migration_window")
     needed = cutover_need(facts, work, forecast)
     if window and needed > calendar.window_hours:
@@ -4864,33 +5372,48 @@ def bracket(value: float, steps: Sequence[Tuple[float, float]], beyond: float) -
 
 def complexity(facts: Facts, work: Work, forecast: Forecast) -> List[Factor]:
     """Return what makes this migration hard, in points; at most 100 together."""
-    volume = volume_of(facts) if moves_data(work) or is_data(facts) else 0
-    writes = facts.value("write_rows_per_second") if is_data(facts) else 0
+    volume = volume_of(facts)
+    writes = facts.value("write_rows_per_second") if is_data(facts) else written_requests(facts)
     allowed = facts.downtime or facts.value("zero_tolerance_seconds") / 60
     ratio = forecast.outage["p80"] / allowed
     outage = 3.0 if facts.downtime == 0 and ratio <= 1 else bracket(ratio, ((0.3, 3), (0.7, 6), (1.0001, 10)), 15)
     personal = 2 if personal_columns(facts) and facts.frameworks else 0
-    changes = min(12, sum(safe_form(change, facts).points for change in facts.changes))
-    if facts.kind in ("service", "api"):
-        changes = min(12, sum({"none": 3, "moved": 2}.get(how, 0.5) for _, _, how in match_endpoints(facts)))
     estate = vm_count(facts) / 20 * 4 + len(facts.legacy) / 5
     return [
         Factor("volume", f"{figure(volume)} GB", bracket(volume, ((10, 0), (100, 4), (1000, 8), (10000, 12)), 16), 16),
         Factor("consumers", f"{len(facts.dependencies)} named", min(12, 1.5 * len(facts.dependencies)), 12),
         Factor("outage", f"P80 {figure(forecast.outage['p80'])} of {figure(allowed)} min", outage, 15),
-        Factor("write load", f"{figure(writes)} rows/s", bracket(writes, ((100, 0), (1000, 3), (10000, 6)), 10), 10),
+        Factor("write load", f"{figure(writes)} {'rows' if is_data(facts) else 'writing requests'}/s",
+               bracket(writes, ((100, 0), (1000, 3), (10000, 6)), 10), 10),
         Factor("engine", engine_text(facts), engine_points(facts, work), 10),
-        Factor("place", f"{facts.source.location or '?'} to {facts.target.location or '?'}", 6 if facts.source.location
-               and facts.target.location and facts.source.location != facts.target.location else 0, 6),
-        Factor("changes", f"{len(facts.changes) or len(facts.legacy)} schema or API changes", changes, 12),
+        Factor("place", place_text(facts), 6 if other_place(facts) else 0, 6),
+        Factor("changes", f"{len(facts.changes) or len(facts.legacy)} schema or API changes",
+               min(12, change_points(facts)), 12),
         Factor("compliance", listed(facts.frameworks, "none"), min(6, 2 * len(facts.frameworks) + personal), 6),
         Factor("promises", listed(facts.requirements, "none"), min(5, 1.5 * len(facts.requirements)), 5),
         Factor("estate", f"{vm_count(facts)} servers, {len(facts.legacy)} endpoints", min(8, estate), 8)]
 
 
+def change_points(facts: Facts) -> float:
+    """Return the points of the schema changes, or of the endpoints that move."""
+    if facts.kind in ("service", "api"):
+        return sum({"none": 3, "moved": 2}.get(how, 0.5) for _, _, how in match_endpoints(facts))
+    return sum(safe_form(change, facts).points for change in facts.changes)
+
+
+def place_text(facts: Facts) -> str:
+    return f"{facts.source.location or '?'} to {facts.target.location or '?'}"
+
+
+def written_requests(facts: Facts) -> float:
+    """Return the writing requests a second, as if every endpoint were called equally often."""
+    share = sum(1 for endpoint in facts.legacy if endpoint.writes) / max(len(facts.legacy), 1)
+    return requests_per_second(facts) * share
+
+
 def engine_text(facts: Facts) -> str:
-    return f"{facts.source.engine or '?'} {facts.source.version} to {facts.target.engine or '?'} {facts.target.version}".replace(
-        " to ? ", " to ?")
+    old, new = (f"{system.engine or '?'} {system.version}".strip() for system in (facts.source, facts.target))
+    return f"{old} to {new}"
 
 
 def engine_points(facts: Facts, work: Work) -> float:
@@ -4900,7 +5423,8 @@ def engine_points(facts: Facts, work: Work) -> float:
         return 10
     if facts.source.engine and facts.target.engine and facts.source.engine != facts.target.engine:
         return 10
-    return min(4, 2 * abs(facts.target.major - facts.source.major)) if facts.source.version and facts.target.version else 0
+    return min(4,
+               2 * abs(facts.target.major - facts.source.major)) if facts.source.version and facts.target.version else 0
 
 
 def complexity_level(points: float) -> str:
@@ -4922,16 +5446,16 @@ EVIDENCE_WEIGHT = 10  # pseudo-counts of the prior when every factor is known
 
 def beliefs(facts: Facts, work: Work) -> List[Belief]:
     """Return the evidence for and against success; the weights are assumed."""
-    ready, deps = facts.at("readiness", {}), facts.dependencies
-    first = PATTERNS[work.tracks[0]]
-    lossy = sum(1 for change in facts.changes if is_lossy(change))
-    unowned = sum(1 for row in deps if not row.owner)
-    done = facts.value("experience")
-    other_engine = facts.source.engine and facts.target.engine and facts.source.engine != facts.target.engine
+    return [*beliefs_of_readiness(facts, work), *beliefs_of_size(facts)]
+
+
+def beliefs_of_readiness(facts: Facts, work: Work) -> List[Belief]:
+    """Return what is proven already, and how much of the migration can be taken back."""
+    ready, exposure = facts.at("readiness", {}), PATTERNS[work.tracks[0]].exposure
     back = facts.at("cutover.reverse_replication", True) and "data_migration" not in work.tracks
-    rewrite = facts.kind == "service" and bool(set(work.tracks) & {"strangler_fig", "parallel_run"})
-    volume = volume_of(facts) if is_data(facts) or facts.kind == "infrastructure" else 0
-    import math
+    rewrite = "event_sourcing" in work.tracks or (
+        facts.kind == "service" and bool(set(work.tracks) & {"strangler_fig", "parallel_run"}))
+    version = -0.7 if other_engine(facts) else -0.2 if other_major(facts) else 0.0
     return [
         Belief("rehearsal", str(ready.get("rehearsal", "unknown")),
                {"full": 0.6, "partial": 0.2, "planned": 0.3, "none": -0.6}.get(ready.get("rehearsal", "")),
@@ -4940,22 +5464,30 @@ def beliefs(facts: Facts, work: Work) -> List[Belief]:
                {True: 0.4, False: -0.5}.get(ready.get("rollback_tested")), "readiness.rollback_tested"),
         Belief("automated gates", str(ready.get("automated_gates", "unknown")).lower(),
                {True: 0.3, False: -0.2}.get(ready.get("automated_gates")), "readiness.automated_gates"),
-        Belief("exposure", first.exposure, {"progressive": 0.4, "bang": -0.5}.get(first.exposure, 0.0), "pattern"),
+        Belief("exposure", exposure, {"progressive": 0.4, "bang": -0.5}.get(exposure, 0.0), "pattern"),
         Belief("way back after the cutover", "kept" if back else "none", 0.3 if back else -0.4,
                "cutover.reverse_replication"),
-        Belief("engine", engine_text(facts), -0.7 if other_engine else -0.2 if facts.source.version
-               and facts.target.version and facts.source.major != facts.target.major else 0.0, "target"),
-        Belief("rewrite", "service is rebuilt" if rewrite else "no", -0.4 if rewrite else 0.0, "type"),
-        Belief("place", f"{facts.source.location or '?'} to {facts.target.location or '?'}",
-               -0.2 if relocates(facts) else 0.0, "target"),
+        Belief("engine", engine_text(facts), version, "target"),
+        Belief("rewrite", "built anew" if rewrite else "no", -0.4 if rewrite else 0.0, "type")]
+
+
+def beliefs_of_size(facts: Facts) -> List[Belief]:
+    """Return what distance, consumers, volume, losses and practice say."""
+    import math
+    deps, done = facts.dependencies, facts.value("experience")
+    lossy = sum(1 for change in facts.changes if is_lossy(change))
+    unowned = sum(1 for row in deps if not row.owner)
+    volume = volume_of(facts) if is_data(facts) or facts.kind == "infrastructure" else 0
+    practice = bracket(done, ((0, 0.0), (1, -0.4), (3, 0.1)), 0.4)
+    return [
+        Belief("place", place_text(facts), -0.2 if relocates(facts) else 0.0, "target"),
         Belief("consumers", f"{len(deps)} named", -0.12 * math.log2(1 + len(deps)), "constraints.dependencies"),
         Belief("volume", f"{figure(volume)} GB", -0.15 * max(0.0, math.log10(max(volume, 1) / 100)),
                "constraints.data_volume_gb"),
         Belief("consumers without owner", f"{unowned}", -min(0.6, 0.2 * unowned), "constraints.dependencies"),
         Belief("lossy changes", f"{lossy}", -min(0.6, 0.2 * lossy), "schema_changes"),
         Belief("experience", f"{figure(done)} similar migrations" if done >= 0 else "unknown",
-               None if done < 0 else 0.4 if done >= 3 else 0.1 if done >= 1 else -0.4,
-               "team.experience_similar_migrations")]
+               practice if done >= 0 else None, "team.experience_similar_migrations")]
 
 
 def logistic(value: float) -> float:
@@ -5027,7 +5559,8 @@ class Record(NamedTuple):
 def feature(name: str, value: Any) -> float:
     """Return a factor of a record as the number that its weight multiplies; 0 when unknown."""
     import math
-    words = {"none": -1.0, "planned": 0.5, "partial": 0.33, "full": 1.0, "progressive": 1.0, "switch": 0.0, "bang": -1.0,
+    words = {"none": -1.0, "planned": 0.5, "partial": 0.33, "full": 1.0, "progressive": 1.0, "switch": 0.0,
+             "bang": -1.0,
              "same": 0.0, "major": 0.3, "other": 1.0}
     if value is None:
         return 0.0
@@ -5043,22 +5576,49 @@ def feature(name: str, value: Any) -> float:
 
 
 def read_history(document: Document, faults: Faults) -> Tuple[List[Record], List[str]]:
-    """Return the usable records of a history file, and a line for each that is skipped."""
+    """Return the usable records of a history file, and a line for each that is skipped or old."""
     rows = document.value.get("records") if isinstance(document.value, dict) else document.value
-    rows = faults.typed(rows, ("records",) if isinstance(document.value, dict) else (), list, "a list of history records")
-    records, skipped = [], []
+    rows = faults.typed(rows, ("records",) if isinstance(document.value, dict) else (), list,
+                        "a list of history records")
+    records, notes = [], []
     for index, row in enumerate(rows or []):
-        if not isinstance(row, dict) or row.get("outcome") not in OUTCOMES:
-            skipped.append(f"history record {index + 1}: no outcome of {', '.join(OUTCOMES)}; skipped")
+        wrong = wrong_record(row)
+        if wrong:
+            notes.append(f"history record {index + 1}: {wrong}; skipped")
             continue
-        factors = row.get("factors") if isinstance(row.get("factors"), dict) else {}
-        planned, actual = row.get("planned_hours"), row.get("actual_hours")
-        both = is_kind(planned, "number") and is_kind(actual, "number") and planned > 0 and actual > 0
-        records.append(Record(str(row.get("id", index + 1)), str(row.get("type", "")),
-                              ALIASES.get(str(row.get("pattern")), str(row.get("pattern"))), int(row["outcome"] == "success"),
-                              tuple(feature(name, factors.get(name)) for name, _ in FEATURES),
-                              actual / planned if both else 0.0))
-    return records, skipped
+        records.append(read_record(row, index))
+        if str(row.get("date", "9999"))[:10] < three_years_ago():
+            notes.append(f"history record {index + 1}: {str(row['date'])[:10]} is more than three years ago; used all "
+                         f"the same")
+    return records, notes
+
+
+def wrong_record(row: Any) -> str:
+    """Return why a history record cannot be used, empty when it can."""
+    if not isinstance(row, dict) or row.get("outcome") not in OUTCOMES:
+        return f"no outcome of {', '.join(OUTCOMES)}"
+    factors = row.get("factors", {})
+    odd = [name for name, _ in FEATURES if isinstance(factors, dict) and isinstance(factors.get(name), (dict, list))]
+    return f"factors.{odd[0]} is {describe(factors[odd[0]])}" if odd else "" if isinstance(factors, dict) else "factors"
+
+
+def read_record(row: Dict[str, Any], index: int) -> Record:
+    factors, planned, actual = row.get("factors", {}), row.get("planned_hours"), row.get("actual_hours")
+    both = is_kind(planned, "number") and is_kind(actual, "number") and planned > 0 and actual > 0
+    return Record(str(row.get("id", index + 1)), str(row.get("type", "")),
+                  ALIASES.get(str(row.get("pattern")), str(row.get("pattern"))), int(row["outcome"] == "success"),
+                  tuple(feature(name, factors.get(name)) for name, _ in FEATURES), actual / planned if both else 0.0)
+
+
+def three_years_ago() -> str:
+    today = now()[:10]
+    return f"{int(today[:4]) - 3}{today[4:]}"
+
+
+def overruns_of(records: Sequence[Record]) -> List[float]:
+    """Return actual by planned hours of the past, when there are enough to stand for what is to come."""
+    known = [row.overrun for row in records if row.overrun > 0]
+    return known if len(known) >= LEAST_CLASS else []
 
 
 def own_factors(facts: Facts, work: Work) -> Dict[str, Any]:
@@ -5119,12 +5679,13 @@ def predict(weights: Sequence[float], features: Sequence[float]) -> float:
     return logistic(sum(weight * value for weight, value in zip(weights, (1.0, *features))))
 
 
-def cross_validate(samples: Sequence[Tuple[Tuple[float, ...], int]]) -> Dict[str, float]:
+def cross_validate(samples: Sequence[Tuple[Tuple[float, ...], int]]) -> Dict[str, Any]:
     """Return Brier scores of held-out records: the model, the base rate, the prior alone."""
     import math
     count = len(samples)
     folds = count if count <= 200 else 10
     model = base = log_loss = 0.0
+    seen: List[Tuple[float, int]] = []
     prior_weights = [logit(BASE_RATE)] + [weight for _, weight in FEATURES]
     for fold in range(folds):
         kept = [sample for index, sample in enumerate(samples) if index % folds != fold]
@@ -5132,13 +5693,23 @@ def cross_validate(samples: Sequence[Tuple[Tuple[float, ...], int]]) -> Dict[str
         rate = sum(outcome for _, outcome in kept) / len(kept)
         for features, outcome in samples[fold::folds]:
             chance = predict(weights, features)
+            seen.append((chance, outcome))
             model += (chance - outcome) ** 2
             base += (rate - outcome) ** 2
             log_loss -= math.log(max(chance if outcome else 1 - chance, 1e-9))
     prior = sum((predict(prior_weights, features) - outcome) ** 2 for features, outcome in samples)
     return {"brier": round(model / count, 4), "brier_base_rate": round(base / count, 4),
             "brier_prior": round(prior / count, 4), "log_loss": round(log_loss / count, 4),
-            "skill": round(1 - model / base, 4) if base else 0.0}
+            "skill": round(1 - model / base, 4) if base else 0.0, "bins": calibration_bins(seen)}
+
+
+def calibration_bins(seen: Sequence[Tuple[float, int]]) -> List[Dict[str, float]]:
+    """Return the held-out records in three groups, lowest chance first: what was predicted and what happened."""
+    ordered = sorted(seen)
+    cuts = [len(ordered) * third // 3 for third in range(4)]
+    groups = [ordered[low:high] for low, high in zip(cuts, cuts[1:]) if high > low]
+    return [{"records": len(group), "predicted": round(sum(chance for chance, _ in group) / len(group), 3),
+             "observed": round(sum(outcome for _, outcome in group) / len(group), 3)} for group in groups]
 
 
 def reference_class(records: Sequence[Record], facts: Facts, pattern: str) -> Tuple[str, List[Record]]:
@@ -5185,10 +5756,12 @@ def success_document(facts: Facts, work: Work, forecast: Forecast, records: Sequ
         "history_template": {"id": "{{ticket}}", "date": "{{end_date}}", "type": facts.kind, "pattern": work.tracks[0],
                              "factors": own_factors(facts, work), "outcome": "{{success|rolled_back|failed|repaired}}",
                              "planned_hours": forecast.path["p50"], "actual_hours": "{{hours}}",
-                             "planned_downtime_minutes": forecast.outage["p50"], "actual_downtime_minutes": "{{minutes}}"}}
+                             "planned_downtime_minutes": forecast.outage["p50"],
+                             "actual_downtime_minutes": "{{minutes}}"}}
 
 
-def regression(samples: Sequence[Tuple[Tuple[float, ...], int]], facts: Facts, work: Work) -> Tuple[float, float, float]:
+def regression(samples: Sequence[Tuple[Tuple[float, ...], int]], facts: Facts,
+               work: Work) -> Tuple[float, float, float]:
     """Return probability and 80 % interval of this plan from the fitted model (delta method on the logit)."""
     import math
     weights, hessian = fit_logistic(samples)
@@ -5201,7 +5774,8 @@ def regression(samples: Sequence[Tuple[Tuple[float, ...], int]], facts: Facts, w
 
 def raises_most(facts: Facts, rows: Sequence[Belief], prior: float) -> List[Dict[str, Any]]:
     """Return what the team can still do that raises the probability most."""
-    best = {"rehearsal": (0.6, "rehearse fully on a full-size copy"), "rollback tested": (0.4, "test the rollback once"),
+    best = {"rehearsal": (0.6, "rehearse fully on a full-size copy"),
+            "rollback tested": (0.4, "test the rollback once"),
             "automated gates": (0.3, "let a pipeline check the gates"),
             "consumers without owner": (0.0, "find an owner for each consumer")}
     found = []
@@ -5226,20 +5800,26 @@ def used_inputs(work: Work, phases: Sequence[Phase]) -> Dict[str, float]:
 
 
 def confidence(facts: Facts, work: Work, phases: Sequence[Phase]) -> Dict[str, Any]:
-    """Return one to five stars for the share of the inputs that were given, and the five most worth measuring."""
-    spread = {name: hours for name, hours in used_inputs(work, phases).items() if not is_optional(facts, name)}
-    weight = {name: 1 + hours for name, hours in spread.items()}
-    total = sum(weight.values()) or 1.0
-    known = sum(value for name, value in weight.items() if facts.given(name))
-    share = known / total
-    unknown = sorted((name for name in spread if not facts.given(name)), key=lambda name: (-weight[name], name))
-    rates = [name for name in used_inputs(work, phases) if is_optional(facts, name) and facts.value(name) == 0]
-    rates.sort(key=lambda name: (-used_inputs(work, phases)[name], name))
-    wanted = sorted(set(unknown) | set(rates), key=lambda name: (-used_inputs(work, phases)[name], name))[:5]
+    """Return one to five stars for the share of the spread that rests on given figures, and what to measure first."""
+    used = used_inputs(work, phases)
+    weight = {name: 1 + hours for name, hours in used.items() if not is_optional(facts, name)}
+    guessed = sorted((item for phase in phases for item in phase.tasks
+                      if item.hours.basis == "assumed" and not item.hours.uses and item.hours.high > item.hours.low),
+                     key=lambda item: (item.hours.low - item.hours.high, item.id))
+    total = sum(weight.values()) + sum(item.hours.high - item.hours.low for item in guessed)
+    share = sum(value for name, value in weight.items() if facts.given(name)) / (total or 1.0)
+    open_ones = [name for name in used if not facts.given(name)
+                 and not (is_optional(facts, name) and facts.value(name))]
+    wanted = sorted(open_ones, key=lambda name: (-used[name], name))[:5]
     return {"stars": min(5, 1 + int(share * 5)), "share_given": short(share),
-            "measure_first": [{"input": facts.inputs[name].path, "now": figure(facts.value(name)) if facts.value(name) else
-                               "published rates", "spread_hours": short(used_inputs(work, phases)[name]),
-                               "how": facts.inputs[name].how} for name in wanted]}
+            "measure_first": [{"input": facts.inputs[name].path, "now": figure(facts.value(name)) if facts.value(name)
+                               else
+                               "published rates", "spread_hours": short(used[name]), "how": facts.inputs[name].how}
+                              for name in wanted],
+            "ask_first": [{"task": item.id, "title": item.title, "owner": ROLES[item.role],
+                           "hours": [short(value) for value in item.hours[:3]],
+                           "how": f'"estimates": {{"{item.id}": {{"o": ..., "m": ..., "p": ...}}}}'}
+                          for item in guessed[:3]]}
 
 
 def is_optional(facts: Facts, name: str) -> bool:
@@ -5247,7 +5827,7 @@ def is_optional(facts: Facts, name: str) -> bool:
     return facts.inputs[name].path.startswith("measured.")
 
 
-def assumptions(facts: Facts, work: Work, phases: Sequence[Phase]) -> List[Dict[str, Any]]:
+def assumptions(facts: Facts, work: Work, phases: Sequence[Phase], records: Sequence["Record"]) -> List[Dict[str, Any]]:
     """Return what had to be assumed: missing inputs, published rates, hours of people."""
     used = used_inputs(work, phases)
     rows = [{"what": facts.inputs[name].path, "value": facts.value(name), "unit": facts.inputs[name].unit,
@@ -5255,7 +5835,8 @@ def assumptions(facts: Facts, work: Work, phases: Sequence[Phase]) -> List[Dict[
             for name in sorted(used) if facts.inputs[name].basis == "assumed" and not is_optional(facts, name)]
     if "days" not in facts.at("business_continuity.preferred_migration_window", {}) and any(
             item.calendar == "window" for phase in phases for item in phase.tasks):
-        rows.append({"what": "business_continuity.preferred_migration_window.days", "value": "tue, wed, thu", "unit": "",
+        rows.append({"what": "business_continuity.preferred_migration_window.days", "value": "tue, wed, thu",
+                     "unit": "",
                      "why": "no cutover before a weekend", "how_to_measure": "name the days"})
     names = {"initial_copy": work.copy.method, "index_target": "index", "compare_sides": "hash", "backfill": "backfill",
              "catch_up": "apply", "genesis": "genesis", "projection": "projection"}
@@ -5266,8 +5847,10 @@ def assumptions(facts: Facts, work: Work, phases: Sequence[Phase]) -> List[Dict[
             rows.append({"what": f"rate {rate}", "value": row.likely, "unit": row.unit,
                          "why": f"{row.kind}: {row.source} (from {figure(row.low)} to {figure(row.high)})",
                          "how_to_measure": "set it in `measured` after the rehearsal"})
-    rows.append({"what": "hours of people", "value": HUMAN_OVERRUN[0], "unit": "x plan (median overrun)",
-                 "why": "assumed hours of each task, spread by the overruns of Bloor's survey of 2007",
+    own = sorted(overruns_of(records))
+    rows.append({"what": "hours of people", "value": short(own[len(own) // 2]) if own else HUMAN_OVERRUN[0],
+                 "unit": "x plan (median overrun)", "why": "assumed hours of each task, spread by "
+                 + (f"the overruns of {len(own)} history records" if own else "the overruns of Bloor's survey of 2007"),
                  "how_to_measure": "give `estimates` {task id: {o, m, p}}"})
     return rows
 
@@ -5286,68 +5869,95 @@ class RiskRow(NamedTuple):
 
 
 RISKS = {name: RiskRow(*row) for name, row in {
-    "R01": ("availability", "The outage lasts longer than {downtime_limit}", "rehearse the switch; abort after {abort}", "sre", "G04 G27", 2, "an incident during the switch remains"),
-    "R02": ("schedule", "Cutover and way back do not fit into the window", "ask for a longer window or split the cutover",
+    "R01": ("availability", "The outage lasts longer than {downtime_limit}", "rehearse the switch; abort after {abort}",
+            "sre", "G04 G27", 2, "an incident during the switch remains"),
+    "R02": ("schedule", "Cutover and way back do not fit into the window",
+            "ask for a longer window or split the cutover",
             "lead", "G04", 2, "a late start still costs the window"),
-    "R03": ("technical", "Replication never catches up with the writes", "apply in parallel, one slot for each big table",
+    "R03": ("technical", "Replication never catches up with the writes",
+            "apply in parallel, one slot for each big table",
             "dba", "G11", 2, "a write peak can bring the lag back"),
-    "R04": ("technical", "Retained WAL ({wal_reserve}) fills the source's disk", "set max_slot_wal_keep_size, alert at 80 %, "
-            "drop the slot at 90 %", "dba", "G05", 2, "a dropped slot means copying again"),
-    "R05": ("schedule", "One table decides how long the copy takes", "split it by key range over several streams", "dba", "G04",
+    "R04": ("technical", "Retained WAL ({wal_reserve}) fills the source's disk",
+            "set max_slot_wal_keep_size, alert at 80 %, drop the slot at 90 "
+            "%", "dba", "G05", 2, "a dropped slot means copying again"),
+    "R05": ("schedule", "One table decides how long the copy takes", "split it by key range over several streams",
+            "dba", "G04",
             2, "an uneven key leaves one long range"),
-    "R06": ("technical", "The link to {target_name} is slower than planned", "measure it before provisioning; throttle or ship "
-            "an appliance", "platform", "G37", 2, "other traffic shares the link"),
-    "R07": ("planning", "The volume in the specification is wrong", "measure it on the source and plan again", "dba", "G02", 3,
+    "R06": ("technical", "The link to {target_name} is slower than planned",
+            "measure it before provisioning; throttle or ship an "
+            "appliance", "platform", "G37", 2, "other traffic shares the link"),
+    "R07": ("planning", "The volume in the specification is wrong", "measure it on the source and plan again", "dba",
+            "G02", 3,
             "growth until the cutover"),
-    "R08": ("technical", "DDL waits behind a long transaction and blocks the table", "lock_timeout 5 s with three tries, "
-            "off-peak, no transaction older than 60 s", "dba", "G08", 2, "a forgotten session can still delay it"),
-    "R09": ("technical", "A type change rewrites the table", "new column, trigger, backfill in batches, swap", "dba", "G10", 2,
+    "R08": ("technical", "DDL waits behind a long transaction and blocks the table",
+            "lock_timeout 5 s with three tries, off-peak, no transaction older than 60 "
+            "s", "dba", "G08", 2, "a forgotten session can still delay it"),
+    "R09": ("technical", "A type change rewrites the table", "new column, trigger, backfill in batches, swap", "dba",
+            "G10", 2,
             "the backfill loads the disk"),
-    "R10": ("data", "What is dropped or narrowed cannot be brought back", "archive first, rename for 24 h, drop one release "
+    "R10": ("data", "What is dropped or narrowed cannot be brought back",
+            "archive first, rename for 24 h, drop one release "
             "later", "owner", "G26", 1, "values written after the drop are lost"),
-    "R11": ("technical", "A table without a key cannot be replicated", "add a key or set the replica identity", "dba", "G06", 3,
+    "R11": ("technical", "A table without a key cannot be replicated", "add a key or set the replica identity", "dba",
+            "G06", 3,
             "none once the key stands"),
-    "R12": ("data", "Both sides differ without anybody noticing", "hash every critical table in canonical text form", "data",
+    "R12": ("data", "Both sides differ without anybody noticing", "hash every critical table in canonical text form",
+            "data",
             "G14 G15 G16", 2, "sampled tables keep a 1 % chance per 0.01 % defect"),
     "R13": ("data", "New rows on the target reuse keys", "set each sequence 1 000 above the source", "dba", "G17", 3,
             "application-made keys"),
-    "R14": ("organisation", "A consumer nobody knows breaks", "read the access log for 7 days; give each name an owner", "lead",
+    "R14": ("organisation", "A consumer nobody knows breaks", "read the access log for 7 days; give each name an owner",
+            "lead",
             "G01", 2, "jobs that run once a month"),
-    "R15": ("technical", "Callers of moved or missing endpoints break", "rewrite rules and contract tests for {unmatched}",
+    "R15": ("technical", "Callers of moved or missing endpoints break",
+            "rewrite rules and contract tests for {unmatched}",
             "dev", "G41 G18", 2, "clients that parse error texts"),
-    "R16": ("capacity", "The new side is too small for the step", "scale before the step, load test at {load_test_rps}", "sre",
+    "R16": ("capacity", "The new side is too small for the step", "scale before the step, load test at {load_test_rps}",
+            "sre",
             "G21 G24", 2, "traffic above the tested peak"),
-    "R17": ("monitoring", "Thresholds fire too early or too late", "derive them from the SLO and the baseline", "sre", "G19", 2,
+    "R17": ("monitoring", "Thresholds fire too early or too late", "derive them from the SLO and the baseline", "sre",
+            "G19", 2,
             "seasonal load"),
-    "R18": ("monitoring", "A step is too short to show an error", "hold it until the sample size is reached", "sre", "G19", 2,
+    "R18": ("monitoring", "A step is too short to show an error", "hold it until the sample size is reached", "sre",
+            "G19", 2,
             "faults of rare requests"),
-    "R19": ("data", "A rollback loses the writes made since the cutover", "reverse replication or a mirror until the point of "
-            "no return", "dba", "G11", 2, "lag at the moment of the rollback"),
-    "R20": ("recovery", "The way back or the restore does not work when it is needed", "rehearse both once on a full-size copy "
-            "and time them", "sre", "G03 G04", 3, "data grown since the test"),
-    "R21": ("planning", "A schema change and a move at once hide which one broke", "separate them by a release", "lead", "G07", 2,
+    "R19": ("data", "A rollback loses the writes made since the cutover",
+            "reverse replication or a mirror until the point of no "
+            "return", "dba", "G11", 2, "lag at the moment of the rollback"),
+    "R20": ("recovery", "The way back or the restore does not work when it is needed",
+            "rehearse both once on a full-size copy and time them", "sre", "G03 G04", 3, "data grown since the test"),
+    "R21": ("planning", "A schema change and a move at once hide which one broke", "separate them by a release", "lead",
+            "G07", 2,
             "shared deadlines"),
-    "R22": ("technical", "The new version behaves differently", "run the top 20 queries and each driver on the target", "dba",
+    "R22": ("technical", "The new version behaves differently", "run the top 20 queries and each driver on the target",
+            "dba",
             "G24", 2, "rare queries"),
-    "R23": ("users", "Users are signed out or limited differently", "shared session store, tokens of both sides accepted", "dev",
+    "R23": ("users", "Users are signed out or limited differently",
+            "shared session store, tokens of both sides accepted", "dev",
             "G23", 2, "very old tokens"),
-    "R24": ("compliance", "Personal data is exposed or leaves its jurisdiction", "encrypt, mask the rehearsal, sign the transfer "
-            "assessment first", "compliance", "G29 G39", 1, "copies in logs and backups"),
-    "R25": ("compliance", "The audit finds no evidence", "collect the {evidence_count} files of the bundle while working",
+    "R24": ("compliance", "Personal data is exposed or leaves its jurisdiction",
+            "encrypt, mask the rehearsal, sign the transfer assessment "
+            "first", "compliance", "G29 G39", 1, "copies in logs and backups"),
+    "R25": ("compliance", "The audit finds no evidence",
+            "collect the {evidence_count} files of the bundle while working",
             "compliance", "G30", 2, "evidence with wrong dates"),
     "R26": ("schedule", "The deadline is missed", "more people, less scope, or another date", "lead", "", 1,
             "the tail of the forecast"),
-    "R27": ("organisation", "The team does this for the first time", "pilot on the smallest part; someone who has done it beside "
+    "R27": ("organisation", "The team does this for the first time",
+            "pilot on the smallest part; someone who has done it beside "
             "them", "lead", "G04", 1, "routine comes with the second wave"),
     "R28": ("cost", "Both sides run longer than budgeted", "billing alert at 120 % of the model", "owner", "G36", 2,
             "egress during a repeat"),
-    "R29": ("performance", "Calls across the two sites slow every request", "keep talkative parts on one side", "platform",
+    "R29": ("performance", "Calls across the two sites slow every request", "keep talkative parts on one side",
+            "platform",
             "G37", 2, "new features add calls"),
-    "R30": ("technical", "An event design that cannot be undone", "versions and upcasters from the first event, back-projection "
+    "R30": ("technical", "An event design that cannot be undone",
+            "versions and upcasters from the first event, back-projection "
             "until the end", "dev", "G34", 1, "events are kept for ever"),
     "R31": ("data", "The two stores drift apart", "outbox and repair queue, reconcile daily", "dev", "G09", 2,
             "writes outside the shared path"),
-    "R32": ("schedule", "A freeze, holiday or clock change falls on the cutover", "use the reserve slot one week later", "lead",
+    "R32": ("schedule", "A freeze, holiday or clock change falls on the cutover", "use the reserve slot one week later",
+            "lead",
             "G40", 2, "a second freeze"),
 }.items()}
 
@@ -5381,8 +5991,8 @@ def risks_of_time(view: View) -> Iterable[Raised]:
     miss = 1 - forecast.meets_outage
     down = ("constraints", "max_downtime_minutes")
     if forecast.outage["p95"] > 0:
-        yield Raised("R01", down, f"{figure(facts.downtime)} min allowed; P95 {figure(forecast.outage['p95'])} min, missed in "
-                     f"{100 * miss:.0f} % of the runs", likelihood(miss), 4)
+        yield Raised("R01", down, f"{figure(facts.downtime)} min allowed; P95 {figure(forecast.outage['p95'])} min, "
+                     f"missed in {100 * miss:.0f} % of the runs", likelihood(miss), 4)
     if "V032" in codes:
         yield Raised("R02", codes["V032"].path, codes["V032"].found, 4, 4)
     if forecast.on_time is not None and facts.at("constraints.deadline"):
@@ -5390,7 +6000,8 @@ def risks_of_time(view: View) -> Iterable[Raised]:
                      f"{100 * forecast.on_time:.0f} % of the runs", likelihood(1 - forecast.on_time), 3)
     for name in ("blackout_dates", "holidays"):
         if facts.at(f"business_continuity.{name}"):
-            yield Raised("R32", ("business_continuity", name), f"{len(facts.at(f'business_continuity.{name}'))} closed dates",
+            yield Raised("R32", ("business_continuity", name),
+                         f"{len(facts.at(f'business_continuity.{name}'))} closed dates",
                          2, 3)
             return
 
@@ -5402,58 +6013,76 @@ def risks_of_copying(view: View) -> Iterable[Raised]:
         yield Raised("R07", codes["V022"].path, codes["V022"].found, 4, 3)
     if not moves_data(work):
         return
-    writes, apply = facts.value("write_rows_per_second"), speeds(facts, "apply", "apply_rows_per_second")[1]
-    if "cdc" in work.tracks:
-        ratio = apply / max(writes, 1e-9)
-        if ratio < 5:
-            yield Raised("R03", ("workload", "write_rows_per_second"), f"{figure(writes)} rows/s against {figure(apply)} applied",
-                         4 if ratio < 1.5 else 2, 4)
-        yield Raised("R04", ("source", "disk_free_gb"), f"{view.work.words['wal_reserve']} WAL at most while copying "
-                     f"{span(work.copy.hours.likely)}", 2 if facts.given("source_disk_free_gb") else 3, 5)
-        yield Raised("R13", ("tables_to_migrate",), f"{len(facts.tables) or 'all'} tables get new rows on the target", 3, 4)
+    yield from risks_of_replicating(view)
     if work.copy.bound_by.startswith("largest"):
-        yield Raised("R05", ("workload", "largest_table_gb"), f"{figure(facts.value('largest_table_gb'))} GB on one stream: "
+        yield Raised("R05", ("workload", "largest_table_gb"),
+                     f"{figure(facts.value('largest_table_gb'))} GB on one stream: "
                      f"{span(work.copy.hours.likely)}", 4, 3)
     if not facts.given("bandwidth_gbps") or work.copy.bound_by == "network":
         yield Raised("R06", ("network", "bandwidth_gbps"), f"{figure(facts.value('bandwidth_gbps'))} Gbit/s "
                      + ("given; the link binds the copy" if facts.given("bandwidth_gbps") else "assumed"), 4, 3)
+    odd = sum(1 for table in facts.tables for _, kind in table.columns
+              if re.search(r"float|double|real|blob|text", kind))
+    other = facts.source.engine != facts.target.engine
+    yield Raised("R12", volume, f"{figure(volume_of(facts))} GB copied"
+                 + (f"; {odd} text or float columns" if odd else "") + ("; other engine" if other else ""),
+                 4 if other else 2, 5)
+    if len(work.tracks) > 1 and facts.changes:
+        yield Raised("R21", ("schema_changes",), f"{len(facts.changes)} changes beside {work.tracks[0]}", 3, 4)
+    if other_major(facts):
+        yield Raised("R22", ("target",), engine_text(facts), 3, 3)
+
+
+def risks_of_replicating(view: View) -> Iterable[Raised]:
+    facts, work = view.facts, view.work
+    writes, apply = facts.value("write_rows_per_second"), speeds(facts, "apply", "apply_rows_per_second")[1]
+    if "cdc" in work.tracks:
+        ratio = apply / max(writes, 1e-9)
+        if ratio < 5:
+            yield Raised("R03", ("workload", "write_rows_per_second"),
+                         f"{figure(writes)} rows/s against {figure(apply)} applied",
+                         4 if ratio < 1.5 else 2, 4)
+        yield Raised("R04", ("source", "disk_free_gb"), f"{view.work.words['wal_reserve']} WAL at most while copying "
+                     f"{span(work.copy.hours.likely)}", 2 if facts.given("source_disk_free_gb") else 3, 5)
+        yield Raised("R13", ("tables_to_migrate",), f"{len(facts.tables) or 'all'} tables get new rows on the target",
+                     3, 4)
     for table in facts.tables:
         if table.has_key is False:
             yield Raised("R11", table.path + ("primary_key",), f"{table.name} has no key", 5, 4)
-    odd = [name for table in facts.tables for name, kind in table.columns if re.search(r"float|double|real|blob|text", kind)]
-    other = facts.source.engine != facts.target.engine
-    yield Raised("R12", volume, f"{figure(volume_of(facts))} GB copied" + (f"; {len(odd)} text or float columns" if odd else "")
-                 + ("; other engine" if other else ""), 4 if other else 2, 5)
-    if len(work.tracks) > 1 and facts.changes:
-        yield Raised("R21", ("schema_changes",), f"{len(facts.changes)} changes beside {work.tracks[0]}", 3, 4)
-    if facts.source.version and facts.target.version and facts.source.major != facts.target.major:
-        yield Raised("R22", ("target",), engine_text(facts), 3, 3)
 
 
 def risks_of_schema(view: View) -> Iterable[Raised]:
     facts = view.facts
-    for change in facts.changes:
-        table = table_of(change, facts)
-        rate = next((float(row.get("write_rows_per_second", 0)) for row in facts.at("tables_to_migrate", [])
-                     if row and row.get("name", "").lower() == change.table.lower()), 0)
-        if table and (rate > 100 or table.gb > 10):
-            yield Raised("R08", change.path, f"{change.kind} on {change.table}: {figure(table.gb)} GB, {figure(rate)} rows/s", 3, 4)
-            break
-    for change in facts.changes:
-        if change.kind in ("modify_column", "alter_column", "change_type") and not catalog_only(change):
-            yield Raised("R09", change.path, f"{change.table}.{change.column} {change.detail.get('old_type', '?')} to "
-                         f"{change.detail.get('new_type', '?')}", 4, 4)
-            break
+    yield from risk_of_locks(facts)
+    rewritten = next((change for change in facts.changes if change.detail.get("new_type")
+                      and change.kind in ("modify_column", "alter_column", "change_type")
+                      and not catalog_only(change)), None)
+    if rewritten:
+        yield Raised("R09", rewritten.path, f"{rewritten.table}.{rewritten.column} "
+                     f"{rewritten.detail.get('old_type', '?')} to {rewritten.detail['new_type']}", 4, 4)
     lossy = [change for change in facts.changes if is_lossy(change)]
+    script = next((script for script in view.work.scripts if script.body.get("reversibility") == "lossy"), None)
     if lossy:
-        yield Raised("R10", lossy[0].path, listed([f"{change.kind} {change.table}.{change.column}" for change in lossy]), 2, 5)
-    for index, script in enumerate(view.work.scripts):
-        if script.body.get("reversibility") == "lossy" and not lossy:
-            yield Raised("R10", ("type",), f"script {script.id}: {script.body.get('data_loss') or 'lossy'}", 2, 5)
-            break
-    if "dual_write" in view.work.tracks or any(fills_rows(change) for change in facts.changes):
-        filled = next((change for change in facts.changes if fills_rows(change)), None)
-        yield Raised("R31", filled.path if filled else ("pattern",), "two places are written until the old one is gone", 3, 4)
+        yield Raised("R10", lossy[0].path,
+                     listed([f"{change.kind} {change.table}.{change.column}" for change in lossy]), 2, 5)
+    elif script:
+        yield Raised("R10", ("type",), f"script {script.id}: {script.body.get('data_loss') or 'lossy'}", 2, 5)
+    filled = next((change for change in facts.changes if fills_rows(change)), None)
+    if filled or "dual_write" in view.work.tracks:
+        yield Raised("R31", filled.path if filled else ("pattern",), "two places are written until the old one is gone",
+                     3, 4)
+
+
+def risk_of_locks(facts: Facts) -> Iterable[Raised]:
+    """Yield the risk of the first change of a table that is large or often written."""
+    rates = {str(row.get("name", "")).lower(): float(row.get("write_rows_per_second", 0))
+             for row in facts.at("tables_to_migrate", []) if row}
+    for change in facts.changes:
+        table, rate = table_of(change, facts), rates.get(change.table.lower(), 0.0)
+        if table and (rate > 100 or table.gb > 10):
+            yield Raised("R08", change.path,
+                         f"{change.kind} on {change.table}: {figure(table.gb)} GB, {figure(rate)} rows/s", 3, 4)
+            return
 
 
 def risks_of_service(view: View) -> Iterable[Raised]:
@@ -5470,8 +6099,8 @@ def risks_of_service(view: View) -> Iterable[Raised]:
     rtt, calls = facts.value("rtt_ms"), facts.at("workload.calls_per_request", 5)
     limit = facts.value("slo_p95_ms") if facts.value("slo_p95_ms") > 0 else facts.alerts.get("response_time_p95", 0)
     if "hybrid_cloud" in view.work.tracks and limit and calls * rtt > 0.2 * limit:
-        yield Raised("R29", ("network", "rtt_ms"), f"{figure(calls)} calls x {figure(rtt)} ms = {figure(calls * rtt)} ms of "
-                     f"{figure(limit)} ms", 3, 4)
+        yield Raised("R29", ("network", "rtt_ms"), f"{figure(calls)} calls x {figure(rtt)} ms = {figure(calls * rtt)} "
+                     f"ms of {figure(limit)} ms", 3, 4)
     if "event_sourcing" in view.work.tracks:
         yield Raised("R30", ("pattern",), "events are kept for ever", 3, 4)
 
@@ -5481,12 +6110,10 @@ def risks_of_people(view: View) -> Iterable[Raised]:
     unowned = [row for row in facts.dependencies if not row.owner]
     if unowned or len(facts.dependencies) > 5:
         row = (unowned or list(facts.dependencies))[0]
-        yield Raised("R14", row.path, f"{len(unowned)} of {len(facts.dependencies)} consumers without owner"
-                     + (f": {listed([item.name for item in unowned])}" if unowned else ""), 4 if unowned else 3, 4)
-    back = facts.at("cutover.reverse_replication")
-    if set(work.tracks) & {"cdc", "data_migration", "lift_and_shift"} and (back is False or "cdc" not in work.tracks):
-        yield Raised("R19", ("cutover", "reverse_replication"), f"{work.tracks[0]} "
-                     + ("with reverse_replication false" if back is False else "keeps no way back for new writes"), 3, 5)
+        names = f": {listed([item.name for item in unowned])}" if unowned else ""
+        yield Raised("R14", row.path, f"{len(unowned)} of {len(facts.dependencies)} consumers without owner{names}",
+                     4 if unowned else 3, 4)
+    yield from risk_of_lost_writes(facts, work)
     ready = facts.at("readiness", {})
     if ready.get("rollback_tested") is not True or ready.get("backup_restore_tested_days_ago", 99) > 7:
         missing = [name for name in ("rollback_tested", "backup_restore_tested_days_ago") if name not in ready]
@@ -5494,10 +6121,23 @@ def risks_of_people(view: View) -> Iterable[Raised]:
                      "rollback not tested or restore test older than 7 days", 3, 5)
     if facts.value("experience") == 0:
         yield Raised("R27", ("team", "experience_similar_migrations"), "0 similar migrations", 3, 3)
+
+
+def risk_of_lost_writes(facts: Facts, work: Work) -> Iterable[Raised]:
+    back = facts.at("cutover.reverse_replication")
+    if set(work.tracks) & {"cdc", "data_migration", "lift_and_shift"} and (back is False or "cdc" not in work.tracks):
+        yield Raised("R19", ("cutover", "reverse_replication"), f"{work.tracks[0]} "
+                     + ("with reverse_replication false" if back is False else "keeps no way back for new writes"), 3,
+                     5)
+
+
+def risks_of_rules(view: View) -> Iterable[Raised]:
+    facts, work = view.facts, view.work
     personal = personal_columns(facts)
     if personal and (transfers(facts) or relocates(facts) or facts.frameworks):
         move = f"; {transfers(facts)}" if transfers(facts) else ""
-        yield Raised("R24", personal[0].path, f"{len(personal)} personal columns ({personal[0].table}.{personal[0].column}: "
+        yield Raised("R24", personal[0].path,
+                     f"{len(personal)} personal columns ({personal[0].table}.{personal[0].column}: "
                      f"{personal[0].why}){move}", 3 if transfers(facts) else 2, 5)
     if set(facts.frameworks) & {"SOX", "PCI DSS", "HIPAA"}:
         yield Raised("R25", ("constraints", "compliance_requirements"), listed(facts.frameworks), 3, 4)
@@ -5505,7 +6145,8 @@ def risks_of_people(view: View) -> Iterable[Raised]:
         yield Raised("R28", ("target",), f"both sides run for {span(facts.value('soak_hours'))} of soak", 3, 2)
 
 
-RISK_RULES = (risks_of_time, risks_of_copying, risks_of_schema, risks_of_service, risks_of_people)
+RISK_RULES = (risks_of_time, risks_of_copying, risks_of_schema, risks_of_service, risks_of_people,
+              risks_of_rules)
 
 
 def because(facts: Facts, path: Path, text: str) -> Dict[str, Any]:
@@ -5534,7 +6175,8 @@ def score_level(score: int) -> str:
     return LEVELS[int(bracket(score, ((5, 0), (10, 1), (16, 2)), 3))]
 
 
-NIST = {5: (1, 2, 3, 4, 5), 4: (1, 2, 3, 4, 5), 3: (1, 2, 3, 3, 4), 2: (1, 2, 2, 2, 3), 1: (1, 1, 1, 2, 2)}  # 800-30 table I-2
+NIST = {5: (1, 2, 3, 4, 5), 4: (1, 2, 3, 4, 5), 3: (1, 2, 3, 3, 4), 2: (1, 2, 2, 2, 3),
+        1: (1, 1, 1, 2, 2)}  # 800-30 table I-2
 NIST_WORDS = ("", "very low", "low", "moderate", "high", "very high")
 
 
@@ -5571,26 +6213,28 @@ EVENTS = (  # event, when, audiences, text
     ("announcement", "T-14 d", ("executives", "technical", "consumers", "support"),
      "{source} is to become {target}. Planned for {window}. Expected outage: {outage}. Please name a person on call."),
     ("reminder", "T-2 d", ("technical", "consumers", "support"),
-     "{source} -> {target}: {window}. Expected outage: {outage}. Freeze: no release of {consumers} from T-1 d until the "
-     "all-clear. Decision deadline: {deadline}."),
+     "{source} -> {target}: {window}. Expected outage: {outage}. Freeze: no release of {consumers} from T-1 d until "
+     "the all-clear. Decision deadline: {deadline}."),
     ("go/no-go", "before {main_phase}", ("executives", "technical"),
-     "Go/no-go for {main_phase}: {gate_count} measurable lines, decided by {decider}. No decision by the deadline means "
-     "no-go."),
+     "Go/no-go for {main_phase}: {gate_count} measurable lines, decided by {decider}. No decision by the deadline "
+     "means no-go."),
     ("start", "at the start of {main_phase}", ("technical", "consumers", "support"),
      "{main_phase} started. Users see: {users_see}. Next message in {half} min or at the end."),
     ("half time", "after {half} min of {main_phase}", ("technical", "executives"),
      "{main_phase} has used half of its {budget}. Steps left: {{steps_left}}. It is rolled back after {abort}."),
     ("done", "at the end of {main_phase}", ("executives", "technical", "consumers", "support"),
-     "{target} serves. Measured outage: {{measured_minutes}} min (allowed {budget}). {source} stays ready to take over until "
-     "{last_phase}."),
+     "{target} serves. Measured outage: {{measured_minutes}} min (allowed {budget}). {source} stays ready to take over "
+     "until {last_phase}."),
     ("rollback started", "when a trigger fires", ("technical", "consumers", "support", "executives"),
-     "{main_phase} is being rolled back because {{trigger}} fired. Expected back on {source} in {undo} min. Next message in "
-     "15 min."),
+     "{main_phase} is being rolled back because {{trigger}} fired. Expected back on {source} in {undo} min. Next "
+     "message in 15 min."),
     ("rollback done", "when {source} serves again", ("executives", "technical", "consumers", "support"),
      "{source} serves again since {{time}}. Writes lost: {{rows}} (expected: {at_risk}). Next attempt: {{date}}."),
     ("close", "at the end of {last_phase}", ("executives", "consumers"),
-     "The migration to {target} is closed. Measured: {{hours}} h (planned P50 {p50}), outage {{measured_minutes}} min."))
-CHANNELS = {"executives": "e-mail from the {owner}", "technical": "#{{migration_channel}}", "consumers": "e-mail to each owner",
+     "The migration to {target} is closed. Measured: {{hours}} h (planned P50 {p50}), outage {{measured_minutes}} "
+     "min."))
+CHANNELS = {"executives": "e-mail from the {owner}", "technical": "#{{migration_channel}}",
+            "consumers": "e-mail to each owner",
             "support": "ticket to the support desk and status page draft"}
 
 
@@ -5610,7 +6254,8 @@ def main_phase(phases: Sequence[Phase]) -> Phase:
     return phases[-1]
 
 
-def message_words(work: Work, phases: Sequence[Phase], forecast: Forecast, calendar: Calendar, gates: int) -> Dict[str, str]:
+def message_words(work: Work, phases: Sequence[Phase], forecast: Forecast, calendar: Calendar,
+                  gates: int) -> Dict[str, str]:
     facts, main = work.facts, main_phase(phases)
     window = facts.at("business_continuity.preferred_migration_window", {})
     first = next((item for item in main.tasks if item.calendar == "window"), main.tasks[0] if main.tasks else None)
@@ -5625,9 +6270,12 @@ def message_words(work: Work, phases: Sequence[Phase], forecast: Forecast, calen
             "outage": "none expected" if outage["p80"] == 0 else f"P50 {span(outage['p50'] / 60)}, P80 "
             f"{span(outage['p80'] / 60)}, at most {span(allowed / 60)}", "consumers": work.words["dependency_names"],
             "deadline": deadline_text(work, main), "main_phase": main.name, "gate_count": figure(gates),
-            "decider": person(facts, "owner"), "users_see": seen, "half": figure(round(max(allowed / 2, 0.5), 1)),
-            "budget": span(allowed / 60), "abort": span(work.limits["abort_minutes"] / 60), "last_phase": phases[-1].name,
-            "undo": figure(main.row.undo_minutes[1]), "at_risk": main.no_return or "none", "owner": person(facts, "owner"),
+            "decider": person(facts, "owner"), "users_see": seen, "half": figure(round(allowed / 2, 1)) if allowed >= 30
+            else "15",
+            "budget": span(allowed / 60), "abort": span(work.limits["abort_minutes"] / 60),
+            "last_phase": phases[-1].name,
+            "undo": figure(main.row.undo_minutes[1]), "at_risk": "none" if not main.no_return
+            else f"what was written there since {main.name} began", "owner": person(facts, "owner"),
             "p50": span(forecast.path["p50"])}
 
 
@@ -5637,8 +6285,8 @@ def deadline_text(work: Work, main: Phase) -> str:
     end = clock(window.get("end", "06:00"))
     minutes = main.row.undo_minutes[1] + (main.row.undo_minutes[2] - main.row.undo_minutes[1]) / 2
     moment_of_day = (end - minutes / 60) % 24
-    return (f"{int(moment_of_day):02d}:{int(moment_of_day * 60 % 60):02d} {window.get('timezone', 'UTC')} (end of the window "
-            f"less {figure(round(minutes))} min for the way back)")
+    return (f"{int(moment_of_day):02d}:{int(moment_of_day * 60 % 60):02d} {window.get('timezone', 'UTC')} (end of the "
+            f"window less {figure(round(minutes))} min for the way back)")
 
 
 def local_text(calendar: Calendar, hours: float, facts: Facts) -> str:
@@ -5655,21 +6303,25 @@ def communication_document(work: Work, phases: Sequence[Phase], forecast: Foreca
     """Return every message, filled, for each audience, and one for each consumer with its action."""
     words = message_words(work, phases, forecast, calendar, gates)
     messages = [{"event": name, "when": fill(when, words), "audience": audience,
-                 "channel": fill(CHANNELS[audience], words), "subject": f"[{name}] {words['source']} -> {words['target']}",
+                 "channel": fill(CHANNELS[audience], words),
+                 "subject": f"[{name}] {words['source']} -> {words['target']}",
                  "text": fill(text, words)}
-                for name, when, audiences, text in EVENTS if name != "half time" or work.facts.downtime >= 5
+                for name, when, audiences, text in EVENTS if name != "half time" or work.facts.downtime >= 30
                 for audience in audiences]
-    consumers = [{"consumer": row.name, "to": row.contact or row.owner or "{{contact_of_" + re.sub(r"\W", "_", row.name) + "}}",
+    consumers = [{"consumer": row.name, "to": row.contact or row.owner or "{{contact_of_"
+                  + re.sub(r"\W", "_", row.name) + "}}",
                   "action": consumer_action(work, row), "text":
-                  f"{words['source']} -> {words['target']}, {words['window']}. For {row.name}: {consumer_action(work, row)}. "
-                  f"Expected outage: {words['outage']}."} for row in work.facts.dependencies]
+                  f"{words['source']} -> {words['target']}, {words['window']}. For {row.name}: "
+                  f"{consumer_action(work, row)}. Expected outage: "
+                  f"{words['outage']}."} for row in work.facts.dependencies]
     return {"messages": messages, "consumers": consumers, "dates": message_dates(phases, forecast, calendar),
             "raci": raci_document(work, phases)}
 
 
 def consumer_action(work: Work, row: Dependency) -> str:
     if row.can_pause:
-        return f"pause it at the start of {'the window' if moves_data(work) else 'the switch'} and start it after the all-clear"
+        moment_of_pause = "the window" if moves_data(work) else "the switch"
+        return f"pause it at the start of {moment_of_pause} and start it after the all-clear"
     if moves_data(work):
         return "refresh the connection to the new address when the message 'start' arrives; retry for the outage"
     if row.direction == "read":
@@ -5728,10 +6380,12 @@ def stakeholder_document(facts: Facts, phases: Sequence[Phase]) -> List[Dict[str
     """Return the roles that the plan uses and the owners of the consumers."""
     used = list(dict.fromkeys([role for phase in phases for role in phase.row.roles.split()]
                               + [item.role for phase in phases for item in phase.tasks]))
-    rows = [{"role": ROLES[role], "name": facts.at("team.roles", {}).get(role) or "{{name_of_" + role + "}}", "contact": "",
+    rows = [{"role": ROLES[role], "name": facts.at("team.roles", {}).get(role) or "{{name_of_" + role + "}}",
+             "contact": "",
              "why": "works on " + listed([phase.name for phase in phases if role in phase.row.roles.split() or any(
                  item.role == role for item in phase.tasks)], most=3)} for role in used]
-    return rows + [{"role": f"Owner of {row.name}", "name": row.owner or "{{owner_of_" + re.sub(r"\W", "_", row.name) + "}}",
+    return rows + [{"role": f"Owner of {row.name}", "name": row.owner or "{{owner_of_"
+                    + re.sub(r"\W", "_", row.name) + "}}",
                     "contact": row.contact, "why": f"{row.name} uses {clean(facts.source.text)}"}
                    for row in facts.dependencies]
 
@@ -5755,8 +6409,9 @@ def compliance_document(work: Work, phases: Sequence[Phase]) -> Dict[str, Any]:
     stages = stage_phases(phases)
     rows = []
     for control, path, value in controls_for(work.facts):
-        phase = stages[control.stage]
-        made = next((item.id for item in phase.tasks if control.evidence in item.check), "")
+        phase, made = next(((phase, item.id) for phase in phases for item in phase.tasks
+                            if control.evidence in item.check),
+                           (stages[control.stage], ""))
         rows.append({"framework": control.framework, "reference": control.reference, "requirement": control.requirement,
                      "applies_because": {"path": show_path(path), "value": value if isinstance(value, (str, int)) else
                                          describe(value)}, "phase": phase.name, "task_id": made,
@@ -5765,7 +6420,8 @@ def compliance_document(work: Work, phases: Sequence[Phase]) -> Dict[str, Any]:
     personal = [{"table": row.table, "column": row.column, "kind": row.kind, "certainty": row.certainty, "why": row.why,
                  "path": show_path(row.path)} for row in personal_columns(work.facts)]
     return {"controls": rows, "personal_data": personal,
-            "evidence_bundle": {"files": sorted({row["evidence"][0]["file"] for row in rows}) + ["plan.json", "spec.json"],
+            "evidence_bundle": {"files": sorted({row["evidence"][0]["file"]
+                                                 for row in rows}) + ["plan.json", "spec.json"],
                                 "manifest": "sha256sum * > manifest.sha256 after each phase; sign the manifest"},
             "note": "Section numbers name the controls; this is no legal advice."}
 
@@ -5784,15 +6440,19 @@ def stage_phases(phases: Sequence[Phase]) -> Dict[str, Phase]:
     return found
 
 
-def schedule_document(plan_phases: Sequence[Phase], forecast: Forecast, calendar: Calendar, facts: Facts) -> Dict[str, Any]:
+def schedule_document(plan_phases: Sequence[Phase], forecast: Forecast, calendar: Calendar,
+                      work: Work) -> Dict[str, Any]:
     """Return dates when a start was given, else days from any Monday."""
+    facts = work.facts
     ends = {name: round(days, 2) for name, days in forecast.days.items()}
     window = facts.at("business_continuity.preferred_migration_window", {})
     main = main_phase(plan_phases)
     begins = min((forecast.timed[item.id].start for item in main.tasks if item.calendar == "window"), default=None)
-    return {"start": moment(calendar, 0), "end": {name: moment(calendar, 24 * days) for name, days in forecast.days.items()}
+    return {"start": moment(calendar, 0),
+            "end": {name: moment(calendar, 24 * days) for name, days in forecast.days.items()}
             if calendar.dated else None, "calendar_days": ends, "likely_days": short(forecast.likely_days),
-            "based_on": "the given start" if calendar.dated else "a start on a Monday at the beginning of the working day",
+            "based_on": "the given start" if calendar.dated else "a start on a Monday at the beginning of the working "
+            "day",
             "window": {"start": window.get("start", "02:00"), "end": window.get("end", "06:00"),
                        "timezone": window.get("timezone", facts.at("team.timezone", "UTC")),
                        "days": window.get("days", ["tue", "wed", "thu"])},
@@ -5801,7 +6461,20 @@ def schedule_document(plan_phases: Sequence[Phase], forecast: Forecast, calendar
             "critical_path": [row.task.id for row in forecast.timed.values() if row.critical],
             "simulations": forecast.runs, "seed": forecast.seed,
             "sensitivity": [{"what": name, "rank_correlation": value} for name, value in forecast.sensitivity],
-            "your_estimates": own_phase_hours(facts, plan_phases)}
+            "your_estimates": own_phase_hours(facts, plan_phases),
+            "alternatives": alternative_documents(work, plan_phases,
+                                                                                                          forecast,
+                                                  calendar)}
+
+
+def alternative_documents(work: Work, phases: Sequence[Phase], forecast: Forecast,
+                          calendar: Calendar) -> List[Dict[str, Any]]:
+    """Return when the plan would end if its work were ordered differently; fewer runs than the plan itself."""
+    found = []
+    for other in alternatives(work, phases):
+        seen = simulate(other.phases, work, calendar, max(forecast.runs // 10, 100), forecast.seed, None)
+        found.append({"name": other.name, "likely_days": short(seen.likely_days), "calendar_days": seen.days})
+    return found
 
 
 def own_phase_hours(facts: Facts, phases: Sequence[Phase]) -> List[Dict[str, Any]]:
@@ -5811,8 +6484,9 @@ def own_phase_hours(facts: Facts, phases: Sequence[Phase]) -> List[Dict[str, Any
         if not row or "estimated_duration_hours" not in row:
             continue
         twin = next((phase for phase in phases if phase.name == row["phase"].lower()), None)
-        ours = sum(max(sum(item.hours.likely for item in lane) for lane in group) for group in lanes_of(twin)) if twin else None
-        rows.append({"phase": row["phase"], "yours": row["estimated_duration_hours"], "ours": short(ours) if ours else None})
+        ours = likely_length(twin) if twin else None
+        rows.append({"phase": row["phase"], "yours": row["estimated_duration_hours"],
+                     "ours": short(ours) if ours else None})
     return rows
 
 
@@ -5821,7 +6495,8 @@ def success_criteria(work: Work, phases: Sequence[Phase]) -> List[str]:
     allowed = figure(work.limits["outage_minutes"])
     rows = [f"measured outage at most {allowed} min" + (" (0 by tolerance)" if work.facts.downtime == 0 else "")]
     for phase in phases[-3:]:
-        rows += [f"{gate.id} {comparison(gate.metric, gate.operator, gate.threshold, gate.unit)}" for gate in phase.gates]
+        rows += [f"{gate.id} {comparison(gate.metric, gate.operator, gate.threshold, gate.unit)}"
+                 for gate in phase.gates]
     rows += [f"{row.name} works on {clean(work.facts.target.text)}, confirmed by {row.owner or 'its owner'}"
              for row in work.facts.dependencies]
     return list(dict.fromkeys(rows))
@@ -5889,7 +6564,8 @@ def comparison(metric: str, operator: str, threshold: Any, unit: str) -> str:
 
 def trigger_text(trigger: Trigger) -> str:
     text = comparison(trigger.metric, trigger.operator, trigger.threshold, trigger.unit)
-    return f"{text} for {figure(trigger.minutes)} min: {trigger.action}" if trigger.minutes else f"{text}: {trigger.action}"
+    held = f" for {figure(trigger.minutes)} min" if trigger.minutes else ""
+    return f"{text}{held}: {trigger.action}"
 
 
 def recovery_document(phase: Phase) -> Dict[str, Any]:
@@ -5902,12 +6578,13 @@ def recovery_document(phase: Phase) -> Dict[str, Any]:
 def phase_document(phase: Phase, plan: "Plan", risk_level: str) -> Dict[str, Any]:
     timed = plan.forecast.timed
     spread = plan.forecast.phases[phase.name]
-    likely = sum(max(sum(item.hours.likely for item in lane) for lane in group) for group in lanes_of(phase))
+    likely = likely_length(phase)
     starts = [timed[item.id].start for item in phase.tasks]
     ends = [timed[item.id].end for item in phase.tasks]
     return {
         "name": phase.name, "description": phase.description, "track": phase.track, "entry_criteria": list(phase.entry),
-        "duration_hours": short(likely), "duration_range_hours": spread, "start": moment(plan.calendar, min(starts, default=0)),
+        "duration_hours": short(likely), "duration_range_hours": spread,
+        "start": moment(plan.calendar, min(starts, default=0)),
         "end": moment(plan.calendar, max(ends, default=0)), "dependencies": list(phase.after),
         "tasks": [item.title for item in phase.tasks],
         "task_details": [task_document(item, timed[item.id], plan.calendar) for item in phase.tasks],
@@ -5915,10 +6592,19 @@ def phase_document(phase: Phase, plan: "Plan", risk_level: str) -> Dict[str, Any
                                 for gate in phase.gates],
         "gates": [gate_document(gate) for gate in phase.gates],
         "rollback_triggers": [trigger_text(trigger) for trigger in phase.triggers],
-        "triggers": [trigger_document(trigger) for trigger in phase.triggers], "risk_level": risk_level,
+        "triggers": [trigger_document(trigger) for trigger in phase.triggers],
+        "no_trigger_reason": "" if phase.triggers else no_trigger_reason(phase), "risk_level": risk_level,
         "resources_required": resources(phase), "point_of_no_return": bool(phase.no_return),
         "point_of_no_return_reason": phase.no_return, "recovery": recovery_document(phase),
         "scripts": [script.body for script in phase.scripts]}
+
+
+def no_trigger_reason(phase: Phase) -> str:
+    """Return why nothing has to be watched while a phase runs."""
+    kind, _, how = phase.undo.partition(": ")
+    if kind == "rollback":
+        return f"users are not touched, its gates are enough; to turn it back: {how}"
+    return f"it starts only after its gates and is not turned back: {phase.no_return or how}"
 
 
 def resources(phase: Phase) -> List[str]:
@@ -5938,7 +6624,8 @@ WIDTH = 80
 
 def wrap(text: str, indent: str = "", first: Optional[str] = None) -> List[str]:
     import textwrap
-    return textwrap.wrap(clean(text), WIDTH, initial_indent=indent if first is None else first, subsequent_indent=indent,
+    return textwrap.wrap(clean(text), WIDTH, initial_indent=indent if first is None else first,
+                         subsequent_indent=indent,
                          break_long_words=False, break_on_hyphens=False) or [(first or indent).rstrip()]
 
 
@@ -5958,7 +6645,8 @@ def render_text(plan: Plan) -> str:
 def text_head(document: Dict[str, Any]) -> List[str]:
     hours = document["duration"]["path_hours"]
     days = document["duration"]["calendar_days"]
-    lines = wrap(f"Migration plan {document['migration_id']}: {document['source_system']} -> {document['target_system']}")
+    lines = wrap(f"Migration plan {document['migration_id']}: {document['source_system']} -> "
+                 f"{document['target_system']}")
     lines += ["=" * min(WIDTH, max(map(len, lines)))]
     rows = [("Pattern", " + ".join(document["pattern_selection"]["tracks"])),
             ("Complexity", f"{document['complexity']} ({figure(document['complexity_score'])} of 100)"),
@@ -5990,6 +6678,8 @@ def text_phases(plan: Plan) -> List[str]:
             lines += text_task(item)
         lines += [""] + [line for gate in phase["gates"] for line in text_gate(gate)]
         lines += [line for text in phase["rollback_triggers"] for line in wrap(text, "      ", "  stop: ")]
+        if phase["no_trigger_reason"]:
+            lines += wrap(f"no trigger: {phase['no_trigger_reason']}", "        ", "  stop: ")
         recovery = phase["recovery"]
         minutes = recovery["minutes"]
         lines += wrap(f"{recovery['kind']}, {figure(minutes['likely'])} min (up to {figure(minutes['pessimistic'])}): "
@@ -6031,7 +6721,8 @@ def text_risks(plan: Plan) -> List[str]:
     lines = heading(f"Risks ({len(plan.document['risks'])})")
     for row in plan.document["risks"]:
         fact = row["because"]
-        lines += wrap(f"{row['id']} {row['severity']} ({row['score']}): {row['description']} -- {row['owner']}", "      ", "  ")
+        lines += wrap(f"{row['id']} {row['severity']} ({row['score']}): {row['description']} -- {row['owner']}",
+                      "      ", "  ")
         lines += wrap(f"{fact['path']}: {fact['text']}", "               ", "      because: ")
         left = row["residual"]
         lines += wrap(f"{row['mitigation']} -> {left['score']}; left: {left['why']}", "          ", "      do: ")
@@ -6044,8 +6735,8 @@ def text_success(plan: Plan) -> List[str]:
     lines = heading("Chance of success")
     lines += wrap(f"{100 * row['probability']:.0f} % (80 % interval {100 * low:.0f} to {100 * high:.0f} %): "
                   f"{row['definition']}.", "  ", "  ")
-    lines += wrap(f"How: {row['method']}; {100 * row['without_outage_limit']:.0f} % x {100 * row['meets_outage']:.0f} % to "
-                  "keep the outage.", "  ", "  ")
+    lines += wrap(f"How: {row['method']}; {100 * row['without_outage_limit']:.0f} % x {100 * row['meets_outage']:.0f} "
+                  f"% to keep the outage.", "  ", "  ")
     for item in row["contributions"][:6]:
         lines += wrap(f"{item['log_odds']:+.2f} {item['name']}: {item['fact']}", "          ", "    ")
     for item in row["raises_most"]:
@@ -6066,6 +6757,12 @@ def text_assumptions(plan: Plan) -> List[str]:
         lines += ["  Measure these first:"]
     for number, row in enumerate(trust["measure_first"], 1):
         lines += wrap(f"{row['input']} (now {row['now']}): {row['how']}", "       ", f"    {number}. ")
+    lines += ["  Ask these first (the widest guesses at people's hours):"] if trust["ask_first"] else []
+    for row in trust["ask_first"]:
+        low, likely, high = map(span, row["hours"])
+        lines += wrap(f"{row['owner']}: {row['title']}, {low} / {likely} / {high}; put it into estimates as "
+                      f"{row['task']}",
+                      "      ", "    - ")
     return lines
 
 
@@ -6077,7 +6774,8 @@ def text_compliance(plan: Plan) -> List[str]:
     for row in document["controls"]:
         lines += wrap(f"{row['framework']} {row['reference']}: {row['requirement']} -> {row['evidence'][0]['file']} "
                       f"({row['phase']}, {row['owner']})", "        ", "  [ ] ")
-    names = [f"{row['table']}.{row['column']} ({row['kind']}, {row['why']})".lstrip(".") for row in document["personal_data"]]
+    names = [f"{row['table']}.{row['column']} ({row['kind']}, {row['why']})".lstrip(".")
+             for row in document["personal_data"]]
     return lines + (wrap("personal data: " + listed(names, most=12), "    ", "  ") if names else []) + [
         "  " + document["note"]]
 
@@ -6106,20 +6804,617 @@ def text_end(plan: Plan) -> List[str]:
     names = [row["name"] for row in document["placeholders"]]
     lines = heading("Last")
     final = document["rollback_plan"]["point_of_no_return"]
-    lines += wrap(f"Point of no return: {final['phase']} ({final['reason']})" if final else "No point of no return.", "  ", "  ")
+    lines += wrap(f"Point of no return: {final['phase']} ({final['reason']})" if final else "No point of no return.",
+                  "  ", "  ")
     lines += wrap(f"{len(names)} placeholders to fill: {listed(names, 'none', 40)}", "  ", "  ")
     if not document["schedule"]["start"]:
         lines += wrap("No dates: give --start 2026-03-02T09:00 to place the plan on the calendar.", "  ", "  ")
     return lines
 
 
-# == 23. Command line =================================================================================
+# == 23. Rendering: Markdown ==========================================================================
+# For a repository or a ticket: a Mermaid Gantt chart, checkboxes to tick, tables.
+
+MOST_BARS = 60  # a Gantt chart with more bars than this is drawn by phase
+SHORTEST_BAR = 1.0  # hours: shorter bars cannot be seen
+MARKUP = re.compile(r"([\\`*_{}\[\]<>|#])")
+
+
+def md(text: Any) -> str:
+    """Return text that Markdown shows as it is, in one line."""
+    return MARKUP.sub(r"\\\1", " ".join(clean(str(text)).split()))
+
+
+def code(text: str) -> str:
+    """Return a code span; its fence is longer than any run of backticks inside."""
+    line = " ".join(clean(text).split())
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
+    return f"{fence} {line} {fence}" if "`" in line else f"{fence}{line}{fence}"
+
+
+def minutes_only(stamp: Optional[str]) -> str:
+    """Return 2026-03-02 09:00 for a time of the plan."""
+    return stamp[:16].replace("T", " ") if stamp else ""
+
+
+def md_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> List[str]:
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    return lines + ["| " + " | ".join(md(cell) for cell in row) + " |" for row in rows] + [""]
+
+
+def render_markdown(plan: Plan) -> str:
+    document = plan.document
+    lines = [f"# Migration plan {document['migration_id']}: {md(document['source_system'])} → "
+             f"{md(document['target_system'])}", ""]
+    lines += md_table(("What", "Figure"), summary_rows(document))
+    lines += ["## Timeline", "", "```mermaid", *mermaid_lines(plan), "```", ""]
+    for part in (md_findings, md_choice, md_phases, md_risks, md_success, md_assumptions, md_compliance, md_people):
+        lines += part(document)
+    return "\n".join(lines) + "\n"
+
+
+def summary_rows(document: Dict[str, Any]) -> List[Tuple[str, str]]:
+    """Return the figures that every rendering starts with."""
+    hours, days = document["duration"]["path_hours"], document["duration"]["calendar_days"]
+    success = document["success_probability"]
+    low, high = success["interval_80"]
+    final = document["rollback_plan"]["point_of_no_return"]
+    rows = [("Pattern", " + ".join(document["pattern_selection"]["tracks"])),
+            ("Complexity", f"{document['complexity']} ({figure(document['complexity_score'])} of 100)"),
+            ("Work on the path", f"P50 {span(hours['p50'])}, P80 {span(hours['p80'])}, P95 {span(hours['p95'])}"),
+            ("Calendar", f"P50 {figure(days['p50'])} d, P80 {figure(days['p80'])} d, P95 {figure(days['p95'])} d")]
+    rows += [(f"Calendar, {row['name']}", f"P50 {figure(row['calendar_days']['p50'])} d, P80 "
+              f"{figure(row['calendar_days']['p80'])} d") for row in document["schedule"]["alternatives"]]
+    return rows + [
+        ("Outage", document["downtime"]["summary"]),
+        ("Chance of success", f"{100 * success['probability']:.0f} % (80 % interval {100 * low:.0f} to "
+         f"{100 * high:.0f} %)"),
+        ("Point of no return", f"{final['phase']}: {final['reason']}" if final else "none"),
+        ("Confidence", "*" * document["confidence"]["stars"] + " of *****")]
+
+
+def mermaid_lines(plan: Plan) -> List[str]:
+    """Return a Gantt chart in Mermaid's language; without a start, day 1 of a year that begins on a Monday."""
+    dated = plan.calendar.dated
+    title = "Times in UTC" if dated else "Days from the start on a Monday (no --start was given)"
+    lines = ["gantt", f"    title {title}", "    dateFormat YYYY-MM-DDTHH:mm",
+             f"    axisFormat {'%d %b' if dated else 'day %-j'}"]
+    by_phase = sum(1 for row in plan.forecast.timed.values() if row.task.hours.likely > 0) > MOST_BARS
+    for number, phase in enumerate(plan.phases, 1):
+        lines.append(f"    section {number} {mermaid_name(phase.name)}")
+        rows = [plan.forecast.timed[item.id] for item in phase.tasks if item.hours.likely > 0]
+        if by_phase and rows:
+            lines.append(mermaid_bar(plan, f"{number} {phase.name}", f"p{number}", min(row.start for row in rows),
+                                     max(row.end for row in rows), any(row.critical for row in rows)))
+        else:
+            lines += [mermaid_bar(plan, f"{number}.{place} {row.task.title}", f"t{number}_{place}", row.start, row.end,
+                                  row.critical) for place, row in enumerate(rows, 1)]
+        if phase.no_return and rows:
+            at = mermaid_time(plan.calendar, min(row.start for row in rows))
+            lines.append(f"    {number} Point of no return :milestone, m{number}, {at}, 0d")
+    return lines
+
+
+def mermaid_name(text: str) -> str:
+    """Return a name without what Mermaid takes for its own: colons end a task, commas and # and ; break it."""
+    plain = re.sub(r"\s+", " ", re.sub(r"[^\w ()-]|_", " ", clean(text), flags=re.ASCII)).strip()
+    return (plain if len(plain) <= 60 else plain[:60].rsplit(" ", 1)[0]) or "unnamed"
+
+
+def mermaid_bar(plan: Plan, name: str, key: str, start: float, end: float, critical: bool) -> str:
+    """Return one bar; its name begins with a number, so it is never one of Mermaid's words."""
+    number, _, words = name.partition(" ")
+    tags = "crit, " if critical else ""
+    ends = mermaid_time(plan.calendar, max(end, start + SHORTEST_BAR))
+    begins = mermaid_time(plan.calendar, start)
+    return f"    {number.replace('.', '-')} {mermaid_name(words)} :{tags}{key}, {begins}, {ends}"
+
+
+def mermaid_time(calendar: Calendar, hours: float) -> str:
+    import datetime
+    return (calendar.start + datetime.timedelta(seconds=round(hours * 3600))).strftime("%Y-%m-%dT%H:%M")
+
+
+def md_findings(document: Dict[str, Any]) -> List[str]:
+    if not document["findings"]:
+        return []
+    return ["## Findings", "", *md_table(("Code", "Severity", "Where", "Found", "Expected", "Hint"), (
+        (row["code"], row["severity"], row["path"], row["found"], row["expected"], row["hint"])
+        for row in document["findings"]))]
+
+
+def md_choice(document: Dict[str, Any]) -> List[str]:
+    choice = document["pattern_selection"]
+    lines = [f"- {md(text)}" for text in choice["reasons"] + ([choice["composite"]] if choice["composite"] else [])]
+    return ["## Why this way", "", *lines,
+            *(f"- not **{md(row['pattern'])}**: {md(row['reason'])}" for row in choice["rejected"]), ""]
+
+
+def md_phases(document: Dict[str, Any]) -> List[str]:
+    lines = ["## Phases", ""]
+    for number, phase in enumerate(document["phases"], 1):
+        spread = phase["duration_range_hours"]
+        lines += [f"### {number}. {md(phase['name'])}: {span(phase['duration_hours'])} (P80 {span(spread['p80'])}), "
+                  f"risk {phase['risk_level']}", "", md(phase["description"]), ""]
+        for item in phase["task_details"]:
+            when = f", {minutes_only(item['start'])} to {minutes_only(item['end'])} UTC" if item["start"] else ""
+            lines += [f"- [ ] **{md(item['title'])}** ({md(item['owner'])}, {span(item['hours']['likely'])}{when}"
+                      f"{', critical' if item['critical'] else ''})", f"  - do: {code(item['action'])}",
+                      f"  - done: {md(item['done_when'])}"]
+        lines += ["", "Gates:", ""]
+        lines += [f"- [ ] {md(gate['id'])} "
+                  f"{md(comparison(gate['metric'], gate['operator'], gate['threshold'], gate['unit']))}: "
+                  f"{code(gate['how'])}" for gate in phase["gates"]]
+        lines += [""] + (["Stop when:", ""] + [f"- {md(text)}" for text in phase["rollback_triggers"]] + [""]
+                         if phase["rollback_triggers"] else [])
+        recovery = phase["recovery"]
+        lines += [f"Undo: {recovery['kind']}, {figure(recovery['minutes']['likely'])} min (up to "
+                  f"{figure(recovery['minutes']['pessimistic'])}): {md(recovery['steps'])}.", ""]
+        lines += [f"**Point of no return:** {md(phase['point_of_no_return_reason'])}",
+                  ""] if phase["point_of_no_return"] else []
+        for script in phase["scripts"]:
+            lines += md_script(script)
+    return lines
+
+
+def md_script(script: Dict[str, Any]) -> List[str]:
+    """Return a script of the compatibility report in a fence that its text cannot close."""
+    body = clean(str(script.get("script_content", ""))).split("\n")
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", "\n".join(body))), default=0))
+    return [f"#### {md(script.get('id', 'script'))}: {md(script.get('description', ''))}", "", f"{fence}sql", *body,
+            fence, ""]
+
+
+def md_risks(document: Dict[str, Any]) -> List[str]:
+    return ["## Risks", "", *md_table(("Risk", "Level", "What", "Because", "Do", "Left", "Owner"), (
+        (row["id"], f"{row['severity']} ({row['score']})", row["description"],
+         f"{row['because']['path']}: {row['because']['text']}", row["mitigation"],
+         f"{row['residual']['score']}: {row['residual']['why']}", row["owner"]) for row in document["risks"]))]
+
+
+def md_success(document: Dict[str, Any]) -> List[str]:
+    row = document["success_probability"]
+    low, high = row["interval_80"]
+    lines = ["## Chance of success", "", f"{100 * row['probability']:.0f} % (80 % interval {100 * low:.0f} to "
+             f"{100 * high:.0f} %): {md(row['definition'])}. {md(row['method'])}.", ""]
+    lines += md_table(("Evidence", "Fact", "Log-odds"), ((item["name"], item["fact"], f"{item['log_odds']:+.2f}")
+                                                         for item in row["contributions"]))
+    return lines + [f"- raise it: {md(item['action'])} ({100 * item['now']:.0f} → {100 * item['probability']:.0f} %)"
+                    for item in row["raises_most"]] + [""]
+
+
+def md_assumptions(document: Dict[str, Any]) -> List[str]:
+    rows = ((row["what"], f"{row['value'] if isinstance(row['value'], str) else figure(row['value'])} {row['unit']}",
+             row["why"], row["how_to_measure"]) for row in document["assumptions"])
+    first = [f"{number}. {md(row['input'])} (now {md(row['now'])}): {code(row['how'])}"
+             for number, row in enumerate(document["confidence"]["measure_first"], 1)]
+    return ["## Assumptions", "", *md_table(("What", "Value", "Why", "How to measure"), rows),
+            *(["Measure these first:", "", *first, ""] if first else [])]
+
+
+def md_compliance(document: Dict[str, Any]) -> List[str]:
+    controls = document["compliance"]["controls"]
+    if not controls:
+        return []
+    return ["## Compliance", "", *(f"- [ ] {md(row['framework'])} {md(row['reference'])}: {md(row['requirement'])} → "
+                                   f"{code(row['evidence'][0]['file'])} ({md(row['phase'])}, {md(row['owner'])})"
+                                   for row in controls), "", document["compliance"]["note"], ""]
+
+
+def md_people(document: Dict[str, Any]) -> List[str]:
+    talk = document["communication"]
+    raci = ((row["phase"], row["accountable"], ", ".join(row["responsible"]), ", ".join(row["consulted"]),
+             ", ".join(row["informed"])) for row in talk["raci"])
+    lines = ["## Who", "", *md_table(("Phase", "Accountable", "Responsible", "Consulted", "Informed"), raci),
+             "## Go or no-go", ""]
+    lines += [f"- [ ] {row['id']} {md(row['required'])} ({md(row['owner'])}): {code(row['how'])}"
+              for row in document["go_no_go"]]
+    lines += ["", "## Messages", "", *md_table(("Event", "When", "To", "By", "Text"), (
+        (row["event"], row["when"], row["audience"], row["channel"], row["text"]) for row in talk["messages"]))]
+    lines += md_table(("Consumer", "To", "Text"),
+                      ((row["consumer"], row["to"], row["text"]) for row in talk["consumers"]))
+    open_ones = [f"- {code('{{' + row['name'] + '}}')}: {md(row['how_to_obtain'])}" for row in document["placeholders"]]
+    return lines + (["## Still to fill in", "", *open_ones, ""] if open_ones else [])
+
+
+# == 24. Rendering: HTML ==============================================================================
+# One file that fetches nothing and runs nothing: readable in light and dark, on paper, and without its drawings.
+
+STYLE = """
+:root{color-scheme:light dark;--ink:#1c2127;--soft:#56606c;--paper:#fff;--line:#d5dae1;--band:#f3f5f8;
+--bar:#b9cbe8;--crit:#2f5f9e;--late:#8a93a0;--final:#7a1fa2;--window:#cfe3d4;--low:#dcefdc;--medium:#fbeebd;
+--high:#f7cfae;--critical:#efb0aa}@media(prefers-color-scheme:dark){:root{--ink:#e4e8ee;--soft:#a3adba;
+--paper:#14171b;--line:#3a424d;--band:#1d2228;--bar:#33507d;--crit:#7ea6e8;--late:#788392;--final:#cf8df0;
+--window:#24402d;--low:#21402a;--medium:#4d431a;--high:#5a3517;--critical:#622723}}body{
+font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:72rem;margin:2rem auto;
+padding:0 1rem}h1{font-size:1.6rem;line-height:1.25}h2{margin-top:2.2rem;border-bottom:1px solid var(--line)}h3{
+margin-top:1.6rem}table{border-collapse:collapse;width:100%;margin:.6rem 0}th,td{border:1px solid var(--line);
+padding:.3rem .5rem;text-align:left;vertical-align:top}th{background:var(--band)}caption{text-align:left;
+color:var(--soft)}code{font:.88em/1.4 ui-monospace,monospace;overflow-wrap:anywhere;white-space:pre-wrap}pre{
+background:var(--band);padding:.6rem;overflow-x:auto}.scroll{overflow-x:auto}svg{max-width:100%;height:auto}
+svg text{fill:var(--ink);font:13px system-ui,sans-serif}.soft{color:var(--soft)}.low{background:var(--low)}
+.medium{background:var(--medium)}.high{background:var(--high)}.critical{background:var(--critical)}.matrix{
+width:auto}.matrix td{width:6.5rem;height:2.6rem}.error,.warning{font-weight:600}li{margin:.35rem 0}dl{
+display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{font-weight:600}dd{margin:0}
+@media(max-width:40rem){dl{display:block}dd{margin:0 0 .5rem}}@media print{body{max-width:none;margin:0;
+font-size:11px}h2,h3{break-after:avoid}tr,li{break-inside:avoid}}
+""".strip()
+CHART_LABEL, CHART_WIDTH, CHART_ROW = 230, 1000, 26  # pixels of the drawing's own coordinates
+
+
+def esc(text: Any) -> str:
+    """Return text for HTML: what the specification says is never markup."""
+    import html
+    return html.escape(clean(str(text)))
+
+
+def tag(name: str, *content: str, **attributes: str) -> str:
+    """Return an element; its content is HTML already."""
+    given = "".join(f' {key.rstrip("_").replace("_", "-")}="{esc(value)}"' for key,
+                    value in attributes.items() if value)
+    return f"<{name}{given}>{''.join(content)}</{name}>"
+
+
+def html_table(head: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> str:
+    title = tag("caption", esc(caption)) if caption else ""
+    body = "\n".join(tag("tr", *(tag("td", re.sub(r"(?<=\w)([._/])(?=\w)", r"\1<wbr>", esc(cell))) for cell in row))
+                     for row in rows)
+    heads = tag("tr", *(tag("th", esc(cell), scope="col") for cell in head))
+    return tag("div", tag("table", title, tag("thead", heads), tag("tbody", body)), class_="scroll")
+
+
+def render_html(plan: Plan) -> str:
+    document = plan.document
+    title = f"Migration plan {document['migration_id']}: {document['source_system']} → {document['target_system']}"
+    summary = tag("dl", *(tag("dt", esc(name)) + tag("dd", esc(text)) for name, text in summary_rows(document)))
+    parts = [tag("h1", esc(title)), summary, tag("h2", "Timeline"), gantt_svg(plan), html_timeline(plan)]
+    parts += [part(document) for part in (html_findings, html_choice, html_phases, html_risks, html_success,
+                                          html_assumptions, html_compliance, html_people)]
+    head = ('<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            + tag("title", esc(title)) + f"\n<style>\n{STYLE}\n</style>")
+    return "<!DOCTYPE html>\n" + tag("html", tag("head", "\n", head, "\n"), "\n", tag(
+        "body", "\n", "\n".join(part for part in parts if part), "\n"), "\n", lang="en") + "\n"
+
+
+class Scale(NamedTuple):
+    """From hours since the start to a place in the drawing."""
+
+    hours: float
+
+    def x(self, hours: float) -> float:
+        return round(CHART_LABEL + (CHART_WIDTH - CHART_LABEL - 10) * min(max(hours / self.hours, 0), 1), 1)
+
+
+def phase_bars(plan: Plan) -> List[Tuple[Phase, float, float, float]]:
+    """Return each phase with its start and its P50 and P80 ends, in hours since the start."""
+    ends = plan.forecast.phase_ends
+    return [(phase, max((ends[name]["p50"] for name in phase.after), default=0.0), ends[phase.name]["p50"],
+             ends[phase.name]["p80"]) for phase in plan.phases]
+
+
+def gantt_svg(plan: Plan) -> str:
+    """Return the phases as a drawing: P50 as a bar, P80 as a line behind it, windows as bands, final steps as marks."""
+    bars = phase_bars(plan)
+    scale = Scale(max((late for *_, late in bars), default=1.0) * 1.02 or 1.0)
+    height = CHART_ROW * (len(bars) + 2)
+    parts = [*window_bands(plan, scale, height), *day_marks(plan, scale, height)]
+    for row, (phase, start, middle, late) in enumerate(bars, 1):
+        parts += phase_bar(plan, phase, scale, row * CHART_ROW, (start, middle, late))
+    legend = ("bar: likely (P50), pale where it may slip without moving the end; line: P80; band: window for cutovers; "
+              "diamond: point of no return")
+    return tag("div", tag("svg", tag("title", "Timeline of the phases"), "\n", "\n".join(parts), "\n", role="img",
+                          viewBox=f"0 0 {CHART_WIDTH} {height}", aria_label="Timeline; the table below says the same"),
+               tag("p", esc(legend), class_="soft"), class_="scroll")
+
+
+def window_bands(plan: Plan, scale: Scale, height: int) -> List[str]:
+    """Return the windows as bands; over many months they would only be a haze."""
+    if scale.hours > 24 * 120 or not any(item.calendar == "window" for phase in plan.phases for item in phase.tasks):
+        return []
+    window = plan.calendar.window
+    return [f'<rect x="{scale.x(start)}" y="{CHART_ROW}" width="{max(scale.x(end) - scale.x(start), 1):.1f}" '
+            f'height="{height - 2 * CHART_ROW}" fill="var(--window)"/>'
+            for start, end in zip(window.starts, window.ends) if start < scale.hours]
+
+
+def day_marks(plan: Plan, scale: Scale, height: int) -> List[str]:
+    """Return upright lines with their dates, about ten of them."""
+    import datetime
+    days = scale.hours / 24
+    step = next((step for step in (1, 2, 7, 14, 28, 56) if days / step <= 12), 112)
+    marks = []
+    for day in range(0, int(days) + 1, step):
+        moment_utc = plan.calendar.start + datetime.timedelta(days=day)
+        text = moment_utc.strftime("%d %b") if plan.calendar.dated else f"day {day}"
+        x = scale.x(24 * day)
+        marks.append(f'<line x1="{x}" y1="{CHART_ROW}" x2="{x}" y2="{height - CHART_ROW}" stroke="var(--line)"/>'
+                     f'<text x="{x}" y="{height - 8}" text-anchor="middle">{text}</text>')
+    return marks
+
+
+def phase_bar(plan: Plan, phase: Phase, scale: Scale, top: int, hours: Tuple[float, float, float]) -> List[str]:
+    start, middle, late = hours
+    critical = any(plan.forecast.timed[item.id].critical for item in phase.tasks)
+    text = f"{phase.name}: likely {span(middle - start)} of calendar, P80 ends {span(late)} after the start"
+    x, wide, y = scale.x(start), max(scale.x(middle) - scale.x(start), 2), top + CHART_ROW / 2
+    parts = [f'<text x="0" y="{y + 5}">{esc(phase.name)}</text>',
+             f'<line x1="{scale.x(middle)}" y1="{y}" x2="{scale.x(late)}" y2="{y}" stroke="var(--late)" '
+             f'stroke-width="3"/>'
+             f'<line x1="{scale.x(late)}" y1="{y - 5}" x2="{scale.x(late)}" y2="{y + 5}" stroke="var(--late)" '
+             'stroke-width="2"/>',
+             f'<rect x="{x}" y="{top + 5}" width="{wide:.1f}" height="{CHART_ROW - 10}" rx="3" '
+             f'fill="var(--{"crit" if critical else "bar"})">{tag("title", esc(text))}</rect>']
+    if phase.no_return:
+        parts.append(f'<path d="M{x} {y - 9}l9 9l-9 9l-9 -9z" fill="var(--final)">'
+                     f'{tag("title", esc("point of no return: " + phase.no_return))}</path>')
+    return parts
+
+
+def html_timeline(plan: Plan) -> str:
+    def when(hours: float) -> str:
+        return minutes_only(moment(plan.calendar, hours)) or f"day {figure(round(hours / 24, 1))}"
+
+    rows = [(phase.name, when(start), when(middle), when(late), span(likely_length(phase)),
+             phase.no_return or "") for phase, start, middle, late in phase_bars(plan)]
+    return html_table(("Phase", "Starts", "Ends (P50)", "Ends (P80)", "Work, likely", "Point of no return"), rows,
+                      "The same as a table"
+                      + ("; times in UTC" if plan.calendar.dated else "; days from the start on a Monday"))
+
+
+def html_findings(document: Dict[str, Any]) -> str:
+    rows = document["findings"]
+    return tag("h2", f"Findings ({len(rows)})") + html_table(
+        ("Code", "Severity", "Where", "Found", "Expected", "Hint"),
+        ((row["code"], row["severity"], row["path"], row["found"], row["expected"], row["hint"])
+         for row in rows)) if rows else ""
+
+
+def html_choice(document: Dict[str, Any]) -> str:
+    choice = document["pattern_selection"]
+    given = choice["reasons"] + ([choice["composite"]] if choice["composite"] else [])
+    return tag("h2", "Why this way") + tag("ul", *(tag("li", esc(text)) for text in given), *(
+        tag("li", "not ", tag("strong", esc(row["pattern"])), f": {esc(row['reason'])}") for row in choice["rejected"]))
+
+
+def html_phases(document: Dict[str, Any]) -> str:
+    return tag("h2", "Phases") + "\n".join(html_phase(number, phase) for number,
+                                           phase in enumerate(document["phases"], 1))
+
+
+def html_phase(number: int, phase: Dict[str, Any]) -> str:
+    spread, recovery = phase["duration_range_hours"], phase["recovery"]
+    head = tag("h3", esc(f"{number}. {phase['name']}: {span(phase['duration_hours'])} (P80 {span(spread['p80'])}), "),
+               tag(
+        "span", f"risk {esc(phase['risk_level'])}", class_=phase["risk_level"]))
+    tasks = tag("ul", *(html_task(item) for item in phase["task_details"]))
+    gates = tag("ul", *(tag("li", esc(f"{gate['id']} " + comparison(gate["metric"], gate["operator"], gate["threshold"],
+                                                                  gate["unit"])), "<br>", tag("code", esc(gate["how"])))
+                        for gate in phase["gates"]))
+    stops = tag("ul", *(tag("li", esc(text)) for text in phase["rollback_triggers"]))
+    undo = esc(f"{recovery['kind']}, {figure(recovery['minutes']['likely'])} min (up to "
+               f"{figure(recovery['minutes']['pessimistic'])}): {recovery['steps']}")
+    final = tag("p", tag("strong", "Point of no return: "), esc(phase["point_of_no_return_reason"]), class_="high")
+    return (head + tag("p", esc(phase["description"])) + tasks + tag("h4", "Gates") + gates
+            + (tag("h4", "Stop when") + stops if phase["rollback_triggers"]
+               else "") + tag("p", tag("strong", "Undo: "), undo)
+            + (final if phase["point_of_no_return"] else "") + "".join(html_script(script)
+                                                                       for script in phase["scripts"]))
+
+
+def html_task(item: Dict[str, Any]) -> str:
+    when = f", {minutes_only(item['start'])} to {minutes_only(item['end'])} UTC" if item["start"] else ""
+    facts = esc(f"{item['owner']}, {span(item['hours']['likely'])}{when}" + (", critical" if item["critical"] else ""))
+    return tag("li", tag("strong", esc(item["title"])), " ", tag("span", facts, class_="soft"), "<br>do: ",
+               tag("code", esc(item["action"])), "<br>done: ", esc(item["done_when"]))
+
+
+def html_script(script: Dict[str, Any]) -> str:
+    return tag("h4", esc(f"{script.get('id', 'script')}: {script.get('description', '')}")) + tag(
+        "pre", tag("code", esc(script.get("script_content", ""))))
+
+
+def html_risks(document: Dict[str, Any]) -> str:
+    rows = document["risks"]
+    table = html_table(("Risk", "Level", "What", "Because", "Do", "Left", "Owner", "Phase"), (
+        (row["id"], f"{row['severity']} ({row['score']})", row["description"],
+         f"{row['because']['path']}: {row['because']['text']}", row["mitigation"],
+         f"{row['residual']['score']}: {row['residual']['why']}", row["owner"], row["phase"]) for row in rows))
+    return tag("h2", f"Risks ({len(rows)})") + risk_matrix(rows) + table
+
+
+def risk_matrix(rows: Sequence[Dict[str, Any]]) -> str:
+    """Return the five by five table: likelihood upwards, impact to the right, the risks by their ids."""
+    lines = [tag("tr", tag("th", "likelihood \\ impact", scope="col"),
+                 *(tag("th", NIST_WORDS[impact], scope="col") for impact in range(1, 6)))]
+    for chance in range(5, 0, -1):
+        cells = []
+        for impact in range(1, 6):
+            names = [row["id"] for row in rows if (row["probability_step"], row["impact_step"]) == (chance, impact)]
+            cells.append(tag("td", esc(", ".join(dict.fromkeys(names))), class_=score_level(chance * impact)))
+        lines.append(tag("tr", tag("th", NIST_WORDS[chance], scope="row"), *cells))
+    return tag("div", tag("table", tag("caption", "Before their mitigation"), *lines, class_="matrix"), class_="scroll")
+
+
+def html_success(document: Dict[str, Any]) -> str:
+    row = document["success_probability"]
+    low, high = row["interval_80"]
+    text = (f"{100 * row['probability']:.0f} % (80 % interval {100 * low:.0f} to {100 * high:.0f} %): "
+            f"{row['definition']}. {row['method']}.")
+    return (tag("h2", "Chance of success") + tag("p", esc(text)) + html_table(
+        ("Evidence", "Fact", "Log-odds"), ((item["name"], item["fact"], f"{item['log_odds']:+.2f}")
+                                           for item in row["contributions"]))
+            + tag("ul", *(tag("li", esc(f"raise it: {item['action']} ({100 * item['now']:.0f} to "
+                                        f"{100 * item['probability']:.0f} %)")) for item in row["raises_most"])))
+
+
+def html_assumptions(document: Dict[str, Any]) -> str:
+    rows = ((row["what"], f"{row['value'] if isinstance(row['value'], str) else figure(row['value'])} {row['unit']}",
+             row["why"], row["how_to_measure"]) for row in document["assumptions"])
+    first = tag("ol", *(tag("li", esc(f"{row['input']} (now {row['now']}): "), tag("code", esc(row["how"])))
+                        for row in document["confidence"]["measure_first"]))
+    return (tag("h2", "Assumptions") + html_table(("What", "Value", "Why", "How to measure"), rows)
+            + (tag("h3", "Measure these first") + first if document["confidence"]["measure_first"] else ""))
+
+
+def html_compliance(document: Dict[str, Any]) -> str:
+    rows = document["compliance"]["controls"]
+    if not rows:
+        return ""
+    return tag("h2", f"Compliance ({len(rows)} controls)") + html_table(
+        ("Control", "Requirement", "Because", "Evidence", "Phase", "Owner"), (
+            (f"{row['framework']} {row['reference']}", row["requirement"],
+             f"{row['applies_because']['path']}: {row['applies_because']['value']}",
+             f"{row['evidence'][0]['file']}: {row['evidence'][0]['producer']}", row["phase"], row["owner"])
+            for row in rows)) + tag("p", esc(document["compliance"]["note"]), class_="soft")
+
+
+def html_people(document: Dict[str, Any]) -> str:
+    talk = document["communication"]
+    raci = html_table(("Phase", "Accountable", "Responsible", "Consulted", "Informed"), (
+        (row["phase"], row["accountable"], ", ".join(row["responsible"]), ", ".join(row["consulted"]),
+         ", ".join(row["informed"])) for row in talk["raci"]))
+    lines = html_table(("Line", "Required", "How", "Owner"), (
+        (row["id"], row["required"], row["how"], row["owner"]) for row in document["go_no_go"]))
+    messages = html_table(("Event", "When", "To", "By", "Text"), (
+        (row["event"], row["when"], row["audience"], row["channel"], row["text"]) for row in talk["messages"]))
+    consumers = html_table(("Consumer", "To", "Text"), (
+        (row["consumer"], row["to"], row["text"]) for row in talk["consumers"])) if talk["consumers"] else ""
+    fill_in = html_table(("Placeholder", "How to get it"), (
+        ("{{" + row["name"] + "}}", row["how_to_obtain"]) for row in document["placeholders"]))
+    return (tag("h2", "Who") + raci + tag("h2", "Go or no-go") + lines + tag("h2", "Messages") + messages + consumers
+            + (tag("h2", "Still to fill in") + fill_in if document["placeholders"] else ""))
+
+
+# == 25. Exporting ====================================================================================
+# Files for other programs: a table of the tasks for a spreadsheet, the fixed dates for a calendar.
+
+CSV_HEAD = ("id", "phase", "title", "owner", "calendar", "optimistic_hours", "likely_hours", "pessimistic_hours",
+            "basis",
+            "start", "end", "critical", "slack_hours", "depends_on", "action", "done_when", "source")
+FORMULA = re.compile(r"[=+\-@\t\r]")  # a spreadsheet runs a cell that begins like this
+
+
+def render_csv(plan: Plan) -> str:
+    import csv
+    import io
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")  # RFC 4180
+    writer.writerow(CSV_HEAD)
+    for phase in plan.document["phases"]:
+        for item in phase["task_details"]:
+            hours = item["hours"]
+            writer.writerow([csv_cell(cell) for cell in (
+                item["id"], phase["name"], item["title"], item["owner"], item["calendar"], hours["optimistic"],
+                hours["likely"], hours["pessimistic"], hours["basis"], item["start"] or "", item["end"] or "",
+                "yes" if item["critical"] else "no", item["slack_hours"], " ".join(item["depends_on"]), item["action"],
+                item["done_when"], item["source"])])
+    return text.getvalue()
+
+
+def csv_cell(value: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula."""
+    return "'" + value if isinstance(value, str) and FORMULA.match(value) else value
+
+
+class Event(NamedTuple):
+    """One entry of a calendar."""
+
+    key: str
+    start: float  # hours since the start of the plan
+    end: float
+    title: str
+    text: str
+
+
+def calendar_events(plan: Plan) -> Iterable[Event]:
+    """Yield what people must keep free: notices, decisions, cutovers, their reserve, the freeze before them."""
+    rows = [plan.forecast.timed[item.id] for phase in plan.phases for item in phase.tasks]
+    decided = [row for row in rows if row.task.title.startswith("Decide ")]
+    cut = [row for row in rows if row.task.calendar == "window" and row.task.hours.likely > 0]
+    for row in decided + cut:
+        yield Event(row.task.id, row.start, row.end, row.task.title, f"{row.task.action}. Done when: {row.task.check}")
+    if cut:
+        first = cut[0]
+        yield Event("notice-14", first.start - 336, first.start - 335.5, f"Announce: {first.task.title}",
+                    "Send the messages of the event 'announcement'.")
+        yield Event("notice-2", first.start - 48, first.start - 47.5, f"Remind: {first.task.title}",
+                    "Send the messages of the event 'reminder'.")
+        yield Event("freeze", first.start - 24, first.end, f"Release freeze for {first.task.title}",
+                    f"No release of {plan.work.words['dependency_names']} until the all-clear.")
+        yield Event("reserve", first.start + 168, first.end + 168, f"Reserve: {first.task.title}",
+                    "Used when the decision was no-go or the cutover was broken off.")
+
+
+def render_ics(plan: Plan) -> str:
+    """Return an iCalendar (RFC 5545): times in UTC, lines folded, text escaped, a reminder a day before."""
+    stamp = re.sub(r"[-:]", "", plan.document["created_at"])
+    name = str(plan.work.facts.at("name", plan.document["target_system"]))
+    lines = ["BEGIN:VCALENDAR", "VERSION:2.0", f"PRODID:-//migration-architect//{TOOL} {VERSION}//EN",
+             "CALSCALE:GREGORIAN"]
+    for event in sorted(calendar_events(plan), key=lambda event: (event.start, event.key)):
+        lines += ["BEGIN:VEVENT", f"UID:{event.key}-{plan.document['migration_id']}@migration-architect.invalid",
+                  f"DTSTAMP:{stamp}", f"DTSTART:{ics_time(plan.calendar, event.start)}",
+                  f"DTEND:{ics_time(plan.calendar, max(event.end, event.start + 0.25))}",
+                  f"SUMMARY:{ics_text(name)}: {ics_text(event.title)}",
+                  f"DESCRIPTION:{ics_text(event.text)}", "BEGIN:VALARM", "ACTION:DISPLAY", "TRIGGER:-P1D",
+                  f"DESCRIPTION:{ics_text(event.title)}", "END:VALARM", "END:VEVENT"]
+    return "".join(part + "\r\n" for line in [*lines, "END:VCALENDAR"] for part in ics_fold(line))
+
+
+def ics_time(calendar: Calendar, hours: float) -> str:
+    import datetime
+    return (calendar.start + datetime.timedelta(seconds=round(hours * 3600))).strftime("%Y%m%dT%H%M%SZ")
+
+
+def ics_text(text: str) -> str:
+    """Return text as RFC 5545 3.3.11 has it: backslash first, then what would end a value."""
+    plain = clean(text).replace("\t", " ")
+    return plain.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,").replace("\n", "\\n")
+
+
+def ics_fold(line: str) -> Iterable[str]:
+    """Yield a line in parts of at most 75 octets (RFC 5545 3.1), never cutting a character."""
+    room, part = 75, ""
+    for letter in line:
+        if len((part + letter).encode("utf-8")) > room:
+            yield part
+            part = " "
+        part += letter
+    yield part
+
+
+def write_export(folder: str, plan: Plan, quiet: bool) -> None:
+    """Write every rendering into a folder; the calendar only when the plan has dates."""
+    files = export_files(folder, plan.calendar.dated)
+    for path, render in zip(files, (render_markdown, render_html, render_csv, render_ics)):
+        write_file(path, render(plan))
+        if not quiet:
+            say(f"wrote {path}")
+    if not plan.calendar.dated and not quiet:
+        say(f"{TOOL}: no calendar was written: give --start 2026-03-02T09:00 to place the plan on the calendar")
+
+
+def export_files(folder: str, dated: bool) -> List[str]:
+    names = ("migration_plan.md", "migration_plan.html", "tasks.csv") + (("calendar.ics",) if dated else ())
+    return [os.path.join(folder, name) for name in names]
+
+
+def make_folder(folder: str) -> None:
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made a folder: {error.strerror or error}")
+
+
+# == 26. Command line =================================================================================
 
 EPILOG = """examples:
   migration_planner.py -i assets/sample_database_migration.json -o plan.json
   migration_planner.py -i spec.json --compatibility report.json --start 2026-03-02T09:00 -o plan.json
   migration_planner.py -i spec.json --validate
   migration_planner.py -i spec.json -f json | jq .phases[].name
+  migration_planner.py -i spec.json --start 2026-03-02T09:00 --export plan/
+  migration_planner.py -i spec.json -f html -o plan.html
 
 exit codes:
   0  the plan was written, or the specification is valid
@@ -6134,17 +7429,21 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"{TOOL} (migration-architect) {VERSION}")
     parser.add_argument("-i", "--input", metavar="SPEC", help="migration specification (JSON), - for standard input")
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write; without it, standard output")
-    parser.add_argument("-f", "--format", choices=("json", "text", "both"), default="both",
-                        help="both writes FILE and, beside it, a text report (default: both)")
+    parser.add_argument("-f", "--format", choices=("json", "text", "both", "markdown", "html"),
+                        help="both writes FILE and, beside it, a text report (default: both; none with --export)")
     parser.add_argument("--validate", action="store_true", help="check the specification and write no plan")
     parser.add_argument("--strict", action="store_true", help="treat warnings as problems")
     parser.add_argument("--compatibility", metavar="REPORT", action="append", default=[],
                         help="report of compatibility_checker.py whose scripts the phases carry; may be repeated")
-    parser.add_argument("--history", metavar="FILE", help="records of past migrations, to learn the chance of success from")
+    parser.add_argument("--history", metavar="FILE", help="records of past migrations, to learn the chance of success "
+                        "from")
     parser.add_argument("--start", metavar="ISO-8601", help="first working moment; without it the plan has no dates")
     parser.add_argument("--simulations", metavar="N", type=whole_number, default=5000,
                         help="simulated runs behind P50, P80 and P95 (default: 5000)")
-    parser.add_argument("--seed", metavar="N", type=int, help="seed of the simulation (default: from the specification)")
+    parser.add_argument("--seed", metavar="N", type=int,
+                        help="seed of the simulation (default: from the specification)")
+    parser.add_argument("--export", metavar="DIR", help="write Markdown with a Mermaid chart, HTML, a CSV of the tasks "
+                        "and, with --start, an iCalendar into this folder")
     parser.add_argument("--list-patterns", action="store_true", help="print the pattern catalogue and stop")
     parser.add_argument("-q", "--quiet", action="store_true", help="no messages on standard error")
     return parser
@@ -6187,47 +7486,68 @@ def list_patterns() -> str:
     return "\n".join(lines) + "\n"
 
 
+def check_options(options: argparse.Namespace) -> None:
+    """Refuse what cannot work before anything is read."""
+    if not options.input:
+        raise InputError(f"the following arguments are required: -i/--input; see {TOOL} --help")
+    inputs = [options.input, *options.compatibility, *([options.history] if options.history else [])]
+    written = output_paths(options.output, options.format or "both")
+    written += export_files(options.export, True) if options.export else []
+    refuse_inputs_as_outputs(written, inputs)
+    if options.start is not None:
+        check_start(options.start)
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     options = build_parser().parse_args(argv)
     if options.list_patterns:
         print_out(list_patterns())
         return EXIT_DONE
-    if not options.input:
-        raise InputError(f"the following arguments are required: -i/--input; see {TOOL} --help")
-    inputs = [options.input, *options.compatibility, *([options.history] if options.history else [])]
-    refuse_inputs_as_outputs(output_paths(options.output, options.format), inputs)
-    if options.start is not None:
-        check_start(options.start)
+    check_options(options)
     document = load(options.input)
     reports = [load(path) for path in options.compatibility]
     history = load(options.history) if options.history else None
     given, problems = read_inputs_of(document, reports, history, options)
     if given is None:
         return report_problems(problems)
-    faults = Faults(document)
+    computed, problems = judge(given, problems, options)
+    if problems or computed is None:
+        return report_problems(problems)
+    if options.validate:
+        if not options.quiet:
+            warnings = sum(row.severity == WARNING for row in computed[-1])
+            say(f"{TOOL}: {document.name}: valid, {warnings} warning(s)")
+        return EXIT_DONE
+    write_plan(make_plan(given, computed), options)
+    return EXIT_DONE
+
+
+def judge(given: "Inputs", problems: List[str], options: argparse.Namespace) -> Tuple[Any, List[str]]:
+    """Return what was computed, and the problems that forbid a plan; print the warnings that do not."""
+    computed: Any = None
     try:
         computed = compute(given)
         findings = computed[-1]
     except Unplannable as error:
         findings = error.args[0]
+    faults = Faults(given.document)
     for finding in findings:
         if finding.severity == ERROR or (options.strict and finding.severity == WARNING):
             faults.add(finding.path, finding.found, finding.expected, f"{finding.code}: {finding.hint}".rstrip(": "))
-    problems += faults.lines()
-    if not options.quiet:
-        for finding in findings:
-            if finding.severity == WARNING and not options.strict:
-                say(f"{TOOL}: warning: {finding_text(finding)}")
-    if problems:
-        return report_problems(problems)
-    if options.validate:
-        if not options.quiet:
-            say(f"{TOOL}: {document.name}: valid, {sum(row.severity == WARNING for row in findings)} warning(s)")
-        return EXIT_DONE
-    plan = make_plan(given, computed)
-    emit(options.output, options.format, {"json": lambda: to_json(plan.document), "text": lambda: render_text(plan)},
-         options.quiet)
-    return EXIT_DONE
+        elif finding.severity == WARNING and not options.quiet:
+            say(f"{TOOL}: warning: {finding_text(finding)}")
+    return computed, problems + faults.lines()
+
+
+def write_plan(plan: Plan, options: argparse.Namespace) -> None:
+    """Write the export, and the plan itself unless only the export was asked for."""
+    if options.export:
+        make_folder(options.export)
+        write_export(options.export, plan, options.quiet)
+    if options.output or options.format or not options.export:
+        emit(options.output, options.format or "both", {
+            "json": lambda: to_json(plan.document), "text": lambda: render_text(plan),
+            "markdown": lambda: render_markdown(plan), "html": lambda: render_html(plan)}, options.quiet)
 
 
 def report_problems(problems: Sequence[str]) -> int:
@@ -6263,7 +7583,8 @@ def read_inputs_of(document: Document, reports: Sequence[Document], history: Opt
                     machine_times(facts, copy), copy, ())
         for finding in find_all(facts, work):
             if finding.severity == ERROR:
-                faults.add(finding.path, finding.found, finding.expected, f"{finding.code}: {finding.hint}".rstrip(": "))
+                faults.add(finding.path, finding.found, finding.expected,
+                           f"{finding.code}: {finding.hint}".rstrip(": "))
     problems = faults.lines() + problems
     if problems or facts is None:
         return None, problems
@@ -6301,7 +7622,8 @@ def compute(given: Inputs) -> Tuple[Work, Tuple[Phase, ...], Forecast, Calendar,
     phases = build_phases(work)
     calendar = build_calendar(facts, given.start)
     seed = given.seed if given.seed is not None else int(migration_id(given.document.value), 16)
-    forecast = simulate(phases, work, calendar, given.runs, seed, deadline_hours(facts, calendar))
+    forecast = simulate(phases, work, calendar, given.runs, seed, deadline_hours(facts, calendar),
+                        overruns_of(given.records))
     findings += find_outage(facts, work, forecast, calendar)
     return work, phases, forecast, calendar, choice, findings
 
@@ -6339,12 +7661,14 @@ def head_document(given: Inputs, plan: Plan, choice: Choice) -> Dict[str, Any]:
     facts, forecast = given.facts, plan.forecast
     factors = complexity(facts, plan.work, forecast)
     points = round(sum(factor.points for factor in factors), 1)
-    parsed = {side: {"text": system.text, "engine": system.engine, "version": system.version, "location": system.location,
+    parsed = {side: {"text": system.text, "engine": system.engine, "version": system.version,
+                     "location": system.location,
                      "region": system.region} for side, system in (("source", facts.source), ("target", facts.target))}
     return {
         "schema_version": "1.0", "migration_id": migration_id(given.document.value), "source_system": facts.source.text,
         "target_system": facts.target.text, "migration_type": facts.kind, "pattern": choice.tracks[0],
-        "pattern_selection": {"requested": choice.requested, "tracks": list(choice.tracks), "reasons": list(choice.reasons),
+        "pattern_selection": {"requested": choice.requested, "tracks": list(choice.tracks),
+                              "reasons": list(choice.reasons),
                               "composite": choice.composite,
                               "rejected": [{"pattern": name, "reason": why} for name, why in choice.rejected]},
         "parsed": parsed, "complexity": complexity_level(points), "complexity_score": points,
@@ -6362,13 +7686,16 @@ def tail_document(given: Inputs, plan: Plan, findings: Sequence[Finding]) -> Dic
         "success_criteria": success_criteria(work, phases), "rollback_plan": rollback_document(work, phases),
         "stakeholders": stakeholder_document(facts, phases),
         "communication": communication_document(work, phases, forecast, plan.calendar, len(lines)),
-        "schedule": schedule_document(phases, forecast, plan.calendar, facts), "downtime": outage_document(work, forecast),
+        "schedule": schedule_document(phases, forecast, plan.calendar, work),
+        "downtime": outage_document(work, forecast),
         "success_probability": success_document(facts, work, forecast, given.records, given.skipped),
         "confidence": confidence(facts, work, phases), "estimates": estimate_document(work),
         "compliance": compliance_document(work, phases), "go_no_go": lines,
         "warnings": [finding_text(row) for row in findings if row.severity == WARNING],
-        "findings": [finding_document(row) for row in findings], "assumptions": assumptions(facts, work, phases),
-        "waves": [{"wave": number, "servers": sum(load.vms for load in wave), "gb": short(sum(load.gb for load in wave)),
+        "findings": [finding_document(row) for row in findings],
+        "assumptions": assumptions(facts, work, phases, given.records),
+        "waves": [{"wave": number, "servers": sum(load.vms for load in wave),
+                   "gb": short(sum(load.gb for load in wave)),
                    "workloads": [load.name for load in wave]} for number, wave in enumerate(work.waves, 1)],
         "endpoint_map": [{"legacy": old.text, "new": new.text if new else None, "match": how}
                          for old, new, how in match_endpoints(facts)] if facts.new else [],
@@ -6382,12 +7709,19 @@ def outage_document(work: Work, forecast: Forecast) -> Dict[str, Any]:
     outage = forecast.outage
     text = (f"P50 {span(outage['p50'] / 60)}, P80 {span(outage['p80'] / 60)}, P95 {span(outage['p95'] / 60)}; within "
             f"{span(allowed / 60)} in {100 * forecast.meets_outage:.0f} % of the runs")
-    offline = bulk_hours(work.machine, work.copy)
-    return {"minutes": outage, "allowed_minutes": facts.downtime, "tolerance_seconds": facts.value("zero_tolerance_seconds")
+    return {"minutes": outage, "allowed_minutes": facts.downtime,
+            "tolerance_seconds": facts.value("zero_tolerance_seconds")
             if facts.downtime == 0 else None, "probability_within": short(forecast.meets_outage), "parts": list(names),
             "incident_probability": incident, "summary": text, "per": "wave" if work.waves else "cutover",
             "probability_all_waves": short(forecast.meets_outage ** len(work.waves)) if work.waves else None,
-            "offline_copy_hours": range_document(offline) if moves_data(work) else None}
+            "offline_copy_hours": offline_document(work, forecast) if moves_data(work) else None}
+
+
+def offline_document(work: Work, forecast: Forecast) -> Dict[str, Any]:
+    """Return how long the outage would last if the data were copied with the writers stopped."""
+    import random
+    minutes = simulate_outage(work._replace(tracks=("data_migration",)), random.Random(forecast.seed), 1000)
+    return {**range_document(bulk_hours(work.machine, work.copy)), **quantiles(minutes, 60)}
 
 
 def estimate_document(work: Work) -> Dict[str, Any]:
@@ -6400,7 +7734,10 @@ def estimate_document(work: Work) -> Dict[str, Any]:
     rows.update({name: range_document(hours) for name, hours in sorted(work.machine.items())
                  if moving or name in ("hash", "restore")})
     return {"volume_gb": short(volume_of(work.facts)), "method": work.copy.method if moving else None,
-            "bound_by": work.copy.bound_by if moving else None, "network_gb_per_hour": short(work.copy.network[1]),
+            "bound_by": work.copy.bound_by if moving else None,
+            "limits": [{"limit": name, **dict(zip(("optimistic", "likely", "pessimistic"), map(short, hours)))}
+                       for name, hours in work.copy.terms.items()] if moving else [],
+            "network_gb_per_hour": short(work.copy.network[1]),
             "retained_wal_gb": [round(low, 1), round(high, 1)] if moving else None, "machine_hours": rows}
 
 
@@ -6433,16 +7770,19 @@ def placeholder_document(document: Dict[str, Any]) -> List[Dict[str, Any]]:
 
 def how_to_obtain(name: str) -> str:
     words = name.replace("_", " ")
-    if name.startswith(("owner_of", "contact_of", "name_of")):
-        return f"ask who is the {words}; add it to the specification"
+    role = name[8:] if name.startswith("name_of_") else ""
+    if role in ROLES:
+        return f"who works as {ROLES[role].lower() if role != 'dba' else 'DBA'}; add the name to team.roles.{role}"
+    if name.startswith(("owner_of_", "contact_of_")):
+        return f"who answers for {name.partition('_of_')[2]}; add {name.partition('_')[0]} to constraints.dependencies"
     if name.startswith(("measured", "hours", "minutes", "rows", "time", "date", "steps", "trigger", "end_date")):
         return "known when it happens"
     return f"from your inventory: {words}"
 
 
 def finding_text(row: Finding) -> str:
-    return f"{row.code} {show_path(row.path)}: found {row.found}, expected {row.expected}" + (f" ({row.hint})" if row.hint
-                                                                                           else "")
+    hint = f" ({row.hint})" if row.hint else ""
+    return f"{row.code} {show_path(row.path)}: found {row.found}, expected {row.expected}{hint}"
 
 
 def finding_document(row: Finding) -> Dict[str, Any]:

@@ -51,9 +51,9 @@ def test_allowed_downtime_is_what_the_plan_promises(tmp_path: Path) -> None:
 
 
 def test_table_name_runs_through_tasks_and_checks(tmp_path: Path) -> None:
-    spec = json.loads(text(sample("database")).replace("user_sessions", "web_sessions"))
+    spec = json.loads(text(sample("database")).replace("audit_log", "event_log"))
     phases = text(plan(tmp_path, spec)["phases"])
-    assert "web_sessions" in phases and "user_sessions" not in phases
+    assert "event_log" in phases and "audit_log" not in phases
 
 
 def test_flag_step_that_is_gone_is_not_planned(tmp_path: Path) -> None:
