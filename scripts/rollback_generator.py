@@ -15,7 +15,8 @@ Sections, in the order of the data flow:
   6 Recovering and telling
   7 Reporting
   8 Rendering
-  9 Command line
+  9 Exporting
+  10 Command line
 
 Names used throughout: `plan` is what was read, `phase` one of its forward phases, `step` one action of the undo,
 `facts` what inventory and --fill say. An inverse is derived from the plan, never invented: what nobody stated is a
@@ -594,8 +595,20 @@ def ordered(plan: Plan) -> List[Phase]:
 # In: phases. Out: steps that undo them, each derived from what the plan holds; nothing is invented.
 
 
+DIALECT_MARKS = (  # what only the scripts of one dialect hold; the first that matches decides
+    ("postgresql", r"\bto_reg\w+\(|\bpg_\w+|\$ma\$|lock_timeout = '"),
+    ("sqlite", r"\bsqlite_(master|schema)\b|\bpragma\b"),
+    ("mysql", r"`|\bDELIMITER\b|\binnodb_lock_wait_timeout\b"),
+)
+
+
 def dialect_of(plan: Plan) -> str:
-    """Return the database dialect that the plan or its specification names, PostgreSQL when none does."""
+    """Return the database dialect: of the scripts, else the one that plan or specification name, else PostgreSQL."""
+    for script in (script for phase in plan.phases for script in phase.scripts):
+        text = text_of(script, "validation_query") + text_of(script, "rollback_script")
+        for name, mark in DIALECT_MARKS:
+            if re.search(mark, text, re.IGNORECASE):
+                return name
     parsed = (plan.root.get("parsed") or {}).get("source") if isinstance(plan.root.get("parsed"), dict) else {}
     words = (
         f"{(parsed or {}).get('engine', '')} {plan.source} {json.dumps(plan.specification.get('source', ''))}".lower()
@@ -987,7 +1000,7 @@ def step_json(step: Step, phase: Phase, number: int) -> Dict[str, Any]:
         "precheck": step.precheck,
         "expected_output": step.expected,
         "verify": list(step.verify),
-        "timeout_seconds": int(step.minutes * 60 * 3),
+        "timeout_seconds": max(600, int(step.minutes * 60 * 3)),  # scripts wait up to 120 s for each lock
         "success_criteria": step.expected,
         "failure_escalation": f"Stop; call the {step.owner}, then the Tech lead.",
         "rollback_order": number,
@@ -1285,7 +1298,285 @@ def render_text(runbook: Dict[str, Any]) -> str:
 RENDERERS: Dict[str, Callable[[Dict[str, Any]], str]] = {"json": to_json, "text": render_text}
 
 
-# == 9. Command line ==================================================================================
+# == 9. Exporting =====================================================================================
+# In: the runbook. Out: the files of --export, name -> text. Each is loaded or run by a real tool: psql, bash, promtool.
+
+SHELL_HEAD = r'''#!/usr/bin/env bash
+# Undo of migration @MIGRATION@, generated from the plan whose SHA-256 is @DIGEST@.
+# Each undo is one SQL file beside this script; the validation queries of the plan say how far the migration went.
+set -Eeuo pipefail
+export LC_ALL=C PGCONNECT_TIMEOUT=10 PGAPPNAME=@APPLICATION@
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+JOURNAL=${JOURNAL:-$HERE/rollback.journal}
+DB=${DB:-${@DB_VARIABLE@:-}}
+FROM_PHASE=@LAST_PHASE@
+DRY_RUN=
+STEP=-
+PHASES=(@PHASES@)
+@TUNING@
+usage() {
+  cat <<USAGE
+usage: DB=@DB_EXAMPLE@ rollback.sh [--from-phase NAME] [--dry-run]
+  --from-phase NAME  the last phase that started (default: $FROM_PHASE), one of: ${PHASES[*]}
+  --dry-run          print what would run, change nothing
+environment: DB, JOURNAL (default $JOURNAL), APPROVED_BY (name, where a step asks for approval)
+exit codes: 0 undone, 64 usage, 65 blocked before anything changed, 66 approval missing, 69 no answer from the database,
+  70 step failed, 71 step ran but its check still sees the change, 75 a lock is held: try again
+USAGE
+}
+die() { printf 'rollback.sh: %s\n' "$2" >&2; exit "$1"; }
+log() {  # STEP STATUS DETAIL
+  printf '%s\t%s\t%s\t%s\n' "$(date -u +%FT%TZ)" "$1" "$2" "${3:-}" | tee -a "$JOURNAL"
+}
+trap 'log "$STEP" aborted "line $LINENO; call @ESCALATION@"' ERR
+rank() {  # prints the place of a phase in the order of execution
+  local i
+  for i in "${!PHASES[@]}"; do
+    if [ "${PHASES[i]}" = "$1" ]; then echo "$i"; return 0; fi
+  done
+  return 1
+}
+'''
+
+# What differs between databases: environment, how a file is run, how a query is asked, which failures mean what.
+SHELL_DIALECT = {
+    "postgresql": {
+        "DB_VARIABLE": "PGDATABASE",
+        "DB_EXAMPLE": "shop",
+        "TUNING": "PSQL=${PSQL:-psql}\nexport PGOPTIONS=\"-c lock_timeout=5s ${PGOPTIONS:-}\"",
+        "CLIENT": '"$PSQL" -X -q -v ON_ERROR_STOP=1 -v VERBOSITY=verbose -d "$DB" -f "$1"',
+        "ASK": '"$PSQL" -X -qAt -v ON_ERROR_STOP=1 -v VERBOSITY=verbose -d "$DB" -f "$1"',
+        "LEFTOVER": """leftover() {
+  "$PSQL" -X -qAt -d "$DB" -c "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+    AND application_name = current_setting('application_name') AND pid <> pg_backend_pid()"
+}
+for wait in 1 2 3 4 0; do  # a statement of a killed run goes on in the server until it ends
+  count=$(leftover) || die 69 "the database does not answer"
+  if [ "$count" = 0 ]; then break; fi
+  [ "$wait" != 0 ] || die 75 "$count session of an earlier run is still at work: SELECT * FROM pg_stat_activity"
+  sleep "$wait"
+done
+""",
+        "LOCKED": ": +(55P03|40P01):",  # lock_not_available, deadlock_detected
+        "MISSING": ": +(42P01|42703|42704|3F000):",  # undefined table, column, object, schema
+    },
+    "mysql": {
+        "DB_VARIABLE": "MYSQL_DATABASE",
+        "DB_EXAMPLE": "shop",
+        "TUNING": "MARIADB=${MARIADB:-mariadb}\n"
+        "WAITS='SET SESSION lock_wait_timeout=5, innodb_lock_wait_timeout=5'  # seconds",
+        "CLIENT": '"$MARIADB" --init-command="$WAITS" "$DB" <"$1"',
+        "ASK": '"$MARIADB" -N -B --init-command="$WAITS" "$DB" <"$1"',
+        "LEFTOVER": "",
+        "LOCKED": r"ERROR (1205|1213) ",  # ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK
+        "MISSING": r"ERROR (1146|1054|1091|1305) ",  # no such table, column, key, routine
+    },
+    "sqlite": {
+        "DB_VARIABLE": "SQLITE_DATABASE",
+        "DB_EXAMPLE": "shop.db",
+        "TUNING": "SQLITE3=${SQLITE3:-sqlite3}",
+        "CLIENT": '"$SQLITE3" -bail -batch -cmd ".timeout 5000" "$DB" <"$1"',
+        "ASK": '"$SQLITE3" -bail -batch -cmd ".timeout 5000" "$DB" <"$1"',
+        "LEFTOVER": "",
+        "LOCKED": "database (table )?is locked",
+        "MISSING": "no such (table|column|index)",
+    },
+}
+
+SHELL_BODY = r'''
+client() { exec @CLIENT@; }  # called in the background only
+ask() { @ASK@; }
+ERRORS=$(mktemp)
+trap 'rm -f "$ERRORS"' EXIT
+
+present() {  # QUERY_FILE: 0 the change is there, 1 it is not, 2 the database does not answer
+  local answer
+  if answer=$(ask "$HERE/$1" 2>"$ERRORS"); then
+    case $answer in t | 1) return 0 ;; *) return 1 ;; esac
+  fi
+  if grep -Eq '@MISSING@' "$ERRORS"; then return 1; fi
+  cat "$ERRORS" >&2
+  return 2
+}
+
+limited() {  # SECONDS FILE: runs an undo and ends it after SECONDS
+  local pid watch code=0
+  client "$HERE/$2" 2>"$ERRORS" &
+  pid=$!
+  (sleep "$1"; echo "no end after $1 s" >>"$ERRORS"; kill -INT "$pid"; sleep 10; kill "$pid") </dev/null >/dev/null 2>&1 9>&- &
+  watch=$!
+  wait "$pid" || code=$?
+  kill "$watch" 2>/dev/null || true
+  wait "$watch" 2>/dev/null || true
+  return "$code"
+}
+
+undo() {  # SECONDS FILE: three attempts while a lock is held
+  local attempt code began
+  for attempt in 1 2 3; do
+    began=$SECONDS
+    code=0
+    limited "$1" "$2" || code=$?
+    cat "$ERRORS" >&2
+    if [ "$code" = 0 ]; then return 0; fi
+    grep -Eq '@LOCKED@' "$ERRORS" || die 70 "$STEP failed (exit $code): $2; nothing after it ran; call @ESCALATION@"
+    log "$STEP" locked "attempt $attempt"
+    if [ "$attempt" = 3 ] || [ $((SECONDS - began)) -gt 60 ]; then break; fi  # a long attempt has retried by itself
+    sleep $((attempt * attempt * ${BACKOFF_SECONDS:-5}))
+  done
+  die 75 "$STEP: a lock is held by another session; nothing after it ran; run the same command again"
+}
+
+# Undo steps in their order of execution: ID PHASE KIND SECONDS STRICT APPROVAL FILE DESCRIPTION
+IDS=() STEP_PHASES=() KINDS=() LIMITS=() STRICT=() APPROVALS=() FILES=() TEXTS=()
+add() {
+  IDS+=("$1") STEP_PHASES+=("$2") KINDS+=("$3") LIMITS+=("$4") STRICT+=("$5") APPROVALS+=("$6") FILES+=("$7") TEXTS+=("$8")
+}
+@STEPS@
+
+while [ $# -gt 0 ]; do
+  case $1 in
+    --from-phase) [ $# -ge 2 ] || die 64 "--from-phase needs a name"; FROM_PHASE=$2; shift 2 ;;
+    --from-phase=*) FROM_PHASE=${1#*=}; shift ;;
+    --dry-run) DRY_RUN=1; shift ;;
+    -h | --help) usage; exit 0 ;;
+    *) usage >&2; die 64 "unknown argument: $1" ;;
+  esac
+done
+FROM_RANK=$(rank "$FROM_PHASE") || die 64 "unknown phase: $FROM_PHASE; one of: ${PHASES[*]}"
+[ -n "$DB" ] || die 64 "set DB to the database"
+for file in "${FILES[@]}"; do
+  [ -z "$file" ] || [ -r "$HERE/$file" ] || die 65 "$file is missing beside rollback.sh"
+done
+for i in "${!IDS[@]}"; do  # a blank in a command is a blocker, found before anything runs
+  if [ -n "${FILES[i]}" ] && grep -Eq '[{][{][a-z][a-z0-9_]*[}][}]' "$HERE/${FILES[i]}"; then
+    die 65 "${IDS[i]}: ${FILES[i]} holds an unfilled {{placeholder}}; generate again with --fill or --inventory"
+  fi
+done
+if [ ! -e "$JOURNAL" ]; then : >"$JOURNAL" || die 64 "JOURNAL $JOURNAL cannot be written"; fi
+exec 9>>"$JOURNAL" || die 64 "JOURNAL $JOURNAL cannot be written"
+if command -v flock >/dev/null; then  # an orphaned client of a killed run holds this lock too
+  flock -w 20 9 || die 75 "another rollback of this migration is running ($JOURNAL)"
+fi
+@LEFTOVER@
+# How far did the migration go? Scripts ran in order, so the first change that is absent is where it stopped.
+# That one may be half there: its undo runs too. Later ones were never applied, whatever their queries say.
+last_word() { awk -F'\t' -v id="$1" '$2 == id { word = $3 } END { print word }' "$JOURNAL"; }
+STOPPED=-1
+for ((i = ${#IDS[@]} - 1; i >= 0; i--)); do
+  [ "${KINDS[i]}" = sql ] || continue
+  check=${FILES[i]%.rollback.sql}.check.sql
+  [ -e "$HERE/$check" ] || continue
+  code=0
+  present "$check" || code=$?
+  [ "$code" != 2 ] || die 69 "the database does not answer"
+  if [ "$(rank "${STEP_PHASES[i]}")" -gt "$FROM_RANK" ]; then
+    [ "$code" != 0 ] || die 65 "${IDS[i]} (${TEXTS[i]}) is present: start with --from-phase ${STEP_PHASES[i]}"
+    break
+  fi
+  if [ "$code" = 1 ]; then STOPPED=$i; break; fi
+done
+
+for i in "${!IDS[@]}"; do
+  STEP=${IDS[i]}
+  if [ "$(rank "${STEP_PHASES[i]}")" -gt "$FROM_RANK" ]; then continue; fi
+  if [ "${KINDS[i]}" = manual ]; then log "$STEP" by-hand "${TEXTS[i]}"; continue; fi
+  if [ "$i" -lt "$STOPPED" ]; then log "$STEP" not-there "${TEXTS[i]}"; continue; fi
+  if [ "$i" = "$STOPPED" ] && [ "$(last_word "$STEP")" = undone ]; then log "$STEP" not-there "${TEXTS[i]}"; continue; fi
+  if [ -n "$DRY_RUN" ]; then printf '%s\twould run %s\n' "$STEP" "${FILES[i]}"; continue; fi
+  if [ -n "${APPROVALS[i]}" ] && [ -z "${APPROVED_BY:-}" ]; then
+    die 66 "$STEP needs the approval of ${APPROVALS[i]}: set APPROVED_BY to who gave it"
+  fi
+  log "$STEP" start "${TEXTS[i]}${APPROVED_BY:+, approved by $APPROVED_BY}"
+  undo "${LIMITS[i]}" "${FILES[i]}"
+  check=${FILES[i]%.rollback.sql}.check.sql
+  if [ "${STRICT[i]}" = yes ]; then
+    code=0
+    present "$check" || code=$?
+    [ "$code" != 2 ] || die 69 "the database does not answer"
+    if [ "$code" = 0 ]; then log "$STEP" still-there; die 71 "$STEP ran, but $check still sees the change; call @ESCALATION@"; fi
+  fi
+  log "$STEP" undone
+done
+STEP=-
+[ -n "$DRY_RUN" ] || log - finished "from $FROM_PHASE"
+'''
+CATALOGUE = re.compile(r"\b(pg_\w+|to_reg\w+|information_schema|sqlite_\w+|pragma_\w+)", re.IGNORECASE)
+SHELL_SAFE = re.compile(r"[\w.-]+")
+
+
+def export_files(plan: Plan, runbook: Dict[str, Any]) -> Dict[str, str]:
+    """Return every file of --export by its name."""
+    return {**rollback_files(plan, runbook)}
+
+
+def rollback_files(plan: Plan, runbook: Dict[str, Any]) -> Dict[str, str]:
+    """Return rollback.sh with the SQL that it runs."""
+    queries = {text_of(s, "id"): text_of(s, "validation_query").strip() for p in plan.phases for s in p.scripts}
+    files: Dict[str, str] = {}
+    rows = []
+    for phase in runbook["rollback_phases"]:
+        for step in phase["steps"]:
+            stem = f"sql/{file_slug(step['source_script_id'] or step['step_id'])}"
+            query = queries.get(step["source_script_id"] or "", "")
+            is_sql = step["script_type"] == "sql"
+            if is_sql:
+                files[f"{stem}.rollback.sql"] = step["script_content"].rstrip() + "\n"
+            if is_sql and query:
+                files[f"{stem}.check.sql"] = query + "\n"
+            rows.append(add_row(step, phase["forward_phase"], f"{stem}.rollback.sql" if is_sql else "", query))
+    return {"rollback.sh": shell_script(plan, runbook, rows), **files}
+
+
+def file_slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip(".") or "step"
+
+
+def add_row(step: Dict[str, Any], phase: str, path: str, query: str) -> str:
+    """Return the line of rollback.sh that declares one step."""
+    import shlex
+
+    strict = "yes" if path and query and CATALOGUE.search(query) else "no"  # rows may equal the change by themselves
+    kind = step["script_type"] if path else "manual"
+    approval = ", ".join(step["approval"])
+    cells = (step["step_id"], phase, kind, str(step["timeout_seconds"]), strict, approval, path, one_line(step["name"]))
+    return "add " + " ".join(shlex.quote(cell) for cell in cells)
+
+
+def one_line(text: str) -> str:
+    return " ".join(clean(text).split())
+
+
+def shell_script(plan: Plan, runbook: Dict[str, Any], rows: Sequence[str]) -> str:
+    import shlex
+
+    names = [phase["forward_phase"] for phase in reversed(runbook["rollback_phases"])]
+    facts = {
+        "MIGRATION": one_line(plan.migration_id),
+        "DIGEST": plan.document.sha256,
+        "APPLICATION": shlex.quote(f"rollback_{file_slug(plan.migration_id)}"[:63]),
+        "LAST_PHASE": shlex.quote(names[-1] if names else ""),
+        "PHASES": " ".join(shlex.quote(name) for name in names),
+        "ESCALATION": "the DBA",
+        **SHELL_DIALECT[dialect_of(plan)],
+    }
+    text = SHELL_HEAD + SHELL_BODY.replace("@STEPS@", "\n".join(rows))
+    return re.sub(r"@([A-Z_]+)@", lambda match: facts.get(match.group(1), match.group()), text)
+
+
+def write_export(folder: str, files: Dict[str, str]) -> None:
+    """Write the files of an export; rollback.sh may be executed."""
+    try:
+        os.makedirs(os.path.join(folder, "sql"), exist_ok=True)
+        for name in files:
+            os.makedirs(os.path.dirname(os.path.join(folder, name)), exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror or error}")
+    for name, text in files.items():
+        write_file(os.path.join(folder, name), text, 0o777 if name.endswith(".sh") else 0o666)
+
+
+# == 10. Command line =================================================================================
 
 EPILOG = """\
 exit codes:
@@ -1325,6 +1616,7 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--fill", action="append", default=[], metavar="KEY=VALUE", help="fill in a placeholder; repeatable"
     )
+    parser.add_argument("--export", metavar="DIR", help="also write rollback.sh with its SQL")
     parser.add_argument("--strict", action="store_true", help="exit 1 when the runbook cannot be executed as it stands")
     parser.add_argument("-q", "--quiet", action="store_true", help="no messages on standard error")
     parser.add_argument("--version", action="version", version=f"{TOOL} (migration-architect) {VERSION}")
@@ -1362,6 +1654,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             say(f"{TOOL}: {line}")
         return EXIT_INVALID
     runbook = assemble(plan, args.from_phase, facts, (document, *inventory))
+    if args.export:
+        write_export(args.export, export_files(plan, runbook))
+        if not args.quiet:
+            say(f"wrote {args.export}")
     emit(args.output, args.format, {name: lambda name=name: RENDERERS[name](runbook) for name in RENDERERS}, args.quiet)
     return EXIT_INVALID if args.strict and not runbook["readiness"]["executable"] else EXIT_DONE
 
