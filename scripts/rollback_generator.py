@@ -1314,6 +1314,7 @@ DRY_RUN=
 STEP=-
 PHASES=(@PHASES@)
 @TUNING@
+TENTATIVE=@TENTATIVE@
 usage() {
   cat <<USAGE
 usage: DB=@DB_EXAMPLE@ rollback.sh [--from-phase NAME] [--dry-run]
@@ -1321,7 +1322,8 @@ usage: DB=@DB_EXAMPLE@ rollback.sh [--from-phase NAME] [--dry-run]
   --dry-run          print what would run, change nothing
 environment: DB, JOURNAL (default $JOURNAL), APPROVED_BY (name, where a step asks for approval)
 exit codes: 0 undone, 64 usage, 65 blocked before anything changed, 66 approval missing, 69 no answer from the database,
-  70 step failed, 71 step ran but its check still sees the change, 75 a lock is held: try again
+  70 step failed, 71 step ran but its check still sees the change,
+  72 rows written since would not survive the step, 75 a lock is held: try again
 USAGE
 }
 die() { printf 'rollback.sh: %s\n' "$2" >&2; exit "$1"; }
@@ -1344,7 +1346,7 @@ SHELL_DIALECT = {
         "DB_VARIABLE": "PGDATABASE",
         "DB_EXAMPLE": "shop",
         "TUNING": "PSQL=${PSQL:-psql}\nexport PGOPTIONS=\"-c lock_timeout=5s ${PGOPTIONS:-}\"",
-        "CLIENT": '"$PSQL" -X -q -v ON_ERROR_STOP=1 -v VERBOSITY=verbose -d "$DB" -f "$1"',
+        "CLIENT": '"$PSQL" -X -q ${2:+"$2"} -v ON_ERROR_STOP=1 -v VERBOSITY=verbose -d "$DB" -f "$1"',
         "ASK": '"$PSQL" -X -qAt -v ON_ERROR_STOP=1 -v VERBOSITY=verbose -d "$DB" -f "$1"',
         "LEFTOVER": """leftover() {
   "$PSQL" -X -qAt -d "$DB" -c "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
@@ -1357,6 +1359,7 @@ for wait in 1 2 3 4 0; do  # a statement of a killed run goes on in the server u
   sleep "$wait"
 done
 """,
+        "TENTATIVE": "yes",  # every undo of this dialect bears to be run when nothing was applied
         "LOCKED": ": +(55P03|40P01):",  # lock_not_available, deadlock_detected
         "MISSING": ": +(42P01|42703|42704|3F000):",  # undefined table, column, object, schema
     },
@@ -1368,6 +1371,7 @@ done
         "CLIENT": '"$MARIADB" --init-command="$WAITS" "$DB" <"$1"',
         "ASK": '"$MARIADB" -N -B --init-command="$WAITS" "$DB" <"$1"',
         "LEFTOVER": "",
+        "TENTATIVE": "",
         "LOCKED": r"ERROR (1205|1213) ",  # ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK
         "MISSING": r"ERROR (1146|1054|1091|1305) ",  # no such table, column, key, routine
     },
@@ -1378,6 +1382,7 @@ done
         "CLIENT": '"$SQLITE3" -bail -batch -cmd ".timeout 5000" "$DB" <"$1"',
         "ASK": '"$SQLITE3" -bail -batch -cmd ".timeout 5000" "$DB" <"$1"',
         "LEFTOVER": "",
+        "TENTATIVE": "",
         "LOCKED": "database (table )?is locked",
         "MISSING": "no such (table|column|index)",
     },
@@ -1399,9 +1404,10 @@ present() {  # QUERY_FILE: 0 the change is there, 1 it is not, 2 the database do
   return 2
 }
 
-limited() {  # SECONDS FILE: runs an undo and ends it after SECONDS
-  local pid watch code=0
-  client "$HERE/$2" 2>"$ERRORS" &
+limited() {  # SECONDS FILE UNIT: runs an undo and ends it after SECONDS
+  local pid watch code=0 one=
+  if [ "$3" = single ]; then one=-1; fi  # psql: the whole file is one transaction
+  client "$HERE/$2" "$one" 2>"$ERRORS" &
   pid=$!
   (sleep "$1"; echo "no end after $1 s" >>"$ERRORS"; kill -INT "$pid"; sleep 10; kill "$pid") </dev/null >/dev/null 2>&1 9>&- &
   watch=$!
@@ -1411,14 +1417,17 @@ limited() {  # SECONDS FILE: runs an undo and ends it after SECONDS
   return "$code"
 }
 
-undo() {  # SECONDS FILE: three attempts while a lock is held
+undo() {  # SECONDS FILE UNIT: three attempts while a lock is held
   local attempt code began
   for attempt in 1 2 3; do
     began=$SECONDS
     code=0
-    limited "$1" "$2" || code=$?
+    limited "$1" "$2" "$3" || code=$?
     cat "$ERRORS" >&2
     if [ "$code" = 0 ]; then return 0; fi
+    if grep -Eq 'nothing was changed' "$ERRORS"; then
+      die 72 "$STEP: rows written since the migration would not survive; nothing after it ran; see above, call @ESCALATION@"
+    fi
     grep -Eq '@LOCKED@' "$ERRORS" || die 70 "$STEP failed (exit $code): $2; nothing after it ran; call @ESCALATION@"
     log "$STEP" locked "attempt $attempt"
     if [ "$attempt" = 3 ] || [ $((SECONDS - began)) -gt 60 ]; then break; fi  # a long attempt has retried by itself
@@ -1427,10 +1436,13 @@ undo() {  # SECONDS FILE: three attempts while a lock is held
   die 75 "$STEP: a lock is held by another session; nothing after it ran; run the same command again"
 }
 
-# Undo steps in their order of execution: ID PHASE KIND SECONDS STRICT APPROVAL FILE DESCRIPTION
-IDS=() STEP_PHASES=() KINDS=() LIMITS=() STRICT=() APPROVALS=() FILES=() TEXTS=()
+# Undo steps in their order of execution: ID PHASE KIND SECONDS UNIT CHECK APPROVAL FILE DESCRIPTION
+# CHECK says what the query looks for: presence or absence of an object, rows, or none: there is no query.
+# UNIT: own and single are all or nothing (the file's own transaction, or one around it), parts may end half-way.
+IDS=() STEP_PHASES=() KINDS=() LIMITS=() UNITS=() CHECKS=() APPROVALS=() FILES=() TEXTS=()
 add() {
-  IDS+=("$1") STEP_PHASES+=("$2") KINDS+=("$3") LIMITS+=("$4") STRICT+=("$5") APPROVALS+=("$6") FILES+=("$7") TEXTS+=("$8")
+  IDS+=("$1") STEP_PHASES+=("$2") KINDS+=("$3") LIMITS+=("$4") UNITS+=("$5") CHECKS+=("$6") APPROVALS+=("$7")
+  FILES+=("$8") TEXTS+=("$9")
 }
 @STEPS@
 
@@ -1459,38 +1471,63 @@ if command -v flock >/dev/null; then  # an orphaned client of a killed run holds
   flock -w 20 9 || die 75 "another rollback of this migration is running ($JOURNAL)"
 fi
 @LEFTOVER@
-# How far did the migration go? Scripts ran in order, so the first change that is absent is where it stopped.
-# That one may be half there: its undo runs too. Later ones were never applied, whatever their queries say.
+# How far did the migration go? Scripts ran in order, so one place in the list divides those that are there from those
+# that are not: the place that agrees best with all answers. An answer counts less where it can mislead: an object that
+# is gone may never have been there, one that is missing may have served its turn, rows may look migrated by themselves.
 last_word() { awk -F'\t' -v id="$1" '$2 == id { word = $3 } END { print word }' "$JOURNAL"; }
-STOPPED=-1
+ORDER=() ANSWERS=() SCORE=0
 for ((i = ${#IDS[@]} - 1; i >= 0; i--)); do
   [ "${KINDS[i]}" = sql ] || continue
-  check=${FILES[i]%.rollback.sql}.check.sql
-  [ -e "$HERE/$check" ] || continue
-  code=0
-  present "$check" || code=$?
-  [ "$code" != 2 ] || die 69 "the database does not answer"
-  if [ "$(rank "${STEP_PHASES[i]}")" -gt "$FROM_RANK" ]; then
-    [ "$code" != 0 ] || die 65 "${IDS[i]} (${TEXTS[i]}) is present: start with --from-phase ${STEP_PHASES[i]}"
-    break
+  code=3
+  if [ "${CHECKS[i]}" != none ]; then
+    code=0
+    present "${FILES[i]%.rollback.sql}.check.sql" || code=$?
+    [ "$code" != 2 ] || die 69 "the database does not answer"
   fi
-  if [ "$code" = 1 ]; then STOPPED=$i; break; fi
+  ORDER+=("$i") ANSWERS+=("$code")
 done
+weight() {  # CHECK ANSWER
+  case $1$2 in presence0 | absence1) echo 3 ;; presence1) echo 2 ;; none*) echo 0 ;; *) echo 1 ;; esac
+}
+BEST=0 CUT=0
+for n in "${!ORDER[@]}"; do  # from "nothing is there" on, each script that is taken as there
+  w=$(weight "${CHECKS[ORDER[n]]}" "${ANSWERS[n]}")
+  if [ "${ANSWERS[n]}" = 0 ]; then SCORE=$((SCORE + w)); else SCORE=$((SCORE - w)); fi
+  if [ "$w" != 0 ] && [ "$SCORE" -ge "$BEST" ] && [ "${ANSWERS[n]}" = 0 ]; then BEST=$SCORE CUT=$((n + 1)); fi
+done
+# Behind the cut: scripts without a query may have run, and the first that is absent may be half there.
+STATE=()
+for n in "${!ORDER[@]}"; do STATE[ORDER[n]]=never; done
+for ((n = 0; n < CUT; n++)); do STATE[ORDER[n]]=there; done
+unknown=0
+for ((n = CUT; n < ${#ORDER[@]}; n++)); do
+  i=${ORDER[n]}
+  if [ "${CHECKS[i]}" = none ]; then STATE[i]=maybe unknown=$((unknown + 1)); continue; fi
+  if [ "${UNITS[i]}" = parts ] && { [ "$unknown" = 0 ] || [ -n "$TENTATIVE" ]; }; then STATE[i]=maybe; fi
+  break
+done
+if [ "$CUT" -gt 0 ]; then
+  i=${ORDER[CUT - 1]}
+  [ "$(rank "${STEP_PHASES[i]}")" -le "$FROM_RANK" ] ||
+    die 65 "${IDS[i]} (${TEXTS[i]}) is present: start with --from-phase ${STEP_PHASES[i]}"
+fi
 
 for i in "${!IDS[@]}"; do
   STEP=${IDS[i]}
   if [ "$(rank "${STEP_PHASES[i]}")" -gt "$FROM_RANK" ]; then continue; fi
   if [ "${KINDS[i]}" = manual ]; then log "$STEP" by-hand "${TEXTS[i]}"; continue; fi
-  if [ "$i" -lt "$STOPPED" ]; then log "$STEP" not-there "${TEXTS[i]}"; continue; fi
-  if [ "$i" = "$STOPPED" ] && [ "$(last_word "$STEP")" = undone ]; then log "$STEP" not-there "${TEXTS[i]}"; continue; fi
+  case ${STATE[i]} in
+    never) log "$STEP" not-there "${TEXTS[i]}"; continue ;;
+    maybe) if [ "$(last_word "$STEP")" = undone ]; then log "$STEP" not-there "${TEXTS[i]}"; continue; fi ;;
+  esac
   if [ -n "$DRY_RUN" ]; then printf '%s\twould run %s\n' "$STEP" "${FILES[i]}"; continue; fi
   if [ -n "${APPROVALS[i]}" ] && [ -z "${APPROVED_BY:-}" ]; then
     die 66 "$STEP needs the approval of ${APPROVALS[i]}: set APPROVED_BY to who gave it"
   fi
   log "$STEP" start "${TEXTS[i]}${APPROVED_BY:+, approved by $APPROVED_BY}"
-  undo "${LIMITS[i]}" "${FILES[i]}"
-  check=${FILES[i]%.rollback.sql}.check.sql
-  if [ "${STRICT[i]}" = yes ]; then
+  undo "${LIMITS[i]}" "${FILES[i]}" "${UNITS[i]}"
+  if [ "${CHECKS[i]}" = presence ] || [ "${CHECKS[i]}" = absence ]; then
+    check=${FILES[i]%.rollback.sql}.check.sql
     code=0
     present "$check" || code=$?
     [ "$code" != 2 ] || die 69 "the database does not answer"
@@ -1512,19 +1549,20 @@ def export_files(plan: Plan, runbook: Dict[str, Any]) -> Dict[str, str]:
 
 def rollback_files(plan: Plan, runbook: Dict[str, Any]) -> Dict[str, str]:
     """Return rollback.sh with the SQL that it runs."""
-    queries = {text_of(s, "id"): text_of(s, "validation_query").strip() for p in plan.phases for s in p.scripts}
+    scripts = {text_of(s, "id"): s for p in plan.phases for s in p.scripts}
     files: Dict[str, str] = {}
     rows = []
     for phase in runbook["rollback_phases"]:
         for step in phase["steps"]:
             stem = f"sql/{file_slug(step['source_script_id'] or step['step_id'])}"
-            query = queries.get(step["source_script_id"] or "", "")
+            script = scripts.get(step["source_script_id"] or "", {})
+            query = text_of(script, "validation_query").strip()
             is_sql = step["script_type"] == "sql"
             if is_sql:
                 files[f"{stem}.rollback.sql"] = step["script_content"].rstrip() + "\n"
             if is_sql and query:
                 files[f"{stem}.check.sql"] = query + "\n"
-            rows.append(add_row(step, phase["forward_phase"], f"{stem}.rollback.sql" if is_sql else "", query))
+            rows.append(add_row(step, phase["forward_phase"], f"{stem}.rollback.sql" if is_sql else "", script))
     return {"rollback.sh": shell_script(plan, runbook, rows), **files}
 
 
@@ -1532,14 +1570,34 @@ def file_slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip(".") or "step"
 
 
-def add_row(step: Dict[str, Any], phase: str, path: str, query: str) -> str:
+def unit_of(script: Dict[str, Any]) -> str:
+    """Return whether a script and its undo are all or nothing: by their own transaction, by one around them, or not."""
+    undo = text_of(script, "rollback_script")
+    if script.get("transactional") is not True:
+        return "parts"
+    if re.search(r"^\s*BEGIN\b[^;\n]*;", undo, re.MULTILINE | re.IGNORECASE):
+        return "own"
+    return "parts" if re.search(r"\b(COMMIT|CONCURRENTLY|VACUUM)\b", undo, re.IGNORECASE) else "single"
+
+
+def check_of(script: Dict[str, Any]) -> str:
+    """Return what the validation query of a script looks for: none, presence or absence of an object, or rows."""
+    query = text_of(script, "validation_query")
+    if not query.strip():
+        return "none"
+    if not CATALOGUE.search(query):
+        return "rows"
+    return "absence" if re.match(r"\s*SELECT\s+NOT\b", query, re.I) or re.search(r"IS\s+NULL\W*$", query, re.I) else "presence"
+
+
+def add_row(step: Dict[str, Any], phase: str, path: str, script: Dict[str, Any]) -> str:
     """Return the line of rollback.sh that declares one step."""
     import shlex
 
-    strict = "yes" if path and query and CATALOGUE.search(query) else "no"  # rows may equal the change by themselves
     kind = step["script_type"] if path else "manual"
     approval = ", ".join(step["approval"])
-    cells = (step["step_id"], phase, kind, str(step["timeout_seconds"]), strict, approval, path, one_line(step["name"]))
+    limit, unit = str(step["timeout_seconds"]), unit_of(script)
+    cells = (step["step_id"], phase, kind, limit, unit, check_of(script), approval, path, one_line(step["name"]))
     return "add " + " ".join(shlex.quote(cell) for cell in cells)
 
 

@@ -79,8 +79,8 @@ def stage(new_postgresql: Any, postgresql_admin: List[str], tmp_path: Path) -> I
 
 def stops(kit: Kit) -> List[int]:
     """Return the numbers of scripts after which each phase stands in its middle, and at its end."""
-    if os.environ.get("EVERY_STOP"):
-        return list(range(1, len(kit.scripts) + 1))
+    if os.environ.get("EVERY_STOP"):  # minutes: for a change of rollback.sh
+        return list(range(int(os.environ["EVERY_STOP"]), len(kit.scripts) + 1))
     found = []
     for name in ("expand", "migrate", "contract"):
         numbers = [number for number, script in enumerate(kit.scripts, 1) if script["phase"] == name]
