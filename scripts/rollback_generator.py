@@ -1361,7 +1361,7 @@ done
 """,
         "TENTATIVE": "yes",  # every undo of this dialect bears to be run when nothing was applied
         "LOCKED": ": +(55P03|40P01):",  # lock_not_available, deadlock_detected
-        "MISSING": ": +(42P01|42703|42704|3F000):",  # undefined table, column, object, schema
+        "MISSING": ": +(42P01|42703|42704|42883|3F000):",  # undefined table, column, object, function, schema
     },
     "mysql": {
         "DB_VARIABLE": "MYSQL_DATABASE",
@@ -1417,14 +1417,18 @@ limited() {  # SECONDS FILE UNIT: runs an undo and ends it after SECONDS
   return "$code"
 }
 
-undo() {  # SECONDS FILE UNIT: three attempts while a lock is held
+undo() {  # SECONDS FILE UNIT STATE: three attempts while a lock is held
   local attempt code began
   for attempt in 1 2 3; do
     began=$SECONDS
     code=0
     limited "$1" "$2" "$3" || code=$?
+    if [ "$code" = 0 ]; then cat "$ERRORS" >&2; return 0; fi
+    if [ "$4" = maybe ] && grep -Eq '@MISSING@' "$ERRORS"; then
+      log "$STEP" not-there "its undo found nothing to undo"
+      return 0
+    fi
     cat "$ERRORS" >&2
-    if [ "$code" = 0 ]; then return 0; fi
     if grep -Eq 'nothing was changed' "$ERRORS"; then
       die 72 "$STEP: rows written since the migration would not survive; nothing after it ran; see above, call @ESCALATION@"
     fi
@@ -1525,7 +1529,7 @@ for i in "${!IDS[@]}"; do
     die 66 "$STEP needs the approval of ${APPROVALS[i]}: set APPROVED_BY to who gave it"
   fi
   log "$STEP" start "${TEXTS[i]}${APPROVED_BY:+, approved by $APPROVED_BY}"
-  undo "${LIMITS[i]}" "${FILES[i]}" "${UNITS[i]}"
+  undo "${LIMITS[i]}" "${FILES[i]}" "${UNITS[i]}" "${STATE[i]}"
   if [ "${CHECKS[i]}" = presence ] || [ "${CHECKS[i]}" = absence ]; then
     check=${FILES[i]%.rollback.sql}.check.sql
     code=0

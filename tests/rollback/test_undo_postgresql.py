@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple
@@ -100,3 +101,144 @@ def test_sample_comes_back_from_the_middle_and_the_end_of_each_phase(stage: Stag
         assert without_late(live) == stage.held, number
         again = stage.kit.undo(live.name, "--from-phase", phase, env=stage.reach)
         assert (again.code, changed(again)) == (0, []), (number, again.out)
+
+
+def test_killed_between_steps_and_run_again(stage: Stage) -> None:
+    """kill -9 of the whole group, again and again: the next run goes on where the last one was."""
+    live = stage.stopped_after(len(stage.kit.scripts))
+    live.query(WRITTEN_MEANWHILE)
+    log = stage.kit.folder / f"{live.name}.journal"
+    for undone in (2, 9, 20):
+        running = start(stage.kit, live.name, stage.reach)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and running.poll() is None:
+            if log.exists() and log.read_text(encoding="utf-8").count("\tundone\t") >= undone:
+                break
+            time.sleep(0.02)
+        assert running.poll() is None, running.communicate()
+        os.killpg(running.pid, signal.SIGKILL)
+        running.communicate()
+    done = stage.kit.undo(live.name, env=stage.reach)
+    assert done.code == 0, (done.out, done.err)
+    assert document(live) == stage.schema
+    assert without_late(live) == stage.held
+
+
+TINY = {
+    "id": "001_expand_b",
+    "phase": "expand",
+    "script_type": "sql",
+    "description": "Add b",
+    "script_content": "ALTER TABLE t ADD b int;",
+    "rollback_script": "SET lock_timeout = '300ms';\nBEGIN;\nALTER TABLE t DROP COLUMN IF EXISTS b;\nCOMMIT;",
+    "validation_query": "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('t') AND attname = 'b'"
+    " AND NOT attisdropped);",
+    "transactional": True,
+    "reversibility": "lossless",
+}
+
+
+def tiny(folder: Path, *options: str, **changes: Any) -> Kit:
+    plan = {"migration_id": "abc", "phases": [{"name": "expand", "scripts": [{**TINY, **changes}]}]}
+    return exported(folder, plan, *options)
+
+
+@pytest.fixture
+def reach(postgresql_admin: List[str]) -> Dict[str, Any]:
+    return psql_environment(postgresql_admin)
+
+
+@pytest.fixture
+def table(postgresql: Any) -> Any:
+    postgresql.query("CREATE TABLE t (id int PRIMARY KEY); ALTER TABLE t ADD b int; INSERT INTO t VALUES (1, 2)")
+    return postgresql
+
+
+def has_b(database: Any) -> bool:
+    return database.query(TINY["validation_query"]) == "t"
+
+
+def test_held_lock_has_its_own_exit_code_and_leaves_all_as_it_was(table: Any, reach: Any, tmp_path: Path) -> None:
+    kit = tiny(tmp_path)
+    holder = subprocess.Popen(table.client, stdin=subprocess.PIPE, text=True)
+    try:
+        holder.stdin.write("BEGIN; LOCK TABLE t IN ACCESS SHARE MODE;\n")
+        holder.stdin.flush()
+        locked = "SELECT count(*) FROM pg_locks WHERE relation = 't'::regclass AND mode = 'AccessShareLock' AND granted"
+        while table.query(locked) == "0":
+            time.sleep(0.05)
+        held = kit.undo(table.name, env=reach)
+        assert (held.code, has_b(table)) == (75, True), held
+        assert [status for _, status in journal(held)].count("locked") == 3
+    finally:
+        holder.communicate("COMMIT;\n")
+    assert kit.undo(table.name, env=reach).code == 0
+    assert not has_b(table)
+
+
+REFUSED = [
+    pytest.param({"rollback_script": "ALTER TABLE t DROP COLUMN nowhere;"}, 70, id="a failing statement"),
+    pytest.param({"rollback_script": "SELECT 1;"}, 71, id="an undo that changes nothing"),
+    pytest.param({"rollback_script": "ALTER TABLE t DROP COLUMN {{column}};"}, 65, id="an open placeholder"),
+    pytest.param({"reversibility": "lossy", "data_loss": "what b holds"}, 66, id="no approval for a loss"),
+    pytest.param(
+        {"rollback_script": "DO $$ BEGIN RAISE check_violation USING MESSAGE = 'b holds rows: nothing was changed'; END $$"},
+        72,
+        id="rows that would not survive",
+    ),
+]
+
+
+@pytest.mark.parametrize("changes, code", REFUSED)
+def test_what_cannot_be_undone_stops_with_its_own_code(
+    table: Any, reach: Any, tmp_path: Path, changes: Dict[str, Any], code: int
+) -> None:
+    done = tiny(tmp_path, **changes).undo(table.name, env=reach)
+    assert (done.code, has_b(table)) == (code, True), done
+    assert done.err.count("rollback.sh:") == 1
+
+
+def test_first_error_of_an_undo_ends_it(table: Any, reach: Any, tmp_path: Path) -> None:
+    """Without ON_ERROR_STOP psql would go on to the next statement and exit with 0."""
+    kit = tiny(tmp_path, rollback_script="SELECT 1/0;\nALTER TABLE t DROP COLUMN b;", transactional=False)
+    assert (kit.undo(table.name, env=reach).code, has_b(table)) == (70, True)
+
+
+def test_undo_without_a_transaction_of_its_own_is_all_or_nothing(table: Any, reach: Any, tmp_path: Path) -> None:
+    """A transactional script whose undo carries no BEGIN runs in one transaction."""
+    kit = tiny(tmp_path, rollback_script="ALTER TABLE t DROP COLUMN b;\nSELECT 1/0;")
+    assert (kit.undo(table.name, env=reach).code, has_b(table)) == (70, True)
+
+
+def test_loss_is_undone_once_somebody_answers_for_it(table: Any, reach: Any, tmp_path: Path) -> None:
+    kit = tiny(tmp_path, reversibility="lossy", data_loss="what b holds")
+    done = kit.undo(table.name, env={**reach, "APPROVED_BY": "C. Owner"})
+    assert (done.code, has_b(table)) == (0, False)
+    assert "approved by C. Owner" in (tmp_path / f"{table.name}.journal").read_text(encoding="utf-8")
+
+
+def test_dry_run_changes_nothing(table: Any, reach: Any, tmp_path: Path) -> None:
+    done = tiny(tmp_path).undo(table.name, "--dry-run", env=reach)
+    assert (done.code, has_b(table)) == (0, True)
+    assert "would run sql/001_expand_b.rollback.sql" in done.out
+
+
+def test_phase_that_did_start_is_not_left_out(table: Any, reach: Any, tmp_path: Path) -> None:
+    """--from-phase names too early a phase: nothing is undone below a change that still stands on it."""
+    scripts = [{**TINY, "id": "000_expand_t", "validation_query": "SELECT to_regclass('t') IS NOT NULL;"}]
+    later = {"name": "contract", "scripts": [{**TINY, "phase": "contract"}], "dependencies": ["expand"]}
+    kit = exported(tmp_path, {"migration_id": "abc", "phases": [{"name": "expand", "scripts": scripts}, later]})
+    done = kit.undo(table.name, "--from-phase", "expand", env=reach)
+    assert (done.code, has_b(table)) == (65, True)
+    assert "--from-phase contract" in done.err
+
+
+def test_database_that_does_not_answer(table: Any, reach: Any, tmp_path: Path) -> None:
+    assert tiny(tmp_path).undo(table.name + "_absent", env=reach).code == 69
+
+
+def test_usage_errors(tmp_path: Path) -> None:
+    kit = tiny(tmp_path)
+    assert kit.undo("any", "--from-phase", "expnd").code == 64
+    assert kit.undo("any", "--now").code == 64
+    assert kit.undo("any", env={"DB": None, "PGDATABASE": None}).code == 64

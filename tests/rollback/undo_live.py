@@ -90,11 +90,11 @@ def changed(done: Done) -> List[str]:
     return [step for step, status in journal(done) if status == "undone"]
 
 
-def start(kit: Kit, database: str, *options: str) -> "subprocess.Popen[bytes]":
+def start(kit: Kit, database: str, reach: Dict[str, Any]) -> "subprocess.Popen[bytes]":
     """Start rollback.sh in a process group of its own, so that it can be killed with its client."""
-    env = {**os.environ, "DB": database, "JOURNAL": str(kit.folder / f"{Path(database).name}.journal")}
+    env = {**os.environ, "DB": database, "JOURNAL": str(kit.folder / f"{Path(database).name}.journal"), **reach}
     return subprocess.Popen(
-        [kit.folder / "rollback.sh", *options],
+        [kit.folder / "rollback.sh"],
         env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
