@@ -1311,14 +1311,15 @@ JOURNAL=${JOURNAL:-$HERE/rollback.journal}
 DB=${DB:-${@DB_VARIABLE@:-}}
 FROM_PHASE=@LAST_PHASE@
 DRY_RUN=
+STOPPED_IN=
 STEP=-
 PHASES=(@PHASES@)
 @TUNING@
-TENTATIVE=@TENTATIVE@
 usage() {
   cat <<USAGE
-usage: DB=@DB_EXAMPLE@ rollback.sh [--from-phase NAME] [--dry-run]
+usage: DB=@DB_EXAMPLE@ rollback.sh [--from-phase NAME] [--stopped-in SCRIPT] [--dry-run]
   --from-phase NAME  the last phase that started (default: $FROM_PHASE), one of: ${PHASES[*]}
+  --stopped-in NAME  the script (001_expand_...) in which the migration failed, where the database cannot tell
   --dry-run          print what would run, change nothing
 environment: DB, JOURNAL (default $JOURNAL), APPROVED_BY (name, where a step asks for approval)
 exit codes: 0 undone, 64 usage, 65 blocked before anything changed, 66 approval missing, 69 no answer from the database,
@@ -1359,8 +1360,8 @@ for wait in 1 2 3 4 0; do  # a statement of a killed run goes on in the server u
   sleep "$wait"
 done
 """,
-        "TENTATIVE": "yes",  # every undo of this dialect bears to be run when nothing was applied
         "LOCKED": ": +(55P03|40P01):",  # lock_not_available, deadlock_detected
+        "THERE": ": +(42701|42710|42P07):",  # duplicate column, object, table
         "MISSING": ": +(42P01|42703|42704|42883|3F000):",  # undefined table, column, object, function, schema
     },
     "mysql": {
@@ -1371,8 +1372,8 @@ done
         "CLIENT": '"$MARIADB" --init-command="$WAITS" "$DB" <"$1"',
         "ASK": '"$MARIADB" -N -B --init-command="$WAITS" "$DB" <"$1"',
         "LEFTOVER": "",
-        "TENTATIVE": "",
         "LOCKED": r"ERROR (1205|1213) ",  # ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK
+        "THERE": r"ERROR (1050|1060|1061) ",  # table, column, key exists
         "MISSING": r"ERROR (1146|1054|1091|1305) ",  # no such table, column, key, routine
     },
     "sqlite": {
@@ -1382,8 +1383,8 @@ done
         "CLIENT": '"$SQLITE3" -bail -batch -cmd ".timeout 5000" "$DB" <"$1"',
         "ASK": '"$SQLITE3" -bail -batch -cmd ".timeout 5000" "$DB" <"$1"',
         "LEFTOVER": "",
-        "TENTATIVE": "",
         "LOCKED": "database (table )?is locked",
+        "THERE": "already exists|duplicate column",
         "MISSING": "no such (table|column|index)",
     },
 }
@@ -1424,7 +1425,7 @@ undo() {  # SECONDS FILE UNIT STATE: three attempts while a lock is held
     code=0
     limited "$1" "$2" "$3" || code=$?
     if [ "$code" = 0 ]; then cat "$ERRORS" >&2; return 0; fi
-    if [ "$4" = maybe ] && grep -Eq '@MISSING@' "$ERRORS"; then
+    if [ "$4" = maybe ] && grep -Eq '@MISSING@|@THERE@' "$ERRORS"; then
       log "$STEP" not-there "its undo found nothing to undo"
       return 0
     fi
@@ -1454,6 +1455,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --from-phase) [ $# -ge 2 ] || die 64 "--from-phase needs a name"; FROM_PHASE=$2; shift 2 ;;
     --from-phase=*) FROM_PHASE=${1#*=}; shift ;;
+    --stopped-in) [ $# -ge 2 ] || die 64 "--stopped-in needs a script"; STOPPED_IN=$2; shift 2 ;;
     --dry-run) DRY_RUN=1; shift ;;
     -h | --help) usage; exit 0 ;;
     *) usage >&2; die 64 "unknown argument: $1" ;;
@@ -1499,7 +1501,8 @@ for n in "${!ORDER[@]}"; do  # from "nothing is there" on, each script that is t
   if [ "${ANSWERS[n]}" = 0 ]; then SCORE=$((SCORE + w)); else SCORE=$((SCORE - w)); fi
   if [ "$w" != 0 ] && [ "$SCORE" -ge "$BEST" ] && [ "${ANSWERS[n]}" = 0 ]; then BEST=$SCORE CUT=$((n + 1)); fi
 done
-# Behind the cut: scripts without a query may have run, and the first that is absent may be half there.
+# Behind the cut: scripts without a query may have run, and the first that is absent may be half there; behind the
+# former nobody knows about the latter but who saw the migration stop.
 STATE=()
 for n in "${!ORDER[@]}"; do STATE[ORDER[n]]=never; done
 for ((n = 0; n < CUT; n++)); do STATE[ORDER[n]]=there; done
@@ -1507,9 +1510,35 @@ unknown=0
 for ((n = CUT; n < ${#ORDER[@]}; n++)); do
   i=${ORDER[n]}
   if [ "${CHECKS[i]}" = none ]; then STATE[i]=maybe unknown=$((unknown + 1)); continue; fi
-  if [ "${UNITS[i]}" = parts ] && { [ "$unknown" = 0 ] || [ -n "$TENTATIVE" ]; }; then STATE[i]=maybe; fi
+  if [ "${UNITS[i]}" = parts ] && [ "$unknown" = 0 ]; then STATE[i]=maybe; fi
   break
 done
+if [ -n "$STOPPED_IN" ]; then
+  for ((n = CUT; n < ${#ORDER[@]}; n++)); do
+    i=${ORDER[n]}
+    STATE[i]=maybe
+    name=${FILES[i]##*/}
+    if [ "${name%.rollback.sql}" = "$STOPPED_IN" ] || [ "${IDS[i]}" = "$STOPPED_IN" ]; then STOPPED_IN=; break; fi
+  done
+  [ -z "$STOPPED_IN" ] || [ "$CUT" = "${#ORDER[@]}" ] || die 64 "--stopped-in: no script $STOPPED_IN behind those that are there"
+elif [ "$unknown" != 0 ] && [ "$n" -lt "${#ORDER[@]}" ] && [ "${UNITS[ORDER[n]]}" = parts ]; then
+  log "${IDS[ORDER[n]]}" assumed-absent "if the migration stopped inside ${TEXTS[ORDER[n]]#Undo }, pass --stopped-in"
+fi
+# An undo can leave an earlier change in a form that its query does not know. What a run that did not finish had found,
+# and not yet undone, is still there.
+while IFS= read -r id; do
+  for n in "${!ORDER[@]}"; do
+    i=${ORDER[n]}
+    if [ "${IDS[i]}" = "$id" ] && [ "${STATE[i]}" != there ]; then STATE[i]=there; fi
+  done
+done < <(awk -F'\t' '$2 == "-" && $3 == "finished" { delete found } $3 == "found" { found[$2] = 1 }
+  $3 == "undone" || $3 == "not-there" { delete found[$2] } END { for (id in found) print id }' "$JOURNAL")
+if [ -z "$DRY_RUN" ]; then
+  for n in "${!ORDER[@]}"; do
+    i=${ORDER[n]}
+    if [ "${STATE[i]}" = there ]; then log "${IDS[i]}" found "${TEXTS[i]}" >/dev/null; fi
+  done
+fi
 if [ "$CUT" -gt 0 ]; then
   i=${ORDER[CUT - 1]}
   [ "$(rank "${STEP_PHASES[i]}")" -le "$FROM_RANK" ] ||
