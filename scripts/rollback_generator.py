@@ -15,8 +15,9 @@ Sections, in the order of the data flow:
   6 Recovering and telling
   7 Reporting
   8 Rendering
-  9 Exporting
-  10 Command line
+  9 Exporting the undo
+  10 Exporting the alerts
+  11 Command line
 
 Names used throughout: `plan` is what was read, `phase` one of its forward phases, `step` one action of the undo,
 `facts` what inventory and --fill say. An inverse is derived from the plan, never invented: what nobody stated is a
@@ -451,6 +452,7 @@ class Phase(NamedTuple):
     tasks: Tuple[str, ...]
     gates: Tuple[Dict[str, Any], ...]
     triggers: Tuple[Any, ...]
+    alarms: Tuple[Dict[str, Any], ...]
     scripts: Tuple[Dict[str, Any], ...]
     recovery: Any
     hours: float
@@ -564,6 +566,7 @@ def read_phase(body: Any, path: Path, faults: Faults) -> Optional[Phase]:
         tuple(t for t in listed["tasks"] if isinstance(t, str)),
         tuple(g for g in listed["gates"] if isinstance(g, dict)),
         tuple(listed["rollback_triggers"]),
+        tuple(objects(body.get("triggers"))),
         tuple(s for s in listed["scripts"] if isinstance(s, dict)),
         body.get("recovery"),
         float(hours),
@@ -790,67 +793,341 @@ def point_of_no_return(plan: Plan) -> Dict[str, Any]:
 
 
 # == 5. Triggers ======================================================================================
+# In: the triggers of plan and specification. Out: PromQL that selects the new cohort, and who may act on it.
+
+SCRAPE_SECONDS = 15  # assumption: Prometheus' own examples scrape every 15 s; inventory scrape_interval_seconds replaces it
+GROUP_WAIT_SECONDS = 5
+KEEP_FIRING = "5m"  # longer than the rate window, else an alert resolves when its telemetry dies
+FEWEST_REQUESTS = 50  # in one window; with fewer a ratio is noise
+AUTOMATIC = "automatic_rollback"
+CRITICAL_ACTIONS = (AUTOMATIC, "rollback", "stop", "flag_off")
+SELECTOR_KEY = "metric_selector"
 
 
-def parse_trigger(text: str) -> Dict[str, Any]:
-    """Return metric, operator, value and minutes of a line such as `error_rate > 0.01 for 5 min: stop`."""
+class Trigger(NamedTuple):
+    """One condition that stops or undoes; `phases` are those in which the plan watches it."""
+
+    trigger_id: str
+    metric: str
+    operator: str
+    value: float
+    minutes: float
+    action: str
+    unit: str
+    phases: Tuple[str, ...]
+    source: str
+
+
+class Metric(NamedTuple):
+    """How Prometheus says a metric. kind: ratio (part of total) | quantile | idle | share (part of total, gauges) | gauge."""
+
+    kind: str
+    series: str
+    part: str = ""  # ratio: label matcher or series of the part; quantile: the quantile; share: series of the part
+    per_cohort: bool = True
+    scale: float = 1  # what a threshold is multiplied with: 0.001 for milliseconds
+
+
+METRICS = {
+    "error_rate": Metric("ratio", "http_requests_total", 'code=~"5.."'),
+    "authentication_failure_share": Metric("ratio", "authentication_attempts_total", 'result="failure"'),
+    "dual_write_failure_share": Metric("ratio", "migration_dual_writes_total", 'result="failure"'),
+    "shadow_mismatch_share": Metric("ratio", "migration_shadow_requests_total", 'result="mismatch"'),
+    "response_time_p50": Metric("quantile", "http_request_duration_seconds", "0.5", scale=0.001),
+    "response_time_p95": Metric("quantile", "http_request_duration_seconds", "0.95", scale=0.001),
+    "response_time_p99": Metric("quantile", "http_request_duration_seconds", "0.99", scale=0.001),
+    "availability": Metric("gauge", "probe_success"),
+    "cpu_utilization": Metric("idle", "node_cpu_seconds_total", per_cohort=False),
+    "memory_utilization": Metric("unused", "node_memory_MemTotal_bytes", "node_memory_MemAvailable_bytes", False),
+    "free_disk_share": Metric("share", "node_filesystem_size_bytes", "node_filesystem_avail_bytes", False),
+}
+METRIC_ALIASES = {
+    "latency_p95": "response_time_p95",
+    "p95_latency": "response_time_p95",
+    "latency_p99": "response_time_p99",
+    "cpu_usage": "cpu_utilization",
+    "memory_usage": "memory_utilization",
+}
+
+
+def metric_of(name: str) -> Metric:
+    """Return how a metric is asked; what no exporter publishes is a series of the migration's own."""
+    plain = re.sub(r"\W+", "_", name.strip().lower()).strip("_")
+    plain = METRIC_ALIASES.get(plain, plain)
+    for known in (plain, plain[:-3] if plain.endswith("_ms") else plain):
+        if known in METRICS:
+            return METRICS[known]
+    return Metric("gauge", plain if plain.startswith("migration_") else f"migration_{plain}", per_cohort=False)
+
+
+def parse_trigger(text: str) -> Optional[Trigger]:
+    """Return the trigger of a line such as `error_rate > 0.01 for 5 min: stop`, None for a sentence."""
     match = re.match(
         r"\s*([\w.]+)\s*(>=|<=|==|!=|>|<)\s*(-?[\d.]+)\s*(\S+?)?(?:\s+for\s+([\d.]+)\s*min)?\s*(?::\s*(\w+))?\s*$", text
     )
     if not match:
-        return {"metric": text, "operator": None, "value": None, "duration_minutes": None, "action": ""}
-    metric, operator, value, _, minutes, action = match.groups()
+        return None
+    metric, operator, value, unit, minutes, action = match.groups()
+    return Trigger("", metric, operator, float(value), float(minutes or 0), action or "alert_team", unit or "", (), "")
+
+
+def number(value: Any) -> Optional[float]:
+    """Return a finite number, None for anything else."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if is_number and abs(value) < 1e300 else None
+
+
+def trigger_of(entry: Dict[str, Any], phases: Tuple[str, ...] = (), source: str = "") -> Optional[Trigger]:
+    """Return a trigger that plan or specification give as an object, None when it names no threshold."""
+    value, metric = number(entry.get("threshold")), text_of(entry, "metric")
+    if value is None or not metric:
+        return None
+    operator = entry.get("operator") if entry.get("operator") in OPERATORS else ">"
+    minutes = number(entry.get("duration_minutes"))
+    action, unit = text_of(entry, "action") or "alert_team", text_of(entry, "unit")
+    source = source or text_of(entry, "source")
+    return Trigger("", metric, operator, value, 5.0 if minutes is None else minutes, action, unit, phases, source)
+
+
+def objects(value: Any) -> List[Dict[str, Any]]:
+    """Return the objects of a list, nothing when it is no list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def sub(mapping: Any, *keys: str) -> Dict[str, Any]:
+    """Return the object at a path of keys, an empty one when there is none."""
+    for key in keys:
+        mapping = mapping.get(key) if isinstance(mapping, dict) else None
+    return mapping if isinstance(mapping, dict) else {}
+
+
+def found_triggers(plan: Plan) -> Iterator[Trigger]:
+    """Yield the triggers of the specification, then those that the plan adds to each phase, then alert thresholds."""
+    for index, entry in enumerate(objects(plan.specification.get("rollback_triggers"))):
+        trigger = trigger_of(entry, (), f"rollback_triggers[{index}]")
+        if trigger:
+            yield trigger
+    for phase in plan.phases:
+        listed = [trigger_of(entry, (phase.name,)) for entry in phase.alarms]
+        if not listed:
+            parsed = (parse_trigger(line) for line in phase.triggers if isinstance(line, str))
+            listed = [trigger and trigger._replace(phases=(phase.name,)) for trigger in parsed]
+        yield from (trigger for trigger in listed if trigger)
+    for metric, value in sub(plan.specification, "monitoring", "alert_thresholds").items():
+        threshold = {"metric": metric, "threshold": value, "action": "alert_team"}
+        trigger = trigger_of(threshold, (), f"monitoring.alert_thresholds.{metric}")
+        if trigger:
+            yield trigger
+
+
+def all_triggers(plan: Plan) -> List[Trigger]:
+    """Return every trigger once, the specification's own first, with all phases in which it is watched."""
+    found: Dict[Tuple[Any, ...], Trigger] = {}
+    for trigger in found_triggers(plan):
+        key = (trigger.metric, trigger.operator, trigger.value)
+        if key in found:
+            phases = dict.fromkeys((*found[key].phases, *trigger.phases))
+            found[key] = found[key]._replace(phases=tuple(phases), unit=found[key].unit or trigger.unit)
+        else:
+            found[key] = trigger
+    return [trigger._replace(trigger_id=f"T{n:02d}") for n, trigger in enumerate(found.values(), 1)]
+
+
+def plain(value: float) -> str:
+    """Return a number as PromQL and people write it: 0.01, 160, never 0.010000000000000002."""
+    return f"{round(value, 12):.12g}"
+
+
+def duration(seconds: float) -> str:
+    """Return a Prometheus duration: 90s, 5m, 1h30m."""
+    whole = max(0, int(round(seconds)))
+    parts = ((whole // 3600, "h"), (whole % 3600 // 60, "m"), (whole % 60, "s"))
+    return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"
+
+
+class Watch(NamedTuple):
+    """How the metrics are reached: label matchers of the new cohort and of the whole, scrape interval, rate window."""
+
+    cohort: str
+    whole: str
+    scrape: float
+    window: float
+
+    def selector(self, metric: Metric, *more: str) -> str:
+        return "{" + ",".join(filter(None, (self.cohort if metric.per_cohort else self.whole, *more))) + "}"
+
+
+def watch_of(plan: Plan, facts: Dict[str, Any]) -> Watch:
+    """Return the selectors of the inventory, else the suite's convention: labels migration_id and cohort."""
+    whole = f"migration_id={json.dumps(plan.migration_id, ensure_ascii=False)}"
+    given = facts.get(SELECTOR_KEY)
+    cohort = given.strip("{} ") if isinstance(given, str) else f'{whole},cohort="new"'
+    host = facts.get("host_selector")
+    scrape = number(facts.get("scrape_interval_seconds")) or SCRAPE_SECONDS
+    return Watch(cohort, host.strip("{} ") if isinstance(host, str) else whole, scrape, 4 * scrape)
+
+
+def promql(metric: Metric, watch: Watch) -> str:
+    """Return the expression that measures a metric on its selector."""
+    window = duration(watch.window)
+    here, series = watch.selector(metric), metric.series
+    if metric.kind == "ratio":
+        total = f"sum by (job) (rate({series}{here}[{window}]))"
+        part = f"sum by (job) (rate({series}{watch.selector(metric, metric.part)}[{window}]))"
+        enough = f"sum by (job) (increase({series}{here}[{window}])) >= {FEWEST_REQUESTS}"
+        return f"(({part} or 0 * {total}) / ({total} > 0) and ({enough}))"
+    if metric.kind == "quantile":
+        return f"histogram_quantile({metric.part}, sum by (job, le) (rate({series}_bucket{here}[{window}])))"
+    if metric.kind == "idle":
+        idle = watch.selector(metric, 'mode="idle"')
+        return f"(1 - avg by (instance) (rate({series}{idle}[{window}])))"
+    if metric.kind in ("share", "unused"):
+        share = f"min by (instance) ({metric.part}{here} / {series}{here})"
+        return share if metric.kind == "share" else f"(1 - {share})"
+    return f"avg by (job) (avg_over_time({series}{here}[{window}]))"
+
+
+def limit_of(trigger: Trigger) -> float:
+    """Return the threshold in the unit of the series: milliseconds become seconds."""
+    return trigger.value * metric_of(trigger.metric).scale
+
+
+def condition(trigger: Trigger, watch: Watch) -> str:
+    return f"{promql(metric_of(trigger.metric), watch)} {trigger.operator} {plain(limit_of(trigger))}"
+
+
+def detection(trigger: Trigger, watch: Watch) -> Dict[str, Any]:
+    """Return how long the alert takes at twice its threshold: the window has to fill, then `for` has to pass."""
+    diluted = watch.window / 2 if metric_of(trigger.metric).kind == "ratio" else watch.window
+    seconds = diluted + 2 * watch.scrape + trigger.minutes * 60 + GROUP_WAIT_SECONDS
     return {
-        "metric": metric,
-        "operator": operator,
-        "value": float(value),
-        "duration_minutes": float(minutes) if minutes else None,
-        "action": action or "",
+        "seconds": seconds,
+        "formula": f"window {watch.window:g} s x threshold / value (here {diluted / watch.window:g}) + scrape "
+        f"{watch.scrape:g} s + evaluation {watch.scrape:g} s + for {trigger.minutes * 60:g} s + group wait "
+        f"{GROUP_WAIT_SECONDS} s",
     }
 
 
-def spec_triggers(plan: Plan) -> Iterator[Dict[str, Any]]:
-    entries = plan.specification.get("rollback_triggers")
-    for entry in entries if isinstance(entries, list) else ():
-        if isinstance(entry, dict) and isinstance(entry.get("metric"), str):
-            yield {
-                "metric": entry["metric"],
-                "operator": entry.get("operator", ">"),
-                "value": entry.get("threshold"),
-                "duration_minutes": entry.get("duration_minutes"),
-                "action": entry.get("action") or "",
-            }
+def request_rate(plan: Plan) -> Optional[float]:
+    """Return the requests per second that the specification gives for the old side."""
+    load = sub(plan.specification, "service_details", "legacy_service", "current_load")
+    given = number(load.get("requests_per_second"))
+    return given or number(sub(plan.specification, "performance_requirements").get("transactions_per_second"))
 
 
-def all_triggers(plan: Plan) -> List[Dict[str, Any]]:
-    """Return every trigger once, the specification's own first."""
-    found: Dict[Tuple[Any, ...], Dict[str, Any]] = {}
-    lines = [parse_trigger(line) for phase in plan.phases for line in phase.triggers if isinstance(line, str)]
-    for trigger in [*spec_triggers(plan), *lines]:
-        found.setdefault((trigger["metric"], trigger["operator"], trigger["value"]), trigger)
-    return list(found.values())
+def stage_sight(metric: Metric, limit: float, share: float, rate: Optional[float], window: float) -> Tuple[str, str]:
+    """Return what an alert on all traffic and one on the new cohort see at one share of the traffic."""
+    if metric.kind == "quantile":
+        slow = 1 - float(metric.part)
+        whole = f"blind: {share:.0%} of the requests cannot move this quantile" if share <= slow else "sees"
+    else:
+        needed = limit / share
+        whole = f"blind: needs {needed:.0%} in the new cohort" if needed > 1 else f"needs {needed:.1%} in the new cohort"
+    if rate is None:
+        return whole, "load not given"
+    requests = rate * share * window
+    return whole, f"{requests:.0f} requests in {window:g} s: " + ("sees" if requests >= FEWEST_REQUESTS else "blind")
 
 
-def trigger_json(trigger: Dict[str, Any], number: int, contacts: Sequence[str]) -> Dict[str, Any]:
-    metric, operator, value = trigger["metric"], trigger["operator"], trigger["value"]
-    known = operator is not None and value is not None
-    automatic = trigger["action"] == "automatic_rollback"
-    minutes = trigger["duration_minutes"]
-    held = f" for {minutes:g} min" if isinstance(minutes, (int, float)) else ""
+def blindness(plan: Plan, trigger: Trigger, watch: Watch) -> List[Dict[str, Any]]:
+    """Return for each rollout stage of each flag whether an alert on all traffic, and ours, could fire at all."""
+    metric = metric_of(trigger.metric)
+    if metric.kind not in ("ratio", "quantile"):
+        return []
+    rows = []
+    for flag in objects(plan.specification.get("feature_flags")):
+        for stage in objects(flag.get("rollout_schedule")):
+            percentage = number(stage.get("percentage"))
+            if percentage and 0 < percentage <= 100:
+                sight = stage_sight(metric, limit_of(trigger), percentage / 100, request_rate(plan), watch.window)
+                name = text_of(flag, "name")
+                rows.append({"flag": name, "percentage": percentage, "on_all_traffic": sight[0], "on_new_cohort": sight[1]})
+    return rows
+
+
+SWITCHING = re.compile(r"flag|traffic|route|weight", re.IGNORECASE)
+
+
+def automation(trigger: Trigger, phases: Sequence[Dict[str, Any]], facts: Dict[str, Any]) -> Tuple[bool, str]:
+    """Return whether a program may act on a trigger without a person, and why."""
+    if trigger.action != AUTOMATIC:
+        return False, f"{trigger.source or 'the plan'} asks for {trigger.action}, not for an automatic rollback"
+    if metric_of(trigger.metric).kind != "ratio":
+        return False, f"{trigger.metric} is no share of requests: too noisy to act on without a person"
+    if not facts.get("executor_url"):
+        return False, "nobody would execute it: the inventory names no executor_url"
+    watched = [phase for phase in phases if not trigger.phases or phase["forward_phase"] in trigger.phases]
+    for phase in watched:
+        for step in phase["steps"]:
+            reason = hand_reason(step)
+            if reason:
+                return False, f"the rollback of {phase['forward_phase']} holds {step['step_id']}, which {reason}"
+    return True, f"every step of {', '.join(p['forward_phase'] for p in watched)} only switches traffic and loses nothing"
+
+
+def hand_reason(step: Dict[str, Any]) -> str:
+    """Return why a step needs a person, nothing when it does not."""
+    if step["script_type"] == "manual":
+        return "is done by hand"
+    if step["script_type"] == "sql":
+        return "changes schema or data"
+    if step["data_loss"] or step["approval"]:
+        return "loses data or asks for approval"
+    if not step["idempotent"] or not SWITCHING.search(step["name"]):
+        return "is more than a switch that can be thrown twice"
+    return ""
+
+
+def trigger_json(plan: Plan, trigger: Trigger, phases: Sequence[Dict[str, Any]], facts: Dict[str, Any]) -> Dict[str, Any]:
+    watch = watch_of(plan, facts)
+    automatic, reason = automation(trigger, phases, facts)
+    held = f" for {trigger.minutes:g} min" if trigger.minutes else ""
+    threshold = {"metric": trigger.metric, "operator": trigger.operator, "value": trigger.value}
     return {
-        "trigger_id": f"T{number:02d}",
-        "name": metric,
-        "condition": f"{metric} {operator} {value}{held}" if known else metric,
-        "metric_threshold": {"metric": metric, "operator": operator, "value": value, "duration_minutes": minutes},
-        "promql": f"{metric}{{{{{{metric_selector}}}}}} {operator} {value}"
-        if known and re.fullmatch(r"[a-zA-Z_:]\w*", metric)
-        else None,
-        "evaluation_window_minutes": minutes,
-        "action": trigger["action"] or None,
+        "trigger_id": trigger.trigger_id,
+        "name": trigger.metric,
+        "condition": f"{trigger.metric} {trigger.operator} {trigger.value:g} {trigger.unit}".rstrip() + held,
+        "metric_threshold": {**threshold, "unit": trigger.unit or None, "duration_minutes": trigger.minutes},
+        "promql": condition(trigger, watch),
+        "evaluation_window_minutes": watch.window / 60,
+        "detection": detection(trigger, watch),
+        "action": trigger.action,
+        "severity": "critical" if trigger.action in CRITICAL_ACTIONS else "warning",
+        "watched_in_phases": list(trigger.phases) or [phase.name for phase in plan.phases],
+        "blindness": blindness(plan, trigger, watch),
         "auto_execute": automatic,
-        "auto_execute_reason": "the specification says automatic_rollback" if automatic else "a person decides",
-        "escalation_contacts": list(contacts),
+        "auto_execute_reason": reason,
+        "escalation_contacts": ["Tech lead", "DBA"] if not metric_of(trigger.metric).per_cohort else ["Tech lead", "Developer"],
+        "source": trigger.source or None,
     }
+
+
+class Burn(NamedTuple):
+    """One alert on how fast the error budget is spent (Google SRE workbook, chapter 5, table 5-8)."""
+
+    budget: float
+    long_hours: float
+    short_minutes: float
+    severity: str
+
+
+BURNS = (Burn(0.02, 1, 5, "critical"), Burn(0.05, 6, 30, "critical"), Burn(0.1, 72, 360, "warning"))
+
+
+def objective(plan: Plan) -> Optional[Tuple[float, float]]:
+    """Return (availability objective, hours of its window) when the specification gives one."""
+    slo = sub(plan.specification, "slo")
+    target, days = number(slo.get("availability", slo.get("slo_target"))), number(slo.get("window_days", 30))
+    return (target, days * 24) if target and 0 < target < 1 and days else None
+
+
+def burn_condition(plan: Plan, burn: Burn, watch: Watch) -> str:
+    target, hours = objective(plan) or (0.0, 0.0)
+    rate = burn.budget * hours / burn.long_hours
+    error = METRICS["error_rate"]
+    windows = (burn.long_hours * 3600, burn.short_minutes * 60)
+    sides = (promql(error, watch._replace(window=window)) for window in windows)
+    return " and ".join(f"{side} > {plain(rate * (1 - target))}" for side in sides)
 
 
 # == 6. Recovering and telling ========================================================================
@@ -1159,7 +1436,7 @@ def assemble(
         "point_of_no_return": point,
         "decision_tree": decisions,
         "trigger_conditions": [
-            trigger_json(t, n, [p["role"] for p in people[:2]]) for n, t in enumerate(all_triggers(plan), 1)
+            trigger_json(plan, trigger, phases, facts) for trigger in all_triggers(plan)
         ],
         "data_recovery_plan": recovery_plan(plan, facts),
         "communication_templates": messages(plan, phases, "; ".join(losses) or "none is lost"),
@@ -1193,7 +1470,8 @@ def checklist(plan: Plan, phases: Sequence[Dict[str, Any]]) -> List[str]:
         for check in step["verify"]
     ]
     checks += [f"rows of {table} as counted before the migration" for table in plan_tables(plan)]
-    return checks + [f"{trigger['metric']} back under {trigger['value']}" for trigger in spec_triggers(plan)]
+    kept = [t for t in all_triggers(plan) if t.source.startswith("rollback_triggers")]
+    return checks + [f"{t.metric} no longer {t.operator} {t.value:g} {t.unit}".rstrip() for t in kept]
 
 
 def post_procedures(plan: Plan) -> List[str]:
@@ -1298,7 +1576,7 @@ def render_text(runbook: Dict[str, Any]) -> str:
 RENDERERS: Dict[str, Callable[[Dict[str, Any]], str]] = {"json": to_json, "text": render_text}
 
 
-# == 9. Exporting =====================================================================================
+# == 9. Exporting the undo ============================================================================
 # In: the runbook. Out: the files of --export, name -> text. Each is loaded or run by a real tool: psql, bash, promtool.
 
 SHELL_HEAD = r'''#!/usr/bin/env bash
@@ -1575,9 +1853,9 @@ CATALOGUE = re.compile(r"\b(pg_\w+|to_reg\w+|information_schema|sqlite_\w+|pragm
 SHELL_SAFE = re.compile(r"[\w.-]+")
 
 
-def export_files(plan: Plan, runbook: Dict[str, Any]) -> Dict[str, str]:
+def export_files(plan: Plan, runbook: Dict[str, Any], facts: Dict[str, Any]) -> Dict[str, str]:
     """Return every file of --export by its name."""
-    return {**rollback_files(plan, runbook)}
+    return {**rollback_files(plan, runbook), **alert_files(plan, runbook, facts)}
 
 
 def rollback_files(plan: Plan, runbook: Dict[str, Any]) -> Dict[str, str]:
@@ -1667,7 +1945,503 @@ def write_export(folder: str, files: Dict[str, str]) -> None:
         write_file(os.path.join(folder, name), text, 0o777 if name.endswith(".sh") else 0o666)
 
 
-# == 10. Command line =================================================================================
+# == 10. Exporting the alerts =========================================================================
+# JSON is written where a tool reads YAML: every JSON document is one. ensure_ascii stays off, since a surrogate pair is
+# no valid YAML escape; annotations are Go templates, so that braces of the plan are written as text.
+
+
+def dump_json(value: Any) -> str:
+    return clean(json.dumps(value, ensure_ascii=False, indent=2)) + "\n"
+
+
+def go_text(text: str) -> str:
+    """Return a text that a Go template prints as it is."""
+    return re.sub(r"\{\{|\}\}", lambda match: '{{ "' + match.group() + '" }}', one_line(text))
+
+
+def camel(name: str) -> str:
+    return "".join(word[:1].upper() + word[1:] for word in re.split(r"[^A-Za-z0-9]+", name) if word)
+
+
+def alert_name(trigger: Trigger) -> str:
+    return f"Migration{camel(trigger.metric)}{trigger.trigger_id}"
+
+
+def alert_labels(plan: Plan, severity: str, action: str, **more: str) -> Dict[str, str]:
+    return {"severity": severity, "migration_id": plan.migration_id, "action": action, **more}
+
+
+def trigger_annotations(plan: Plan, trigger: Trigger, first_step: str, facts: Dict[str, Any]) -> Dict[str, str]:
+    limit = f"{trigger.operator} {plain(trigger.value)} {trigger.unit}".rstrip()
+    url = facts.get("runbook_url")
+    link = {"runbook_url": f"{url}#{first_step}"} if isinstance(url, str) else {}
+    return {
+        "summary": go_text(f"{trigger.metric} {limit}: {trigger.action} of migration {plan.migration_id}"),
+        "description": go_text(f"{plan.source or 'old'} -> {plan.target or 'new'}; begin with step {first_step}."),
+        "value": '{{ printf "%.4g" $value }}',
+        **link,
+    }
+
+
+def trigger_rule(plan: Plan, runbook: Dict[str, Any], trigger: Trigger, facts: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the alerting rule of one trigger."""
+    automatic = next(t["auto_execute"] for t in runbook["trigger_conditions"] if t["trigger_id"] == trigger.trigger_id)
+    severity = "critical" if trigger.action in CRITICAL_ACTIONS else "warning"
+    action = AUTOMATIC if automatic else "page" if trigger.action == AUTOMATIC else trigger.action
+    return {
+        "alert": alert_name(trigger),
+        "expr": condition(trigger, watch_of(plan, facts)),
+        "for": duration(trigger.minutes * 60),
+        "keep_firing_for": KEEP_FIRING,
+        "labels": alert_labels(plan, severity, action, trigger_id=trigger.trigger_id),
+        "annotations": trigger_annotations(plan, trigger, first_step_of(runbook, trigger), facts),
+    }
+
+
+def first_step_of(runbook: Dict[str, Any], trigger: Trigger) -> str:
+    """Return the step that a person begins with when the trigger fires: of the last phase in which it is watched."""
+    for phase in runbook["rollback_phases"]:
+        if phase["steps"] and (not trigger.phases or phase["forward_phase"] in trigger.phases):
+            return str(phase["steps"][0]["step_id"])
+    return "1"
+
+
+def base_series(metric: Metric) -> str:
+    return metric.series + ("_count" if metric.kind == "quantile" else "")
+
+
+def missing_rules(plan: Plan, triggers: Sequence[Trigger], watch: Watch) -> List[Dict[str, Any]]:
+    """Return an alert for each series that a trigger needs: without telemetry all triggers are blind."""
+    metrics = {base_series(metric_of(t.metric)): metric_of(t.metric) for t in triggers}
+    return [
+        {
+            "alert": f"MigrationTelemetryMissing{camel(series)}",
+            "expr": f"absent({series}{watch.selector(metric)})",
+            "for": duration(max(60.0, watch.window) if watch.scrape >= SCRAPE_SECONDS else watch.window),
+            "labels": alert_labels(plan, "critical", "pause", telemetry="missing"),
+            "annotations": {
+                "summary": f"{series} is missing: the rollback triggers are blind, hold the rollout",
+                "description": go_text(f"No series {series}{watch.selector(metric)}"),
+            },
+        }
+        for series, metric in metrics.items()
+    ]
+
+
+def burn_rules(plan: Plan, watch: Watch) -> List[Dict[str, Any]]:
+    """Return the alerts on the error budget, none when the specification gives no objective."""
+    return [
+        {
+            "alert": f"MigrationErrorBudgetBurn{burn.long_hours:g}h",
+            "expr": burn_condition(plan, burn, watch),
+            "keep_firing_for": KEEP_FIRING,
+            "labels": alert_labels(plan, burn.severity, "alert_team"),
+            "annotations": {"summary": f"{burn.budget:.0%} of the error budget would be gone in {burn.long_hours:g} h"},
+        }
+        for burn in (BURNS if objective(plan) else ())
+    ]
+
+
+def prometheus_rules(plan: Plan, runbook: Dict[str, Any], facts: Dict[str, Any]) -> Dict[str, Any]:
+    watch, triggers = watch_of(plan, facts), all_triggers(plan)
+    groups = {
+        "triggers": [trigger_rule(plan, runbook, trigger, facts) for trigger in triggers],
+        "telemetry": missing_rules(plan, triggers, watch),
+        "error_budget": burn_rules(plan, watch),
+    }
+    name = re.sub(r"\W+", "_", plan.migration_id)
+    return {
+        "groups": [
+            {"name": f"migration_{name}_{kind}", "interval": duration(watch.scrape), "rules": rules}
+            for kind, rules in groups.items()
+            if rules
+        ]
+    }
+
+
+# Unit tests: each trigger gets series at a chosen value and has to fire, or to keep still.
+
+TEST_STEP = 15  # seconds between samples; rates of whole numbers stay exact
+TEST_COUNT = 10_000  # requests per second
+
+
+def matchers(selector: str) -> Dict[str, str]:
+    """Return the labels that the equality matchers of a selector fix."""
+    pairs = re.findall(r'(\w+)=("(?:[^"\\]|\\.)*")', selector)
+    return {name: json.loads(value) for name, value in pairs}
+
+
+def series_text(name: str, labels: Dict[str, str]) -> str:
+    return name + "{" + ",".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in labels.items()) + "}"
+
+
+def counter(name: str, labels: Dict[str, str], per_second: float) -> Dict[str, str]:
+    return {"series": series_text(name, labels), "values": f"0+{plain(per_second * TEST_STEP)}x9000"}
+
+
+def gauge(name: str, labels: Dict[str, str], value: float) -> Dict[str, str]:
+    return {"series": series_text(name, labels), "values": f"{plain(value)}+0x9000"}
+
+
+def simulate(metric: Metric, watch: Watch, value: float, per_second: float = TEST_COUNT) -> List[Dict[str, str]]:
+    """Return input series at which a metric measures `value` (a quantile at least: it falls into the bucket above)."""
+    labels = {"job": "new", "instance": "new:1", **matchers(watch.selector(metric))}
+    if metric.kind == "ratio":
+        name, sample = re.match(r"(\w+)=~?\"(.*)\"", metric.part).groups() if metric.part else ("", "")  # type: ignore
+        bad = {**labels, name: sample.replace("..", "00")}
+        good = {**labels, name: "other"}
+        share = min(value, 1.0)
+        return [counter(metric.series, bad, per_second * share), counter(metric.series, good, per_second * (1 - share))]
+    if metric.kind == "quantile":
+        edge = plain(value)
+        below = {"le": edge}, {"le": plain(2 * value)}, {"le": "+Inf"}
+        return [counter(metric.series + "_bucket", {**labels, **le}, per_second) for le in below]
+    if metric.kind == "idle":
+        return [counter(metric.series, {**labels, "cpu": "0", "mode": "idle"}, 1 - min(value, 1.0))]
+    if metric.kind in ("share", "unused"):
+        left = value if metric.kind == "share" else 1 - value
+        return [gauge(metric.series, labels, 1000), gauge(metric.part, labels, 1000 * left)]
+    return [gauge(metric.series, labels, value)]
+
+
+def slow_series(metric: Metric, watch: Watch, limit: float, fast_share: float) -> List[Dict[str, str]]:
+    """Return a histogram in which `fast_share` of the requests is within the limit, the rest within twice the limit."""
+    labels = {"job": "new", "instance": "new:1", **matchers(watch.selector(metric))}
+    edges = ((plain(limit), fast_share), (plain(2 * limit), 1.0), ("+Inf", 1.0))
+    return [counter(metric.series + "_bucket", {**labels, "le": le}, TEST_COUNT * part) for le, part in edges]
+
+
+def breach_and_rest(trigger: Trigger, watch: Watch) -> Tuple[Any, Any, Any]:
+    """Return series that break the threshold, the value that the alert then shows, and series that are well."""
+    metric, limit = metric_of(trigger.metric), limit_of(trigger)
+    if metric.kind == "quantile":
+        value = limit + limit * float(metric.part)
+        return slow_series(metric, watch, limit, 0.0), value, slow_series(metric, watch, limit, 1.0)
+    is_share = metric.kind != "gauge"
+    low = limit / 2 if limit > 0 else limit - 1
+    high = (limit + 1) / 2 if is_share and limit < 1 else limit * 2 if limit > 0 else limit + 1
+    bad, good = (low, high) if trigger.operator in ("<", "<=") else (high, low)
+    if trigger.operator in ("==", "!="):
+        bad, good = (limit, high) if trigger.operator == "==" else (high, limit)
+    return simulate(metric, watch, bad), bad, simulate(metric, watch, good)
+
+
+def alert_labels_seen(rule: Dict[str, Any], trigger: Trigger) -> Dict[str, str]:
+    by_instance = metric_of(trigger.metric).kind in ("idle", "share", "unused")
+    return {**({"instance": "new:1"} if by_instance else {"job": "new"}), **rule["labels"]}
+
+
+def is_testable(trigger: Trigger, watch: Watch) -> bool:
+    """Return whether series can be made that break the threshold: a share over 1 can never be."""
+    metric, limit = metric_of(trigger.metric), limit_of(trigger)
+    job = matchers(watch.selector(metric))
+    return (metric.kind == "gauge" or limit > 0) and (metric.kind in ("gauge", "quantile") or limit < 1) and not (
+        {"job", "instance"} & set(job)
+    )
+
+
+def trigger_tests(trigger: Trigger, rule: Dict[str, Any], watch: Watch) -> Iterator[Dict[str, Any]]:
+    """Yield unit tests: fires after its time and not before, healthy keeps still, so do the threshold and low traffic."""
+    broken, value, healthy = breach_and_rest(trigger, watch)
+    metric, held = metric_of(trigger.metric), trigger.minutes * 60
+    fires = {
+        "exp_labels": alert_labels_seen(rule, trigger),
+        "exp_annotations": {**rule["annotations"], "value": "%.4g" % value},
+    }
+    fires["exp_annotations"] = {key: plain_text(text) for key, text in fires["exp_annotations"].items()}
+    late = duration(held + 4 * watch.window + 60)
+
+    def case(name: str, series: List[Dict[str, str]], expected: List[Any], *times: str) -> Dict[str, Any]:
+        checks = [{"eval_time": at, "alertname": rule["alert"], "exp_alerts": expected} for at in times]
+        return {"name": f"{rule['alert']} {name}", "interval": f"{TEST_STEP}s", "input_series": series, "alert_rule_test": checks}
+
+    yield case("fires", broken, [fires], late)
+    if held >= 60:
+        yield case("waits", broken, [], duration(held - 15))
+    yield case("rests", healthy, [], late)
+    yield case("without series", [], [], late)
+    if metric.kind == "ratio":
+        few = FEWEST_REQUESTS / watch.window / 2
+        yield case("ignores few requests", simulate(metric, watch, 1.0, few), [], late)
+    edge = edge_series(trigger, watch)
+    if edge:
+        yield case("at its threshold", edge, [fires_at_edge(fires, trigger)] if "=" in trigger.operator else [], late)
+
+
+def edge_series(trigger: Trigger, watch: Watch) -> List[Dict[str, str]]:
+    """Return series exactly at the threshold, nothing where floating point cannot hit it."""
+    metric, limit = metric_of(trigger.metric), limit_of(trigger)
+    if metric.kind == "gauge" and trigger.operator in (">", "<", ">=", "<="):
+        return simulate(metric, watch, limit)
+    exact = (limit * TEST_COUNT).is_integer() or abs(limit * TEST_COUNT - round(limit * TEST_COUNT)) < 1e-9
+    if metric.kind == "ratio" and trigger.operator == ">" and exact:
+        return simulate(metric, watch, limit)
+    return []
+
+
+def fires_at_edge(fires: Dict[str, Any], trigger: Trigger) -> Dict[str, Any]:
+    shown = "%.4g" % limit_of(trigger)
+    return {**fires, "exp_annotations": {**fires["exp_annotations"], "value": shown}}
+
+
+def plain_text(text: str) -> str:
+    """Return what a Go template of go_text prints."""
+    return re.sub(r'\{\{ "(\{\{|\}\})" \}\}', r"\1", text)
+
+
+def missing_tests(rules: Sequence[Dict[str, Any]]) -> Iterator[Dict[str, Any]]:
+    """Yield the test that an alert fires for each series that is missing."""
+    for rule in rules:
+        seen = {**matchers(rule["expr"]), **rule["labels"]}
+        annotations = {key: plain_text(text) for key, text in rule["annotations"].items()}
+        expected = [{"exp_labels": seen, "exp_annotations": annotations}]
+        check = {"eval_time": "10m", "alertname": rule["alert"], "exp_alerts": expected}
+        yield {"name": f"{rule['alert']} fires", "interval": "15s", "input_series": [], "alert_rule_test": [check]}
+
+
+def prometheus_tests(plan: Plan, rules: Dict[str, Any], facts: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the unit tests of the rules, for `promtool test rules`."""
+    watch, tests = watch_of(plan, facts), []
+    by_name = {rule["alert"]: rule for group in rules["groups"] for rule in group["rules"]}
+    for trigger in all_triggers(plan):
+        if is_testable(trigger, watch):
+            tests += trigger_tests(trigger, by_name[alert_name(trigger)], watch)
+    tests += missing_tests([rule for rule in by_name.values() if rule["labels"].get("telemetry") == "missing"])
+    return {"rule_files": ["prometheus.rules.json"], "evaluation_interval": "15s", "tests": tests}
+
+
+def alertmanager(plan: Plan, facts: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the configuration of Alertmanager; every secret is a file that the operator puts there."""
+    mine = f"migration_id={json.dumps(plan.migration_id, ensure_ascii=False)}"
+    secrets = str(facts.get("secrets_directory") or "/etc/alertmanager/secrets")
+    executor = facts.get("executor_url")
+    routes = [
+        {"matchers": [mine, 'severity="critical"'], "receiver": "migration-pagerduty", "continue": True},
+        {"matchers": [mine], "receiver": "migration-slack"},
+    ]
+    receivers = [slack_receiver(plan, secrets, facts), pagerduty_receiver(secrets, facts)]
+    if executor:
+        matched = [mine, f'action="{AUTOMATIC}"']
+        routes.insert(0, {"matchers": matched, "receiver": "rollback-executor", "group_wait": "0s", "continue": True})
+        receivers.append(executor_receiver(str(executor), secrets))
+    return {
+        "route": {
+            "receiver": "migration-slack",
+            "group_by": ["migration_id", "alertname"],
+            "group_wait": f"{GROUP_WAIT_SECONDS}s",
+            "group_interval": "5m",
+            "repeat_interval": "4h",
+            "routes": routes,
+        },
+        "inhibit_rules": [
+            {
+                "source_matchers": [mine, 'severity="critical"', 'telemetry!="missing"'],
+                "target_matchers": [mine, 'severity="warning"'],
+                "equal": ["migration_id", "job"],
+            }
+        ],
+        "receivers": receivers,
+    }
+
+
+def slack_receiver(plan: Plan, secrets: str, facts: Dict[str, Any]) -> Dict[str, Any]:
+    channel = facts.get("slack_channel") or f"#migration-{file_slug(plan.migration_id).lower()}"
+    config = {
+        "api_url_file": f"{secrets}/slack_url",
+        "channel": channel,
+        "send_resolved": True,
+        "title": "{{ .CommonLabels.alertname }}",
+        "text": "{{ range .Alerts }}{{ .Annotations.summary }} (now {{ .Annotations.value }})\n{{ end }}",
+    }
+    return {"name": "migration-slack", "slack_configs": [config]}
+
+
+def pagerduty_receiver(secrets: str, facts: Dict[str, Any]) -> Dict[str, Any]:
+    config: Dict[str, Any] = {
+        "routing_key_file": f"{secrets}/pagerduty_key",
+        "severity": "critical",
+        "description": "{{ .CommonAnnotations.summary }}",
+    }
+    if isinstance(facts.get("runbook_url"), str):
+        config["links"] = [{"href": "{{ .CommonAnnotations.runbook_url }}", "text": "runbook"}]
+    if isinstance(facts.get("pagerduty_url"), str):
+        config["url"] = facts["pagerduty_url"]
+    return {"name": "migration-pagerduty", "pagerduty_configs": [config]}
+
+
+def executor_receiver(url: str, secrets: str) -> Dict[str, Any]:
+    login = {"authorization": {"type": "Bearer", "credentials_file": f"{secrets}/executor_token"}}
+    return {
+        "name": "rollback-executor",
+        "webhook_configs": [{"url": url, "send_resolved": False, "max_alerts": 1, "http_config": login}],
+    }
+
+
+DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
+
+
+def grafana_panel(number_: int, title: str, expr: str, limit: Optional[float]) -> Dict[str, Any]:
+    steps: List[Dict[str, Any]] = [{"color": "green", "value": None}]
+    steps += [{"color": "red", "value": limit}] if limit is not None else []
+    return {
+        "id": number_,
+        "type": "timeseries",
+        "title": title,
+        "datasource": DATASOURCE,
+        "gridPos": {"h": 8, "w": 12, "x": 12 * ((number_ - 1) % 2), "y": 8 * ((number_ - 1) // 2)},
+        "fieldConfig": {
+            "defaults": {
+                "custom": {"thresholdsStyle": {"mode": "line"}},
+                "thresholds": {"mode": "absolute", "steps": steps},
+            },
+            "overrides": [],
+        },
+        "options": {"legend": {"displayMode": "list", "placement": "bottom", "showLegend": True}},
+        "targets": [{"refId": "A", "expr": expr, "datasource": DATASOURCE}],
+    }
+
+
+def grafana_dashboard(plan: Plan, facts: Dict[str, Any]) -> Dict[str, Any]:
+    """Return a dashboard to import: one panel for each metric that a trigger watches, with its strictest limit."""
+    watch = watch_of(plan, facts)
+    panels: List[Dict[str, Any]] = []
+    for trigger in {t.metric: t for t in reversed(all_triggers(plan))}.values():
+        title = f"{trigger.metric}: {trigger.trigger_id} {trigger.operator} {plain(trigger.value)} {trigger.unit}".rstrip()
+        expr = promql(metric_of(trigger.metric), watch)
+        panels.append(grafana_panel(len(panels) + 1, title, expr, limit_of(trigger)))
+    source = {"type": "datasource", "name": "datasource", "label": "Data source", "query": "prometheus"}
+    return {
+        "uid": f"rb-{file_slug(plan.migration_id)}"[:40],
+        "title": f"Rollback triggers of migration {plan.migration_id}",
+        "tags": ["migration"],
+        "timezone": "utc",
+        "schemaVersion": 39,
+        "refresh": "10s",
+        "time": {"from": "now-1h", "to": "now"},
+        "templating": {"list": [source]},
+        "annotations": {"list": []},
+        "panels": panels,
+    }
+
+
+def prom_line(name: str, labels: Dict[str, str], value: float) -> str:
+    shown = ",".join(f"{key}={json.dumps(one_line(text), ensure_ascii=False)}" for key, text in labels.items())
+    return f"{name}{{{shown}}} {plain(value)}"
+
+
+def textfile_metrics(plan: Plan, runbook: Dict[str, Any]) -> str:
+    """Return what the textfile collector of node_exporter publishes about this runbook."""
+    own = {"migration_id": plan.migration_id}
+    families = (
+        (
+            "migration_rollback_duration_seconds",
+            "Estimated seconds from the alert to the end of the rollback, by the last phase that started.",
+            [({"from_phase": name}, 60 * minutes) for name, minutes in runbook["rto"]["by_from_phase"].items()],
+        ),
+        (
+            "migration_rollback_steps",
+            "Steps of the rollback runbook.",
+            [({"phase": phase["forward_phase"]}, len(phase["steps"])) for phase in runbook["rollback_phases"]],
+        ),
+        (
+            "migration_rollback_placeholders",
+            "Blanks of the rollback runbook that nobody has filled in yet.",
+            [({}, len(runbook["placeholders"]))],
+        ),
+        (
+            "migration_rollback_ready",
+            "Whether every step of the rollback runbook can be executed as it stands.",
+            [({}, int(runbook["readiness"]["executable"]))],
+        ),
+    )
+    lines = []
+    for name, words, values in families:
+        lines += [f"# HELP {name} {words}", f"# TYPE {name} gauge"]
+        lines += [prom_line(name, {**own, **labels}, value) for labels, value in values]
+    return "\n".join(lines) + "\n"
+
+
+def slack_message(title: str, fields: Sequence[Tuple[str, str]], footer: str) -> Dict[str, Any]:
+    """Return a Block Kit message within Slack's limits (header 150, field 2 000 characters)."""
+
+    def escaped(text: str) -> str:
+        return one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+    blocks: List[Dict[str, Any]] = [
+        {"type": "header", "text": {"type": "plain_text", "text": one_line(title)[:150]}},
+        {
+            "type": "section",
+            "fields": [{"type": "mrkdwn", "text": f"*{name}*\n{escaped(text)}"[:2000]} for name, text in fields],
+        },
+        {"type": "context", "elements": [{"type": "mrkdwn", "text": escaped(footer)[:2000]}]},
+    ]
+    return {"text": escaped(title)[:3000], "blocks": blocks}
+
+
+def pagerduty_event(plan: Plan, action: str, summary: str, details: Dict[str, Any]) -> Dict[str, Any]:
+    """Return an Events API v2 event; the routing key stays a blank that the sender fills from its environment."""
+    event: Dict[str, Any] = {
+        "routing_key": "{{pagerduty_routing_key}}",
+        "event_action": action,
+        "dedup_key": f"{plan.migration_id}:rollback"[:255],
+    }
+    if action != "trigger":
+        return event
+    payload = {
+        "summary": one_line(summary)[:1024],
+        "source": one_line(plan.source)[:255] or plan.migration_id,
+        "severity": "critical",
+        "group": "migration",
+        "class": "rollback",
+        "custom_details": details,
+    }
+    return {**event, "client": "migration-architect", "payload": payload}
+
+
+def message_files(plan: Plan, runbook: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the Slack and PagerDuty messages by file name, blanks still open."""
+    first = runbook["rollback_phases"][0]["phase_name"] if runbook["rollback_phases"] else "-"
+    minutes = f"{runbook['rto']['minutes']:g} min"
+    name = f"{plan.source} -> {plan.target} ({plan.migration_id})"
+    when = [("Phase", first), ("Expected duration", minutes), ("Incident commander", "{{incident_commander}}")]
+    footer = "Next update {{next_update_utc}}"
+    details = {"from_phase": first, "rto_minutes": runbook["rto"]["minutes"], "runbook_id": runbook["runbook_id"]}
+    started = f"Rollback of {name} started at {first}"
+    return {
+        "slack/start": slack_message(f"Rollback started: {name}", when, footer),
+        "slack/progress": slack_message(f"Rollback goes on: {name}", [*when[:1], ("Step", "{{current_step}}")], footer),
+        "slack/complete": slack_message(f"Rollback complete: {name}", [("Ended", "{{actual_end_utc}}")], "Next: review"),
+        "slack/escalated": slack_message(f"Rollback failed: {name}", [("Step", "{{current_step}}")], footer),
+        "pagerduty/trigger": pagerduty_event(plan, "trigger", started, details),
+        "pagerduty/acknowledge": pagerduty_event(plan, "acknowledge", "", {}),
+        "pagerduty/resolve": pagerduty_event(plan, "resolve", "", {}),
+    }
+
+
+def rendered_messages(plan: Plan, runbook: Dict[str, Any], facts: Dict[str, Any]) -> Dict[str, str]:
+    """Return each message as a file: a template while a blank is open, so that nobody sends it by mistake."""
+    known = {key: str(value) for key, value in facts.items() if isinstance(value, (str, int, float))}
+    files = {}
+    for name, message in message_files(plan, runbook).items():
+        filled = fill(message, known)
+        suffix = ".template.json" if any(find_placeholders(filled)) else ".json"
+        files[name + suffix] = dump_json(filled)
+    return files
+
+
+def alert_files(plan: Plan, runbook: Dict[str, Any], facts: Dict[str, Any]) -> Dict[str, str]:
+    rules = prometheus_rules(plan, runbook, facts)
+    return {
+        "prometheus.rules.json": dump_json(rules),
+        "prometheus.rules.test.json": dump_json(prometheus_tests(plan, rules, facts)),
+        "alertmanager.json": dump_json(alertmanager(plan, facts)),
+        "grafana-dashboard.json": dump_json(grafana_dashboard(plan, facts)),
+        "migration.prom": textfile_metrics(plan, runbook),
+        **rendered_messages(plan, runbook, facts),
+    }
+
+
+# == 11. Command line =================================================================================
 
 EPILOG = """\
 exit codes:
@@ -1746,7 +2520,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return EXIT_INVALID
     runbook = assemble(plan, args.from_phase, facts, (document, *inventory))
     if args.export:
-        write_export(args.export, export_files(plan, runbook))
+        write_export(args.export, export_files(plan, runbook, facts))
         if not args.quiet:
             say(f"wrote {args.export}")
     emit(args.output, args.format, {name: lambda name=name: RENDERERS[name](runbook) for name in RENDERERS}, args.quiet)
