@@ -2062,6 +2062,7 @@ def prometheus_rules(plan: Plan, runbook: Dict[str, Any], facts: Dict[str, Any])
 # Unit tests: each trigger gets series at a chosen value and has to fire, or to keep still.
 
 TEST_STEP = 15  # seconds between samples; rates of whole numbers stay exact
+TEST_SAMPLES = "SAMPLES"  # as many as the test lasts
 TEST_COUNT = 10_000  # requests per second
 
 
@@ -2076,11 +2077,11 @@ def series_text(name: str, labels: Dict[str, str]) -> str:
 
 
 def counter(name: str, labels: Dict[str, str], per_second: float) -> Dict[str, str]:
-    return {"series": series_text(name, labels), "values": f"0+{plain(per_second * TEST_STEP)}x9000"}
+    return {"series": series_text(name, labels), "values": f"0+{plain(per_second * TEST_STEP)}x{TEST_SAMPLES}"}
 
 
 def gauge(name: str, labels: Dict[str, str], value: float) -> Dict[str, str]:
-    return {"series": series_text(name, labels), "values": f"{plain(value)}+0x9000"}
+    return {"series": series_text(name, labels), "values": f"{plain(value)}+0x{TEST_SAMPLES}"}
 
 
 def simulate(metric: Metric, watch: Watch, value: float, per_second: float = TEST_COUNT) -> List[Dict[str, str]]:
@@ -2149,11 +2150,13 @@ def trigger_tests(trigger: Trigger, rule: Dict[str, Any], watch: Watch) -> Itera
         "exp_annotations": {**rule["annotations"], "value": "%.4g" % value},
     }
     fires["exp_annotations"] = {key: plain_text(text) for key, text in fires["exp_annotations"].items()}
-    late = duration(held + 4 * watch.window + 60)
+    lasts = held + 4 * watch.window + 60
+    late = duration(lasts)
 
     def case(name: str, series: List[Dict[str, str]], expected: List[Any], *times: str) -> Dict[str, Any]:
         checks = [{"eval_time": at, "alertname": rule["alert"], "exp_alerts": expected} for at in times]
-        return {"name": f"{rule['alert']} {name}", "interval": f"{TEST_STEP}s", "input_series": series, "alert_rule_test": checks}
+        values = [{**one, "values": one["values"].replace(TEST_SAMPLES, f"{lasts // TEST_STEP + 4:.0f}")} for one in series]
+        return {"name": f"{rule['alert']} {name}", "interval": f"{TEST_STEP}s", "input_series": values, "alert_rule_test": checks}
 
     yield case("fires", broken, [fires], late)
     if held >= 60:
@@ -2207,7 +2210,7 @@ def prometheus_tests(plan: Plan, rules: Dict[str, Any], facts: Dict[str, Any]) -
         if is_testable(trigger, watch):
             tests += trigger_tests(trigger, by_name[alert_name(trigger)], watch)
     tests += missing_tests([rule for rule in by_name.values() if rule["labels"].get("telemetry") == "missing"])
-    return {"rule_files": ["prometheus.rules.json"], "evaluation_interval": "15s", "tests": tests}
+    return {"rule_files": ["prometheus.rules.json"], "evaluation_interval": "1m", "tests": tests}
 
 
 def alertmanager(plan: Plan, facts: Dict[str, Any]) -> Dict[str, Any]:
