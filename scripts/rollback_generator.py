@@ -429,6 +429,8 @@ PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 DECIDE_MINUTES = 15  # assumption: 5 minutes until the page is taken, 10 to decide
 SCRIPT_MINUTES = 2  # assumption for a script that only changes the catalogue
 BACKFILL_MINUTES = 30  # assumption for a script that writes rows, until a drill has measured it
+DEFAULT_SOAK_HOURS = 72  # three days see a weekend boundary and the daily jobs; the specification's policy replaces it
+SOAK_MINUTES = 5  # health is watched for at least five minutes after the last step
 FLAG_MINUTES = 1  # assumption: a flag service spreads a change within a minute
 OPERATORS = (">=", "<=", "==", "!=", ">", "<")
 CLIENTS = {
@@ -486,6 +488,9 @@ class Step(NamedTuple):
     data_loss: Optional[str] = None
     source_script_id: Optional[str] = None
     approval: Tuple[str, ...] = ()
+    idempotent_how: str = ""
+    lock: Optional[str] = None
+    basis: str = "assumed"
 
 
 # == 3. Reading =======================================================================================
@@ -619,65 +624,398 @@ def dialect_of(plan: Plan) -> str:
     return "mysql" if re.search(r"mysql|mariadb", words) else "sqlite" if "sqlite" in words else "postgresql"
 
 
-def script_step(script: Dict[str, Any], dialect: str) -> Step:
+ROWS_PER_SECOND = 10_000  # assumption for an undo that writes rows; inventory undo_rows_per_second replaces it
+
+
+def rows_of(plan: Plan, script: Dict[str, Any]) -> Optional[float]:
+    """Return the rows of the plan's largest table that the undo of a script writes to."""
+    undo = text_of(script, "rollback_script")
+    counts = [number(t.get("row_count")) for t in objects(plan.specification.get("tables_to_migrate"))
+              if re.search(rf"\bUPDATE\W+(?:\w+\W+)?{re.escape(text_of(t, 'name'))}\b", undo)]
+    return max((count for count in counts if count), default=None)
+
+
+def undo_minutes(plan: Plan, script: Dict[str, Any], facts: Dict[str, Any]) -> Tuple[float, str]:
+    """Return the minutes of an undo, and whether they are computed from rows or assumed."""
+    if not re.search(r"\b(UPDATE|INSERT)\b", text_of(script, "rollback_script")):
+        return SCRIPT_MINUTES, "assumed: it changes the catalogue only"
+    rows, given = rows_of(plan, script), number(facts.get("undo_rows_per_second"))
+    if rows is None:
+        return BACKFILL_MINUTES, "assumed: it writes rows, the plan does not say how many"
+    speed = given or ROWS_PER_SECOND
+    minutes = max(1.0, round(rows / speed / 60, 1))
+    return minutes, f"computed: {rows:,.0f} rows / {speed:,.0f} rows/s ({'measured' if given else 'assumed'})"
+
+
+def script_step(plan: Plan, script: Dict[str, Any], facts: Dict[str, Any]) -> Step:
     """Return the undo of one migration script; its own query says whether there is anything to undo."""
     name = text_of(script, "id") or "script"
-    undo = text_of(script, "rollback_script")
-    query = text_of(script, "validation_query")
+    undo, query = text_of(script, "rollback_script"), text_of(script, "validation_query").strip()
     loss = text_of(script, "data_loss") or None
-    writes = "UPDATE " in undo or "INSERT " in undo
-    precheck = (
-        {"command": query, "expect": "t or 1", "meaning_if_not": "skip: the forward change is not there"}
-        if query
-        else None
-    )
-    verify = ({"command": query, "expect": "f or 0"},) if query and undo.strip() else ()
     if script.get("script_type", "sql") != "sql":
-        return Step(
-            f"Undo by hand: {text_of(script, 'description')}",
-            "The forward step was made by hand, so is its undo.",
-            "manual",
-            undo or text_of(script, "description"),
-            BACKFILL_MINUTES,
-            "DBA",
-            idempotent=False,
-            source_script_id=name,
-        )
+        content = undo or f"Take back by hand: {text_of(script, 'description')}"
+        return Step(f"Undo by hand: {text_of(script, 'description')}", "Its forward step was made by hand.", "manual", content,
+                    BACKFILL_MINUTES, "DBA", idempotent=False, data_loss=loss, source_script_id=name,
+                    approval=("Business owner",) if loss else ())
+    minutes, basis = undo_minutes(plan, script, facts)
+    precheck = {"command": query, "expect": "t or 1", "meaning_if_not": "skip: the change is not there"} if query else None
+    strict = check_of(script) != "rows"
+    verify = ({"command": query, "expect": "f or 0"},) if query and undo.strip() and strict else ()
+    return Step(f"Undo {name}", f"Takes back: {text_of(script, 'description')}", "sql", undo, minutes, "DBA", precheck,
+                "exit code 0, no ERROR line", verify, True, loss, name, ("Business owner",) if loss else (),
+                "its check finds nothing to undo the second time", text_of(script, "lock") or None, basis)
+
+
+class Action(NamedTuple):
+    """One way to undo something, the same for every plan; @words@ are filled from the plan, {{words}} by a person."""
+
+    name: str
+    script_type: str
+    content: str
+    owner: str
+    minutes: float
+    expected: str = "exit code 0"
+    precheck: Tuple[str, str, str] = ("", "", "")  # command, what it must say, what to do when it does not
+    verify: Tuple[str, str] = ("", "")  # command, what it must say
+    idempotent: str = ""  # why it may run twice; empty: it may not
+    approval: Tuple[str, ...] = ()
+    data_loss: str = ""
+
+
+NEW_REQUESTS = "sum(rate(http_requests_total@cohort@[1m]))"
+TARGET_GROUPS = (
+    '[{"Type":"forward","ForwardConfig":{"TargetGroups":[{"TargetGroupArn":"{{old_target_group_arn}}","Weight":100},'
+    '{"TargetGroupArn":"{{new_target_group_arn}}","Weight":0}]}}]'
+)
+APPLICATION_BACKENDS = "SELECT count(*) FROM pg_stat_activity WHERE usename = '{{application_role}}'"
+SEQUENCES_AHEAD = """SELECT format('SELECT setval(%L, (SELECT coalesce(max(%I), 0) + 1000 FROM %I.%I));',
+  s.oid::regclass, a.attname, n.nspname, t.relname)
+FROM pg_class s JOIN pg_depend d ON d.objid = s.oid AND d.deptype IN ('a', 'i')
+JOIN pg_class t ON t.oid = d.refobjid JOIN pg_namespace n ON n.oid = t.relnamespace
+JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid WHERE s.relkind = 'S'
+\\gexec"""
+
+ACTIONS = {
+    "traffic_command": Action(
+        "Route all traffic back to @source@", "bash", "{{traffic_back_command}}", "SRE", 2,
+        verify=("{{traffic_check_command}}", "no request reaches the new side"), idempotent="the end state is set, not toggled",
+    ),
+    "traffic_alb": Action(
+        "Route all traffic back to @source@", "bash",
+        "aws elbv2 modify-listener --listener-arn '{{listener_arn}}' \\\n  --default-actions '" + TARGET_GROUPS + "'",
+        "SRE", 2, "the listener as JSON, exit code 0",
+        ("aws elbv2 describe-target-health --target-group-arn '{{old_target_group_arn}}' --query "
+         "'TargetHealthDescriptions[].TargetHealth.State' --output text", "only `healthy`", "abort"),
+        ("aws elbv2 describe-listeners --listener-arns '{{listener_arn}}' --query "
+         "'Listeners[0].DefaultActions[0].ForwardConfig.TargetGroups'", "Weight 0 at the new target group"),
+        "both weights are set, not changed",
+    ),
+    "traffic_service": Action(
+        "Point service {{service}} back to the old pods", "bash",
+        "kubectl -n '{{namespace}}' patch service '{{service}}' --type=merge \\\n"
+        "  -p '{\"spec\":{\"selector\":{{old_selector_json}}}}'",
+        "SRE", 2, "service patched, or no change",
+        ("kubectl -n '{{namespace}}' get pods -l '{{old_selector}}' --field-selector=status.phase=Running -o name",
+         "as many pods as before the switch", "abort"),
+        ("kubectl -n '{{namespace}}' get service '{{service}}' -o jsonpath='{.spec.selector}'", "the old selector"),
+        "the selector is set, not toggled",
+    ),
+    "traffic_dns": Action(
+        "Write the DNS records of before the cutover", "bash",
+        "aws route53 change-resource-record-sets --hosted-zone-id '{{zone_id}}' \\\n"
+        "  --change-batch 'file://{{saved_dns_records}}'",
+        "SRE", 3, "ChangeInfo with Status PENDING",
+        ("dig +short '{{service_name}}'", "the new addresses", "skip"),
+        ("dig +short '@{{authoritative_server}}' '{{service_name}}'", "the old addresses; clients follow after the TTL"),
+        "records are written, not toggled",
+    ),
+    "traffic_manual": Action(
+        "Route all traffic back to @source@", "manual", "Send every request to @source@ at {{traffic_switch}}.", "SRE", 5,
+        f"{NEW_REQUESTS} falls to 0 within 1 m", verify=(NEW_REQUESTS, "0"),
+        precheck=("health of @source@ under its usual load", "all instances healthy", "abort"),
+    ),
+    "mirror": Action(
+        "Stop the mirror to the new side", "manual", "Set the mirrored share to 0 % at {{traffic_switch}}.", "SRE", 1,
+        "the new side gets no mirrored request", verify=("sum(rate(migration_shadow_requests_total@whole@[1m]))", "0"),
+        idempotent="0 % stays 0 %",
+    ),
+    "deployment": Action(
+        "Take the new deployment out", "bash",
+        "kubectl -n '{{namespace}}' scale 'deployment/{{new_deployment}}' --replicas=0", "SRE", 2, "deployment scaled",
+        ("kubectl -n '{{namespace}}' get endpoints '{{service}}' -o jsonpath='{.subsets[*].addresses[*].ip}'",
+         "no address of the new deployment", "abort"),
+        ("kubectl -n '{{namespace}}' get 'deployment/{{new_deployment}}' -o jsonpath='{.status.replicas}'", "empty or 0"),
+        "0 replicas stay 0",
+    ),
+    "image": Action(
+        "Put the recorded image back", "bash",
+        "kubectl -n '{{namespace}}' set image 'deployment/{{deployment}}' '{{container}}={{previous_image_digest}}' &&\n"
+        "  kubectl -n '{{namespace}}' rollout status 'deployment/{{deployment}}' --timeout=280s",
+        "SRE", 6, "successfully rolled out",
+        verify=("kubectl -n '{{namespace}}' get 'deployment/{{deployment}}' -o jsonpath="
+                "'{.spec.template.spec.containers[*].image}'", "{{previous_image_digest}}"),
+        idempotent="the image is named by its digest; rollout undo would toggle",
+    ),
+    "stop_job": Action(
+        "Stop the running backfill", "sql",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity\n"
+        "WHERE application_name = '{{backfill_application_name}}' AND pid <> pg_backend_pid();",
+        "DBA", 1, "one row for each session that was at work",
+        verify=("SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = '{{backfill_application_name}}'", "t"),
+        idempotent="sessions are found by name",
+    ),
+    "subscription": Action(
+        "Drop the subscription on @target@ and its slot on @source@", "bash",
+        "psql -X -v ON_ERROR_STOP=1 -d '{{target_database}}' -c 'ALTER SUBSCRIPTION {{subscription}} DISABLE' "
+        "-c 'DROP SUBSCRIPTION {{subscription}}'",
+        "DBA", 2, "DROP SUBSCRIPTION",
+        ("psql -X -qAt -d '{{target_database}}' -c \"SELECT subname FROM pg_subscription\"", "{{subscription}}", "skip"),
+        ("psql -X -qAt -d '{{source_database}}' -c \"SELECT count(*) FROM pg_replication_slots\"",
+         "as before the migration: a slot that nobody reads fills the disk"),
+    ),
+    "freeze": Action(
+        "Stop the writers on @target@", "sql",
+        "ALTER ROLE {{application_role}} NOLOGIN;\n"
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{{application_role}}';",
+        "DBA", 1, "ALTER ROLE", verify=(APPLICATION_BACKENDS + " -- on @target@", "0"),
+        idempotent="NOLOGIN stays NOLOGIN",
+    ),
+    "drain": Action(
+        "Wait until the reverse replication has nothing left", "sql",
+        "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) AS bytes_behind FROM pg_stat_replication\n"
+        "WHERE application_name = '{{reverse_subscription}}';",
+        "DBA", 5, "0, twice, 5 s apart",
+        ("SELECT active FROM pg_replication_slots WHERE slot_name = '{{reverse_slot}}'", "t", "abort: rows would be lost"),
+        idempotent="it only reads",
+    ),
+    "sequences": Action(
+        "Move the sequences of @source@ past the largest key", "sql", SEQUENCES_AHEAD, "DBA", 1, "one number for each sequence",
+        idempotent="each run leaves a gap of 1 000, nothing else",
+    ),
+    "connections": Action(
+        "Point the applications back to @source@", "manual",
+        "Set the connection string of @consumers@ to {{source_dsn_secret}} and reload them.", "Developer", 5,
+        "each consumer reports @source@", verify=(APPLICATION_BACKENDS + " -- on @source@", "as before the cutover"),
+        idempotent="the end state is set",
+    ),
+    "thaw": Action(
+        "Let the writers in on @source@", "sql", "ALTER ROLE {{application_role}} LOGIN;", "DBA", 1, "ALTER ROLE",
+        verify=(APPLICATION_BACKENDS, "more than 0"), idempotent="LOGIN stays LOGIN",
+    ),
+    "grants": Action(
+        "Give the rights on the old tables back", "sql", "@grants@", "DBA", 1, "GRANT for each table",
+        idempotent="a right is granted or already there",
+    ),
+    "lost_writes": Action(
+        "Carry the rows back that only @target@ holds", "manual",
+        "Run the reconciliation of @tables@ in both directions and replay each row that only @target@ holds on @source@.",
+        "DBA", 60, "0 rows on one side only",
+        precheck=("rows on one side only, per table of @tables@", "a list that somebody has read", "abort"),
+        approval=("Business owner",), data_loss="rows written on @target@ since the cutover that are not carried back",
+    ),
+    "drop_target": Action(
+        "Remove what was provisioned for @target@", "manual",
+        "Delete @target@ only: {{provisioned_resources}}. @source@ was not touched.", "Platform engineer", 15,
+        "the list is empty; @source@ serves as before",
+        precheck=("connections to @target@", "0", "abort: somebody uses it"), approval=("Tech lead",),
+    ),
+    "agents": Action(
+        "Remove the replication agents from the sources", "manual",
+        "Uninstall the agent on @servers@; the replicated volumes are deleted last.", "Platform engineer", 15,
+        "no agent process; replication console lists no source", idempotent="what is removed stays removed",
+    ),
+    "power_on": Action(
+        "Power on the source servers", "manual",
+        "Shut the migrated servers down, then power on in this order: @servers@.", "Platform engineer", 20,
+        "each server answers its health check from outside",
+        precheck=("writes since the cutover", "copied back, or accepted as lost by the business owner", "abort"),
+        approval=("Business owner",), data_loss="writes since the cutover that were not copied back",
+    ),
+    "network": Action(
+        "Take the routes to the new side out", "manual",
+        "Withdraw the routes and firewall rules that this migration added: {{added_routes}}.", "Platform engineer", 5,
+        "traffic takes the old path in both directions", idempotent="a withdrawn route stays withdrawn",
+    ),
+    "paper": Action(
+        "Confirm that nothing of phase @phase@ is live", "manual",
+        "Nothing to take back: phase @phase@ changed no production system (@undo@).", "Tech lead", 1,
+        "the new side serves nothing", verify=(NEW_REQUESTS, "0 or no series"), idempotent="it only reads",
+    ),
+    "capture": Action(
+        "Stop the capture of events", "manual",
+        "Stop the connector {{connector}}; the tables are the truth. Events stay: the stream is append-only.", "Developer", 2,
+        "no new event after the stop", verify=("offset of {{topic}}, twice, 30 s apart", "the same"),
+        idempotent="a stopped connector stays stopped",
+    ),
+    "projection": Action(
+        "Rebuild the projection from the stream", "bash",
+        "kafka-consumer-groups --bootstrap-server '{{brokers}}' --group '{{projection_group}}' --topic '{{topic}}' \\\n"
+        "  --reset-offsets --to-datetime '{{before_phase_utc}}' --execute",
+        "Developer", 10, "a table of new offsets",
+        ("kafka-consumer-groups --bootstrap-server '{{brokers}}' --describe --group '{{projection_group}}'",
+         "no active member, and handlers with side effects switched off", "abort"),
+        idempotent="offsets are set to one time",
+    ),
+    "commands": Action(
+        "Let the tables take the commands again", "manual",
+        "Switch the command handlers of @source@ back to the tables at {{command_switch}}; never delete events.", "Developer", 3,
+        "writes reach the tables", idempotent="the end state is set",
+        precheck=("migration_back_projection_lag_seconds@whole@", "below 10", "abort: roll forward instead"),
+    ),
+    "restore": Action(
+        "Bring back what phase @phase@ removed, beside production", "manual",
+        "@undo@: restore into a new instance from {{backup_location}}, compare, copy back only what is missing. "
+        "Never over production.",
+        "DBA", 120, "every missing row is back, no newer row is overwritten",
+        precheck=("newest backup that holds @what@", "it restores; see the data recovery plan for minutes", "abort"),
+        approval=("Business owner", "Tech lead"), data_loss="@what@",
+    ),
+}
+
+# What each phase of the planner's patterns needs, in this order; `flags` and `traffic` are chosen from the plan's facts.
+PHASE_ACTIONS = {
+    "preparation": "drop_target", "assessment": "paper", "discovery": "paper", "landing_zone": "drop_target",
+    "expand_contract.migrate": "flags stop_job", "cleanup": "restore", "close": "restore",
+    "parallel_schema.create_v2": "drop_target", "parallel_schema.sync": "stop_job", "shadow_reads": "flags",
+    "route": "flags traffic", "freeze_v1": "grants", "drop_v1": "restore",
+    "model": "paper", "store": "drop_target", "capture": "capture", "genesis": "capture", "project": "projection",
+    "dual_run": "paper", "cut_reads": "flags", "cut_writes": "commands", "retire": "restore",
+    "dual_write.dual_write": "flags", "backfill": "stop_job", "switch_reads": "flags", "switch_writes": "flags sequences",
+    "remove_old": "restore",
+    "schema_load": "drop_target", "initial_copy": "subscription", "index_constraints": "paper", "catch_up": "subscription",
+    "cdc.validate": "paper", "cdc.cutover": "freeze drain sequences connections thaw",
+    "reverse_soak": "freeze drain sequences connections thaw", "finalize": "restore",
+    "setup": "drop_target", "bulk_copy": "thaw", "delta_sync": "subscription thaw", "validation": "thaw",
+    "data_migration.cutover": "freeze lost_writes connections thaw",
+    "intercept": "traffic", "implement": "paper", "shadow": "mirror", "redirect": "flags traffic", "validate": "flags traffic",
+    "deploy": "deployment", "compare": "paper", "parallel_run.cutover": "flags traffic",
+    "build_green": "deployment", "sync_data": "subscription", "verify_green": "paper", "switch": "traffic", "hold": "traffic",
+    "release": "restore", "steps": "traffic image", "finish": "image",
+    "replicate": "agents", "test_launch": "drop_target", "wave": "power_on traffic", "decommission": "restore",
+    "placement": "paper", "connectivity": "network", "pilot": "traffic", "move_compute": "traffic", "operate": "traffic",
+    "review": "paper", "mapping": "paper", "common_layer": "drop_target", "data_layer": "subscription",
+    "distribute": "traffic", "gameday": "paper",
+}  # fmt: skip
+
+
+def traffic_action(plan: Plan, facts: Dict[str, Any]) -> str:
+    """Return how traffic is switched here: by the inventory's command, else by what the specification names."""
+    if facts.get("traffic_back_command"):
+        return "traffic_command"
+    named = json.dumps(plan.specification.get("service_details") or {}) + json.dumps(sub(plan.specification, "cutover"))
+    if re.search(r"\bALB\b|elbv2|application load balancer", named, re.IGNORECASE) or facts.get("listener_arn"):
+        return "traffic_alb"
+    if sub(plan.specification, "cutover").get("switch") == "dns" and re.search("aws|route ?53", plan.target, re.IGNORECASE):
+        return "traffic_dns"
+    if plan.pattern in ("blue_green", "canary") and re.search("kubernetes", named + plan.target, re.IGNORECASE):
+        return "traffic_service"
+    return "traffic_manual"
+
+
+def plan_words(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Dict[str, str]:
+    """Return what @words@ of an action stand for."""
+    watch = watch_of(plan, facts)
+    undo = text_of(sub(phase.recovery), "steps")
+    loss = text_of(sub(phase.recovery), "data_at_risk")
+    tables = plan_tables(plan)
+    grants = [f"GRANT INSERT, UPDATE, DELETE ON {name} TO {{{{application_role}}}};" for name in tables]
+    return {
+        "source": plan.source or "the old side",
+        "target": plan.target or "the new side",
+        "phase": phase.name,
+        "undo": undo or "nothing is live",
+        "what": (loss if not loss.startswith("none") else "") or phase.reason or f"what {phase.name} removed",
+        "cohort": "{" + watch.cohort + "}",
+        "whole": "{" + watch.whole + "}",
+        "tables": ", ".join(tables) or "every migrated table",
+        "consumers": ", ".join(dependencies(plan)) or "every consumer",
+        "servers": ", ".join(wave_servers(plan, phase)) or "{{source_servers}}",
+        "grants": "\n".join(grants) or "GRANT INSERT, UPDATE, DELETE ON {{old_tables}} TO {{application_role}};",
+    }
+
+
+def wave_servers(plan: Plan, phase: Phase) -> List[str]:
+    """Return the workloads of a wave, those first that others need; of all waves when the phase is none."""
+    number_ = re.search(r"_(\d+)$", phase.name)
+    waves = objects(plan.root.get("waves"))
+    chosen = [wave for wave in waves if not number_ or str(wave.get("wave")) == number_.group(1)]
+    return [name for wave in chosen for name in wave.get("workloads") or () if isinstance(name, str)]
+
+
+def action_step(action: Action, words: Dict[str, str]) -> Step:
+    """Return an action as a step of this plan."""
+
+    def told(text: str) -> str:
+        return re.sub(r"@(\w+)@", lambda match: words.get(match.group(1), match.group()), text)
+
+    command, expect, otherwise = map(told, action.precheck)
+    check, says = map(told, action.verify)
     return Step(
-        f"Undo {name}",
-        f"Undo: {text_of(script, 'description')}",
-        "sql",
-        undo,
-        BACKFILL_MINUTES if writes else SCRIPT_MINUTES,
-        "DBA",
-        precheck,
-        "exit code 0, no ERROR line",
-        verify,
-        True,
-        loss,
-        name,
-        ("Business owner",) if loss else (),
-    )
+        told(action.name), f"Part of the undo of phase {words['phase']}.", action.script_type, told(action.content),
+        action.minutes, action.owner,
+        {"command": command, "expect": expect, "meaning_if_not": otherwise} if command else None,
+        told(action.expected), ({"command": check, "expect": says},) if check else (),
+        bool(action.idempotent), told(action.data_loss) or None, None, action.approval, action.idempotent,
+    )  # fmt: skip
 
 
-def flag_steps(plan: Plan) -> Iterator[Step]:
+def phase_actions(plan: Plan, phase: Phase) -> List[str]:
+    """Return the names of the actions that undo a phase of the planner's patterns, none for a phase of somebody else."""
+    if not phase.recovery:
+        return []
+    name = re.sub(r"_\d+$", "", phase.name)
+    for pattern in (*(sub(plan.root, "pattern_selection").get("tracks") or (plan.pattern,)), ""):
+        row = PHASE_ACTIONS.get(f"{pattern}.{name}" if pattern else name)
+        if row:
+            return row.split()
+    return []
+
+
+def table_steps(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Iterator[Step]:
+    """Yield the steps that the tables name for a phase; what its own scripts undo is not undone by hand as well."""
+    words = plan_words(plan, phase, facts)
+    for name in phase_actions(plan, phase):
+        if name == "flags":
+            yield from flag_steps(plan, phase, facts)
+        elif name == "stop_job" and not facts.get("backfill_application_name"):
+            yield backfill_step(phase)
+        elif not (phase.scripts and name in ("restore", "drop_target", "paper")):
+            yield action_step(ACTIONS[traffic_action(plan, facts) if name == "traffic" else name], words)
+
+
+def backfill_step(phase: Phase) -> Step:
+    content = "Stop the job {{backfill_job}}; what it has filled is undone by the steps below, or stays unread."
+    return Step("Stop the running backfill", f"Part of the undo of phase {phase.name}.", "manual", content, 2, "DBA",
+                expected="the job list no longer shows it", idempotent_how="a stopped job stays stopped")
+
+
+def flag_steps(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Iterator[Step]:
     """Yield one step for each feature flag, the last one first: straight to where it stood before."""
-    flags = plan.specification.get("feature_flags")
-    for flag in reversed([f for f in flags if isinstance(f, dict)] if isinstance(flags, list) else []):
-        name, first = text_of(flag, "name"), flag.get("initial_percentage", 0)
-        stages = ", ".join(
-            f"{stage.get('percentage')} %" for stage in flag.get("rollout_schedule") or () if isinstance(stage, dict)
-        )
-        yield Step(
-            f"Set flag {name} to {first} %",
-            f"{text_of(flag, 'description') or name}; it may stand at {stages or 'any stage'}.",
-            "manual",
-            f"Set the feature flag {name} to {first} % in {{{{flag_service}}}}.",
-            FLAG_MINUTES,
-            "Developer",
-            expected=f"{name} reads {first} % in {{{{flag_service}}}}",
-            verify=({"command": f"read the flag {name} in {{{{flag_service}}}}", "expect": f"{first} %"},),
-        )
+    flags = objects(plan.specification.get("feature_flags"))
+    if not flags:
+        content = f"Set the flag of phase {phase.name} to 0 % in {{{{flag_service}}}}."
+        yield Step(f"Set the flag of phase {phase.name} to 0 %", "The specification names no flag.", "manual", content,
+                   FLAG_MINUTES, "Developer", expected="0 %", idempotent_how="0 % stays 0 %")
+    for flag in reversed(flags):
+        yield flag_step(flag, facts)
+
+
+def flag_step(flag: Dict[str, Any], facts: Dict[str, Any]) -> Step:
+    name, first = text_of(flag, "name"), plain(number(flag.get("initial_percentage")) or 0)
+    stages = ", ".join(f"{plain(number(s.get('percentage')) or 0)} %" for s in objects(flag.get("rollout_schedule")))
+    told = f"{text_of(flag, 'description') or name}; it may stand at {stages or 'any stage'}."
+    command = facts.get("flag_off_command")
+    content = f"Set the feature flag {name} to {first} % in {{{{flag_service}}}}."
+    if isinstance(command, str):
+        import shlex
+
+        content = f"FLAG={shlex.quote(name)} PERCENTAGE={first}\nexport FLAG PERCENTAGE\n{command}"
+    check = {"command": f"read the flag {name} in {{{{flag_service}}}}", "expect": f"{first} %"}
+    if isinstance(facts.get("flag_check_command"), str):
+        check = {"command": f"FLAG={name} {facts['flag_check_command']}", "expect": first}
+    kind = "bash" if isinstance(command, str) else "manual"
+    return Step(f"Set flag {name} to {first} %", told, kind, content, FLAG_MINUTES, "Developer", expected=f"{name} at {first} %",
+                verify=(check,), idempotent_how="the percentage is set, not changed")
 
 
 def plan_steps(plan: Plan, phase: Phase) -> Iterator[Step]:
@@ -726,38 +1064,26 @@ def gate_text(gate: Dict[str, Any]) -> str:
     return f"{gate.get('metric')} {gate.get('operator')} {gate.get('threshold')} {gate.get('unit') or ''}".strip()
 
 
-def traffic_phase(plan: Plan) -> Optional[str]:
-    """Return the phase whose undo puts the flags back: the latest one before anything is dropped."""
-    for phase in ordered(plan):
-        if not phase.point_of_no_return and phase.name not in ("preparation", "cleanup"):
-            return phase.name
-    return None
-
-
-def invert(plan: Plan, phase: Phase, flagged: Optional[str]) -> List[Step]:
-    dialect = dialect_of(plan)
-    steps = list(flag_steps(plan)) if phase.name == flagged else []
+def invert(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> List[Step]:
+    """Return the steps that undo a phase: switches first, then its scripts, last first."""
+    steps = list(table_steps(plan, phase, facts))
     steps += [
-        script_step(script, dialect)
+        script_step(plan, script, facts)
         for script in reversed(phase.scripts)
         if text_of(script, "rollback_script").strip() or script.get("script_type", "sql") != "sql"
     ]
-    if not phase.scripts:
+    if not steps and not phase.scripts:
         steps += plan_steps(plan, phase)
     if not steps:
-        steps.append(
-            Step(
-                f"No automatic undo of {phase.name}",
-                "The plan says nothing of how this phase is undone.",
-                "manual",
-                f"Restore what phase {phase.name} changed from {{{{backup_location}}}}.",
-                BACKFILL_MINUTES,
-                "Tech lead",
-                expected="the state before the phase",
-                idempotent=False,
-            )
-        )
+        told = "Its scripts have no undo of their own: what they filled goes with the objects of the phase before."
+        content = told if phase.scripts else f"Restore what phase {phase.name} changed from {{{{backup_location}}}}."
+        steps.append(Step(f"No undo of {phase.name} of its own", told if phase.scripts else "The plan says nothing of it.",
+                          "manual", content, 1 if phase.scripts else BACKFILL_MINUTES, "Tech lead",
+                          expected="the state before the phase", idempotent=False))
     return steps
+
+
+EXTEND_LOSSY = "archive what the script loses before it runs: pass the checker's report to the planner (--compatibility)"
 
 
 def point_of_no_return(plan: Plan) -> Dict[str, Any]:
@@ -765,31 +1091,30 @@ def point_of_no_return(plan: Plan) -> Dict[str, Any]:
     for phase in reversed(ordered(plan)):
         lossy = [s for s in phase.scripts if s.get("reversibility") == "lossy"]
         if lossy:
-            return {
-                "phase": phase.name,
-                "step_id": text_of(lossy[0], "id"),
-                "reason": text_of(lossy[0], "data_loss") or "the script is lossy",
-                "after_it": "forward_fix or restore beside",
-                "extend_by": ["archive what the script loses before it runs"],
-            }
+            reason = text_of(lossy[0], "data_loss") or "the script is lossy"
+            return no_return(plan, phase, text_of(lossy[0], "id"), reason, [EXTEND_LOSSY])
         archived = bool(phase.scripts) and all(s.get("reversibility", "lossless") == "lossless" for s in phase.scripts)
         if phase.point_of_no_return and not archived:
-            return {
-                "phase": phase.name,
-                "step_id": None,
-                "reason": phase.reason or "the plan marks it",
-                "after_it": "forward_fix or restore beside",
-                "extend_by": [
-                    "pass the checker's report to the planner (--compatibility): its scripts archive what they drop"
-                ],
-            }
-    return {
-        "phase": None,
-        "step_id": None,
-        "reason": "every step of the plan has an undo that loses nothing",
-        "after_it": "rollback",
-        "extend_by": [],
-    }
+            extend = [] if phase.scripts else [extension(plan, phase)]
+            return no_return(plan, phase, None, phase.reason or "the plan marks it", extend)
+    reason = "every step of the plan has an undo that loses nothing"
+    return {"phase": None, "step_id": None, "reason": reason, "after_it": "rollback", "extend_by": [], "gate": None}
+
+
+def extension(plan: Plan, phase: Phase) -> str:
+    """Return what keeps the way back open past a phase that the plan marks as final."""
+    if re.search(r"purg|archive|drop", phase.reason):
+        return f"rename instead of removing, and keep the archive for one release more before {phase.name}"
+    if re.search(r"reverse replication|write", phase.reason):
+        return f"keep the replication from {plan.target or 'new'} to {plan.source or 'old'} running, and its lag below 10 s"
+    return f"keep {plan.source or 'the old side'} switched off but whole (image, data, addresses) past {phase.name}"
+
+
+def no_return(plan: Plan, phase: Phase, step: Optional[str], reason: str, extend: List[str]) -> Dict[str, Any]:
+    hours = number(sub(plan.specification, "policies").get("soak_hours")) or DEFAULT_SOAK_HOURS
+    gate = f"{phase.name} starts only with a recorded approval and after {hours:g} h without a trigger"
+    after = "forward_fix or restore beside"
+    return {"phase": phase.name, "step_id": step, "reason": reason, "after_it": after, "extend_by": extend, "gate": gate}
 
 
 # == 5. Triggers ======================================================================================
@@ -1133,52 +1458,98 @@ def burn_condition(plan: Plan, burn: Burn, watch: Watch) -> str:
 # == 6. Recovering and telling ========================================================================
 
 
+RESTORE_MB_PER_SECOND = 200  # assumption until a drill has measured it: a restore from object storage to SSD
+
+
+def restore_speed(facts: Dict[str, Any]) -> Tuple[float, str]:
+    """Return MB/s of a restore and where the number comes from: a drill, the inventory, or an assumption."""
+    drill = sub(facts, "restore_drill")
+    size, seconds = number(drill.get("bytes")), number(drill.get("seconds"))
+    if size and seconds:
+        return size / seconds / 1e6, f"drill of {drill.get('date', 'unknown date')}"
+    given = number(facts.get("restore_mb_per_second"))
+    return (given, "inventory") if given and given > 0 else (RESTORE_MB_PER_SECOND, "assumed")
+
+
+def allowed_minutes(plan: Plan) -> Optional[float]:
+    return number(sub(plan.specification, "constraints").get("max_downtime_minutes"))
+
+
+def restore_arithmetic(plan: Plan, facts: Dict[str, Any]) -> Tuple[Optional[str], Optional[bool]]:
+    """Return the sentence that says whether a full restore fits into the allowed outage, and its verdict."""
+    volume, allowed = number(sub(plan.specification, "constraints").get("data_volume_gb")), allowed_minutes(plan)
+    if volume is None:
+        return None, None
+    speed, origin = restore_speed(facts)
+    minutes = volume * 1000 / speed / 60
+    shown = f"{volume:g} GB at {speed:g} MB/s{f' ({origin})' if origin != 'inventory' else ''} = {minutes:.0f} min"
+    if allowed is None:
+        return f"{shown}: no allowed outage is stated", None
+    if minutes <= allowed:
+        return f"{shown} <= {allowed:g} min: viable", True
+    needed = f"; {allowed:g} min would need {volume * 1000 / allowed / 60:,.0f} MB/s" if allowed else ""
+    return f"{shown} > {allowed:g} min: not viable within the allowed outage{needed}", False
+
+
+def recovery_method(plan: Plan) -> Tuple[str, str]:
+    """Return how data comes back and the fact that decides it."""
+    scripts = [s for phase in plan.phases for s in phase.scripts]
+    undo = "".join(text_of(s, "rollback_script") for s in scripts)
+    archives = sorted(set(re.findall(r"migration_archive\.\w+|_migration_archive_\w+", undo)))
+    if archives:
+        return "archive join", f"the undo scripts put dropped values back from {len(archives)} archive tables"
+    if sub(plan.specification, "cutover").get("reverse_replication"):
+        return "reverse replication", "the specification keeps the old side current (cutover.reverse_replication)"
+    if scripts:
+        return "undo scripts", "every script carries its undo, none archives rows"
+    phases = {re.sub(r"_\d+$", "", phase.name) for phase in plan.phases}
+    if phases & {"reverse_soak", "route", "cut_writes"}:
+        return "reverse replication", f"pattern {plan.pattern} keeps the old side current until its last phase"
+    if text_of(sub(plan.specification, "source"), "engine") or plan.kind in ("database", "data"):
+        return "restore beside", "the plan holds neither scripts nor a way back for rows written since"
+    return "none needed", "the plan moves traffic, not data: both sides use the same store until the point of no return"
+
+
+RECOVERY_STEPS = {
+    "archive join": "rollback.sh runs them; afterwards the queries below agree with the counts taken before.",
+    "reverse replication": "freeze the writers, wait for lag 0 twice, move the sequences, switch back.",
+    "undo scripts": "rollback.sh runs them.",
+    "restore beside": "restore into a new instance, never over production; copy back only what is missing.",
+    "none needed": "take the traffic back; compare the counts below.",
+}
+PITR = {
+    "postgresql": (
+        "SELECT pg_switch_wal();  -- its own call, so that the last commit is archived",
+        "on the copy, postgresql.auto.conf: recovery_target_name = 'rb_@id@_@phase@', recovery_target_action = 'promote', "
+        "archive_mode = off; touch recovery.signal; start",
+        "SELECT pg_is_in_recovery();  -- f, and the log says `recovery stopping at restore point`",
+    ),
+    "mysql": (
+        "mariadb-binlog --start-position={{binlog_position}} --stop-datetime='{{before_damage_local_time}}' "
+        "{{binlog_files}} | mariadb {{side_instance}}",
+        "SELECT count(*) per table on the side instance against the counts taken before",
+    ),
+    "sqlite": ("copy the backup file beside the live one; ATTACH it; copy back only what is missing",),
+}
+
+
 def recovery_plan(plan: Plan, facts: Dict[str, Any]) -> Dict[str, Any]:
     """Return how data comes back, with the arithmetic that says whether a restore fits the allowed outage."""
-    constraints = plan.specification.get("constraints")
-    constraints = constraints if isinstance(constraints, dict) else {}
-    volume, allowed = constraints.get("data_volume_gb"), constraints.get("max_downtime_minutes")
-    rate = facts.get("restore_mb_per_second")
-    assumed = rate is None
-    rate = (
-        rate if isinstance(rate, (int, float)) and rate > 0 else 200
-    )  # MB/s, assumption until a drill has measured it
-    scripts = [s for phase in plan.phases for s in phase.scripts]
-    archived = any("migration_archive" in text_of(s, "rollback_script") for s in scripts)
-    viability = None
-    if isinstance(volume, (int, float)) and not isinstance(volume, bool):
-        minutes = volume * 1000 / rate / 60
-        fits = isinstance(allowed, (int, float)) and minutes <= allowed
-        verdict = (
-            "viable"
-            if fits
-            else "not viable within the allowed outage"
-            if allowed is not None
-            else "no allowed outage is stated"
-        )
-        bound = (
-            f" > {allowed:g} min"
-            if isinstance(allowed, (int, float)) and not fits
-            else f" <= {allowed:g} min"
-            if fits
-            else ""
-        )
-        viability = (
-            f"{volume:g} GB at {rate:g} MB/s{' (assumed)' if assumed else ''} = {minutes:.0f} min{bound}: {verdict}"
-        )
-    method = (
-        "archive join: the undo scripts put dropped values back"
-        if archived
-        else (
-            "undo scripts"
-            if scripts
-            else "restore beside production and copy back what is missing; never over production"
-        )
-    )
+    sentence, fits = restore_arithmetic(plan, facts)
+    method, because = recovery_method(plan)
+    phase = next((p.name for p in reversed(ordered(plan)) if p.scripts), plan.phases[0].name if plan.phases else "start")
+    words = {"@id@": plan.migration_id, "@phase@": phase}
+    commands = [re.sub("@id@|@phase@", lambda m: words[m.group()], text) for text in PITR[dialect_of(plan)]]
+    uses_data = method != "none needed"
     return {
         "method": method,
+        "because": because,
+        "how": RECOVERY_STEPS[method],
         "backup_location": facts.get("backup_location", "{{backup_location}}"),
-        "restore_viability": viability,
+        "restore_viability": sentence,
+        "restore_is_viable": fits,
+        "point_in_time_restore_beside": commands if uses_data else [],
+        "never": "restore over production: every row written since the backup would be gone",
         "validation_queries": [{"table": t, "query": f"SELECT count(*) FROM {t};"} for t in plan_tables(plan)],
     }
 
@@ -1189,50 +1560,122 @@ def plan_tables(plan: Plan) -> List[str]:
     return [name for name in names if isinstance(name, str) and re.fullmatch(r"\w+(\.\w+)?", name)]
 
 
-MESSAGES = (
-    (
-        "operations",
-        "start",
-        "Rollback of $source -> $target (migration $id) starts with phase $first. $steps steps, "
-        "$minutes min estimated. Runbook: $id.",
-    ),
-    (
-        "executives",
-        "start",
-        "The migration of $source to $target is being taken back. Expected end: in $total min. Data: $loss.",
-    ),
-    (
-        "customers",
-        "start",
-        "We are restoring the previous state of $source. Expected end: {{end_time}}. Updates: {{status_page}}.",
-    ),
-    ("operations", "end", "Rollback of migration $id has ended at {{end_time}}. Open points: {{open_points}}."),
-    (
-        "executives",
-        "end",
-        "The migration of $source to $target was taken back at {{end_time}}. Data: $loss. "
-        "Next decision: {{decision_date}}.",
-    ),
-)
+AUDIENCES = ("engineering", "business", "executive", "customers", "support", "dependents", "regulator")
+STAGES = ("start", "progress", "complete", "failed_escalated")
+CADENCE = {  # PagerDuty's incident response guide: first word within 5 minutes, then every 20; executives every 30
+    "start": "within 5 min of the decision",
+    "progress": "every 20 min, executives every 30 min",
+    "complete": "when the last check has passed",
+    "failed_escalated": "at once",
+}
+# Text by (audience, stage); an audience without an own line gets none at that stage. $words come from the plan.
+MESSAGES = {
+    ("engineering", "start"): "Rollback of $title starts at $first: $steps steps, $minutes min. Detected by {{detected_by}} at "
+    "{{start_time_utc}}. IC {{incident_commander}}, bridge {{bridge_url}}. Freeze every release of $consumers.",
+    ("engineering", "progress"): "Rollback of $title: step {{current_step}} of $steps done. Next update {{next_update_utc}}.",
+    ("engineering", "complete"): "Rollback of $title ended {{actual_end_utc}}. Data lost: {{rows_lost_measured}} rows. "
+    "Run the $checks checks of the checklist; releases stay frozen until they pass.",
+    ("engineering", "failed_escalated"): "Rollback of $title stopped in {{current_step}}: {{error_text}}. Nothing after it ran. "
+    "Join {{bridge_url}}.",
+    ("business", "start"): "$target is being taken back to $source. Expected end: {{start_time_utc}} + $minutes min. Data: $loss.",
+    ("business", "progress"): "The return to $source goes on; expected end {{expected_end_utc}}. Data: $loss.",
+    ("business", "complete"): "$source serves again since {{actual_end_utc}}. Data lost: {{rows_lost_measured}} rows. "
+    "The next attempt needs your decision.",
+    ("business", "failed_escalated"): "The return to $source has stopped. Options with their cost come from "
+    "{{incident_commander}} by {{next_update_utc}}.",
+    ("executive", "start"): "Migration $title is being taken back ($severity). $impact Expected end in $minutes min.",
+    ("executive", "progress"): "Migration $title: the way back is on plan: {{on_plan_yes_no}}. Expected end {{expected_end_utc}}.",
+    ("executive", "complete"): "Migration $title was taken back at {{actual_end_utc}}. Data lost: {{rows_lost_measured}} rows.",
+    ("executive", "failed_escalated"): "Taking migration $title back has failed; {{customer_impact_percent}} % of the customers are "
+    "affected. Decision needed from you at {{bridge_url}}.",
+    ("customers", "start"): "We see a problem and are restoring the service as it was. $customer_impact Next update: "
+    "{{next_update_utc}} at {{status_page_url}}.",
+    ("customers", "progress"): "We are still restoring the service. Next update: {{next_update_utc}} at {{status_page_url}}.",
+    ("customers", "complete"): "The service is restored since {{actual_end_utc}}. Lost changes: {{customer_data_statement}}.",
+    ("customers", "failed_escalated"): "Restoring takes longer than announced. Next update: {{next_update_utc}} at "
+    "{{status_page_url}}.",
+    ("support", "start"): "Rollback of $title has begun. Answer callers: we are restoring the service, next update "
+    "{{next_update_utc}}. $lost_endpoints",
+    ("support", "progress"): "Rollback of $title goes on. Ticket: {{ticket_id}}. Next update {{next_update_utc}}.",
+    ("support", "complete"): "Rollback of $title is over. Ask callers who still see errors for the time, and add it to {{ticket_id}}.",
+    ("support", "failed_escalated"): "Rollback of $title is delayed. Collect affected accounts in {{ticket_id}}.",
+    ("dependents", "start"): "$consumers: $target goes back to $source within $minutes min. Hold your releases. $lost_endpoints",
+    ("dependents", "progress"): "$consumers: the way back goes on, next update {{next_update_utc}}.",
+    ("dependents", "complete"): "$consumers: $source serves since {{actual_end_utc}}. Confirm that your side works in {{ticket_id}}.",
+    ("dependents", "failed_escalated"): "$consumers: the way back has stopped; pause writes where you can and join {{bridge_url}}.",
+}
+REGULATOR = """DRAFT, counsel decides whether it is sent (GDPR Art. 33: only when a personal data breach is confirmed).
+Deadline: {{awareness_utc}} + 72 h. Authority: {{authority_name}}. It may be sent in parts; a late one gives its reasons.
+(a) Nature: during the rollback of $title, $nature. Categories and numbers of persons and records: $personal;
+    {{persons_approximate}} persons, {{records_approximate}} records.
+(b) Contact: {{dpo_name}}, {{dpo_contact}}.
+(c) Likely consequences: {{consequences_confirmed}}.
+(d) Measures: the migration was taken back by $steps steps ($minutes min planned); evidence: the journal of rollback.sh."""
 
 
-def messages(plan: Plan, phases: Sequence[Dict[str, Any]], loss: str) -> List[Dict[str, str]]:
-    import string
+def personal_columns(plan: Plan) -> List[str]:
+    """Return the columns that specification or plan call personal."""
+    given = sub(plan.specification, "data").get("personal_columns")
+    return [name for name in given if isinstance(name, str)] if isinstance(given, list) else []
 
-    minutes = sum(phase["estimated_duration_minutes"] for phase in phases)
-    facts = {
+
+def lost_endpoints(plan: Plan) -> List[str]:
+    """Return the calls that only the new side answers: they break on the way back."""
+    details = sub(plan.specification, "service_details")
+    sides = [sub(details, side).get("endpoints") for side in ("legacy_service", "new_service")]
+    old, new = ([e for e in side if isinstance(e, str)] if isinstance(side, list) else [] for side in sides)
+
+    def shape(endpoint: str) -> str:
+        return re.sub(r"/v\d+(?=/|$)", "/v", re.sub(r"\{\w+\}", "{}", endpoint))
+
+    known = {shape(endpoint) for endpoint in old}
+    return [endpoint for endpoint in new if shape(endpoint) not in known] if old else []
+
+
+def severity(plan: Plan, losses: Sequence[str]) -> str:
+    return "SEV-1" if losses else "SEV-2"
+
+
+def frameworks(plan: Plan) -> List[str]:
+    listed = sub(plan.specification, "constraints").get("compliance_requirements")
+    return [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+
+
+def message_words(plan: Plan, phases: Sequence[Dict[str, Any]], rto: Dict[str, Any], losses: Sequence[str]) -> Dict[str, str]:
+    allowed, gone = allowed_minutes(plan), lost_endpoints(plan)
+    outage = f"Allowed outage: {allowed:g} min." if allowed is not None else "No allowed outage is stated."
+    return {
+        "title": f"{plan.source or '{{source_system}}'} -> {plan.target or '{{target_system}}'} ({plan.migration_id})",
         "source": plan.source or "{{source_system}}",
         "target": plan.target or "{{target_system}}",
-        "id": plan.migration_id,
-        "first": phases[0]["phase_name"] if phases else "",
-        "steps": str(sum(len(p["steps"]) for p in phases)),
-        "minutes": f"{minutes:g}",
-        "total": f"{minutes + DECIDE_MINUTES:g}",
-        "loss": loss,
+        "first": phases[0]["steps"][0]["step_id"] if phases else "-",
+        "steps": str(sum(len(phase["steps"]) for phase in phases)),
+        "minutes": f"{rto['minutes']:g}",
+        "checks": str(sum(len(step["verify"]) for phase in phases for step in phase["steps"])),
+        "consumers": ", ".join(dependencies(plan)) or "{{consumers}}",
+        "loss": "; ".join(losses) or "nothing is lost",
+        "nature": f"data may have been lost or changed: {'; '.join(losses)}" if losses else "availability was reduced",
+        "severity": severity(plan, losses),
+        "impact": outage,
+        "customer_impact": "You may have to enter recent changes again." if losses else "Your data is safe.",
+        "lost_endpoints": f"These calls end: {', '.join(gone)}." if gone else "",
+        "personal": ", ".join(personal_columns(plan)) or "{{personal_data_categories}}",
     }
+
+
+def messages(plan: Plan, phases: Sequence[Dict[str, Any]], rto: Dict[str, Any], losses: Sequence[str]) -> List[Dict[str, Any]]:
+    """Return the drafts of every audience at every stage; the regulator's only where personal data is at stake."""
+    import string
+
+    words = message_words(plan, phases, rto, losses)
+    drafts = [(audience, stage, MESSAGES[audience, stage]) for audience in AUDIENCES for stage in STAGES
+              if (audience, stage) in MESSAGES and (audience != "dependents" or dependencies(plan))]
+    if "GDPR" in frameworks(plan) or personal_columns(plan):
+        drafts += [("regulator", stage, REGULATOR) for stage in ("complete", "failed_escalated")]
     return [
-        {"audience": audience, "event": event, "text": string.Template(text).substitute(facts)}
-        for audience, event, text in MESSAGES
+        {"audience": audience, "stage": stage, "when": CADENCE[stage] if audience != "regulator" else "within 72 h of awareness",
+         "send_ready": False, "text": " ".join(text.split(" ")).strip()}
+        for audience, stage, text in ((a, s, string.Template(t).substitute(words)) for a, s, t in drafts)
     ]
 
 
@@ -1263,35 +1706,62 @@ def contacts(plan: Plan, facts: Dict[str, Any]) -> List[Dict[str, str]]:
 # == 7. Reporting =====================================================================================
 
 
-def step_json(step: Step, phase: Phase, number: int) -> Dict[str, Any]:
-    step_id = f"rb-{re.sub(r'[^a-z0-9]+', '-', phase.name.lower()).strip('-')}-{number:02d}"
+def step_slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "phase"
+
+
+def abort_conditions(step: Step) -> List[str]:
+    """Return what ends a step before it is done."""
+    found = [f"not done after {step_timeout(step)} s"]
+    if step.lock:
+        found.append("a lock is still held after 3 attempts (rollback.sh exits with 75)")
+    if step.script_type == "sql" and step.source_script_id:
+        found.append("an ERROR line, also one that says `nothing was changed`")
+    if step.precheck and step.precheck["meaning_if_not"].startswith("abort"):
+        found.append(f"before the step: {step.precheck['command']} does not say {step.precheck['expect']}")
+    return found
+
+
+def step_timeout(step: Step) -> int:
+    return max(600 if step.source_script_id else 120, int(step.minutes * 60 * 3))  # scripts wait 120 s for each lock
+
+
+def step_json(step: Step, phase: Phase, number_: int, client: str) -> Dict[str, Any]:
+    prefix = f"rb-{step_slug(phase.name)}-"
+    lead = "Tech lead" if step.owner != "Tech lead" else "Business owner"
     return {
-        "step_id": step_id,
+        "step_id": f"{prefix}{number_:02d}",
         "name": step.name,
         "description": step.description,
         "script_type": step.script_type,
+        "client": {"sql": client, "bash": "bash"}.get(step.script_type),
         "script_content": step.content,
         "estimated_duration_minutes": step.minutes,
-        "dependencies": [step_id[:-2] + f"{number - 1:02d}"] if number > 1 else [],
+        "estimate_basis": step.basis,
+        "dependencies": [f"{prefix}{number_ - 1:02d}"] if number_ > 1 else [],
         "validation_commands": [check["command"] for check in step.verify],
         "precheck": step.precheck,
         "expected_output": step.expected,
         "verify": list(step.verify),
-        "timeout_seconds": max(600, int(step.minutes * 60 * 3)),  # scripts wait up to 120 s for each lock
-        "success_criteria": step.expected,
-        "failure_escalation": f"Stop; call the {step.owner}, then the Tech lead.",
-        "rollback_order": number,
+        "timeout_seconds": step_timeout(step),
+        "abort_if": abort_conditions(step),
+        "success_criteria": "; ".join(f"{c['command'].strip()} says {c['expect']}" for c in step.verify) or step.expected,
+        "failure_escalation": f"Stop; run nothing after it. Call the {step.owner}, then the {lead}.",
+        "rollback_order": number_,
         "owner_role": step.owner,
         "approval": list(step.approval),
         "idempotent": step.idempotent,
+        "idempotent_how": step.idempotent_how or None,
+        "lock": step.lock,
         "data_loss": step.data_loss,
         "source_script_id": step.source_script_id,
     }
 
 
-def phase_json(plan: Plan, phase: Phase, flagged: Optional[str]) -> Dict[str, Any]:
-    steps = invert(plan, phase, flagged)
+def phase_json(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Dict[str, Any]:
+    steps = invert(plan, phase, facts)
     minutes = sum(step.minutes for step in steps)
+    client = CLIENTS[dialect_of(plan)]
     losses = [step.data_loss for step in steps if step.data_loss]
     return {
         "phase_name": f"rollback_{phase.name}",
@@ -1303,7 +1773,7 @@ def phase_json(plan: Plan, phase: Phase, flagged: Optional[str]) -> Dict[str, An
         "estimated_duration_minutes": minutes,
         "reversible": CONDITIONAL if losses else REVERSIBLE,
         "prerequisites": [f"Phase {phase.name} has started", *([f"Approved: {loss}" for loss in losses])],
-        "steps": [step_json(step, phase, number) for number, step in enumerate(steps, 1)],
+        "steps": [step_json(step, phase, place, client) for place, step in enumerate(steps, 1)],
         "validation_checkpoints": [gate_text(gate) for gate in phase.gates] or ["the state before the phase is back"],
         "communication_requirements": ["operations"] + (["executives", "customers"] if losses else []),
         "risk_level": phase.risk_level,
@@ -1351,15 +1821,16 @@ def list_placeholders(runbook: Dict[str, Any]) -> List[Dict[str, Any]]:
     ]
 
 
-def readiness(runbook: Dict[str, Any]) -> Dict[str, Any]:
+def readiness(runbook: Dict[str, Any], plan: Plan) -> Dict[str, Any]:
     """Return whether the runbook can be executed as it stands, and what stops it."""
     blockers = []
     for entry in runbook["placeholders"]:
         inside = [where for where in entry["where"] if ".steps[" in where]
         if inside:
-            blockers.append(
-                f"{{{{{entry['name']}}}}} is open in {len(inside)} places of steps: {entry['how_to_obtain']}"
-            )
+            blockers.append(f"{{{{{entry['name']}}}}} is open in {len(inside)} places of steps: {entry['how_to_obtain']}")
+    for phase in plan.phases:
+        blockers += [f"{text_of(s, 'id')} of {phase.name} loses data and has no undo" for s in phase.scripts
+                     if s.get("reversibility") == "lossy" and not text_of(s, "rollback_script").strip()]
     warnings = [
         f"{phase['phase_name']}: no script, {len(phase['steps'])} steps by hand"
         for phase in runbook["rollback_phases"]
@@ -1367,32 +1838,117 @@ def readiness(runbook: Dict[str, Any]) -> Dict[str, Any]:
     ]
     viability = runbook["data_recovery_plan"]["restore_viability"]
     warnings += [viability] if viability and "not viable" in viability else []
+    warnings += runbook["inconsistencies"]
+    drill = sub(plan.specification, "readiness").get("rollback_tested")
+    warnings += ["nobody has run this rollback yet: readiness.rollback_tested is false"] if drill is False else []
     return {"executable": not blockers, "blockers": blockers, "warnings": warnings}
 
 
-def time_objectives(phases: Sequence[Dict[str, Any]]) -> Dict[str, Any]:
-    total: Dict[str, float] = {}
-    minutes = float(DECIDE_MINUTES)
+def dns_minutes(plan: Plan) -> float:
+    """Return the minutes until clients follow a DNS change: 60 s to propagate, then twice the TTL for the last ones."""
+    cutover = sub(plan.specification, "cutover")
+    ttl = number(cutover.get("dns_ttl_seconds"))
+    return (60 + 2 * ttl) / 60 if cutover.get("switch") == "dns" and ttl is not None else 0.0
+
+
+def time_objectives(plan: Plan, phases: Sequence[Dict[str, Any]], triggers: Sequence[Dict[str, Any]]) -> Dict[str, Any]:
+    """Return minutes from the fault to the end of the rollback, for each phase in which it may begin."""
+    critical = [t["detection"]["seconds"] / 60 for t in triggers if t["severity"] == "critical"]
+    verify = max([SOAK_MINUTES] + [2 * t["evaluation_window_minutes"] for t in triggers])
+    parts = {"detect": round(min(critical, default=0.0), 1), "decide": DECIDE_MINUTES, "verify": round(verify, 1),
+             "dns": round(dns_minutes(plan), 1)}
+    automatic = any(t["auto_execute"] for t in triggers)
+    parts["decide"] = 0 if automatic else DECIDE_MINUTES
+    minutes, total = sum(parts.values()), {}
     for phase in reversed(phases):
         minutes += phase["estimated_duration_minutes"]
-        total[phase["forward_phase"]] = minutes
+        total[phase["forward_phase"]] = round(minutes, 1)
+    first = phases[0]["forward_phase"] if phases else ""
+    parts["execute"] = round(minutes - sum(parts.values()), 1)
+    allowed = number(sub(plan.specification, "business_continuity").get("rto_minutes"))
     return {
-        "minutes": minutes,
+        "minutes": total.get(first, round(minutes, 1)),
         "by_from_phase": total,
-        "formula": f"decide {DECIDE_MINUTES} min (assumed) + sum of the steps from that phase back",
-        "assumptions": [
-            f"{SCRIPT_MINUTES} min for a script that only changes the catalogue",
-            f"{BACKFILL_MINUTES} min for a script that writes rows",
-        ],
+        "components": parts,
+        "formula": "detect + decide + DNS + sum of the steps from that phase back + verify",
+        "allowed_minutes": allowed,
+        "critical_path": [step["step_id"] for phase in phases for step in phase["steps"]],
+        "assumptions": assumptions(phases, automatic),
     }
 
 
-DECISIONS = (
-    ("Is data being damaged now?", "stop the writers first; never restore over production"),
-    ("Is the point of no return passed?", "fix forward, or restore beside and copy back"),
-    ("Are all metrics under their thresholds and flat?", "pause: hold the stage, start nothing"),
-    ("Is a fix proven and faster than the rollback?", "fix forward"),
-)
+def assumptions(phases: Sequence[Dict[str, Any]], automatic: bool) -> List[str]:
+    steps = [step for phase in phases for step in phase["steps"]]
+    counted = len([step for step in steps if step["estimate_basis"].startswith("assumed")])
+    found = [] if automatic else [f"decide: {DECIDE_MINUTES} min (assumed: 5 until the page is taken, 10 to decide)"]
+    found.append(f"detect: the earliest critical trigger at twice its threshold, scrape {SCRAPE_SECONDS} s unless given")
+    return found + [f"{counted} of {len(steps)} step times are assumed; a rehearsal replaces them (estimate_basis says which)"]
+
+
+def recovery_point(plan: Plan, phases: Sequence[Dict[str, Any]], losses: Sequence[str]) -> Dict[str, Any]:
+    """Return the seconds of data that the rollback loses: 0, or unknown with the reason."""
+    by_phase: Dict[str, Optional[int]] = {}
+    lost = False
+    for phase in reversed(phases):
+        lost = lost or any(step["data_loss"] for step in phase["steps"])
+        by_phase[phase["forward_phase"]] = None if lost else 0
+    wanted = number(sub(plan.specification, "business_continuity").get("rpo_minutes"))
+    return {
+        "seconds": 0 if not losses else None,
+        "by_from_phase": by_phase,
+        "reason": "every undo is lossless" if not losses else "; ".join(losses),
+        "allowed_seconds": None if wanted is None else wanted * 60,
+    }
+
+
+def decision_tree(plan: Plan, phases: Sequence[Dict[str, Any]], rto: Dict[str, Any], watch: Watch) -> List[Dict[str, Any]]:
+    """Return the questions in their order, each with what answers it; the first yes decides."""
+    point = point_of_no_return(plan)
+    passed = f"phase {point['phase']} has started" if point["phase"] else "no phase of the plan is final"
+    tables = plan_tables(plan)
+    damage = f"SELECT count(*) FROM {tables[0]}; and its like against the counts taken before" if tables else (
+        "the reconciliation of both sides finds rows that differ")
+    scripted = [phase["forward_phase"] for phase in phases if any(step["source_script_id"] for step in phase["steps"])]
+    error = promql(METRICS["error_rate"], watch)
+    rows = [
+        ("Is data being damaged now?", damage, "stop_writers", "stop the writers (flag off, read-only), page; restore nothing"),
+        ("Is the point of no return passed?", f"{passed}: {point['reason']}", "forward_fix",
+         f"fix forward, or repair from a restore beside; decides the {'Business owner' if point['phase'] else 'Tech lead'}"),
+        ("Are all triggers quiet and their values flat?", error, "pause", "hold this stage, raise nothing, look again in 15 min"),
+        ("Is only the new side ill, and the old side able to take over?", "health and capacity of "
+         f"{plan.source or 'the old side'}; lag of the way back is 0", "rollback_traffic",
+         "take traffic and flags back now; schema later or never"),
+        ("Is a fix proven that is live sooner than the rollback?", f"the rollback takes {rto['minutes']:g} min", "forward_fix",
+         "release the fix"),
+    ]
+    if scripted:
+        rows.append(("Is only unused schema there?", f"scripts of {scripted[-1]} ran, nothing reads what they made", "leave",
+                     "leave it; it harms nobody, take it back in working hours"))
+    first = phases[0]["phase_name"] if phases else "nothing"
+    rows.append(("Otherwise", f"no decision after {DECIDE_MINUTES} min", "rollback", f"roll back, beginning with {first}"))
+    return [
+        {"order": place, "question": question, "answered_by": answer, "outcome": outcome, "if_yes": action}
+        for place, (question, answer, outcome, action) in enumerate(rows, 1)
+    ]
+
+
+def inconsistencies(plan: Plan, rto: Dict[str, Any], facts: Dict[str, Any]) -> List[str]:
+    """Return what plan and specification say against each other, as far as it matters on the way back."""
+    found = []
+    baseline = sub(plan.specification, "baseline")
+    limits = sub(plan.specification, "monitoring", "alert_thresholds")
+    old = number(baseline.get("p95_ms"))
+    limit = number(limits.get("response_time_p95"))
+    if old and limit and limit < old:
+        found.append(f"the p95 alert at {limit:g} ms is tighter than the old side's own {old:g} ms: it fires after the rollback too")
+    allowed = rto["allowed_minutes"]
+    if allowed is not None and rto["minutes"] > allowed:
+        found.append(f"the rollback takes {rto['minutes']:g} min, business_continuity.rto_minutes allows {allowed:g}")
+    sentence, fits = restore_arithmetic(plan, facts)
+    special = sub(plan.specification, "constraints").get("special_requirements")
+    if fits is False and isinstance(special, list) and "zero_data_loss" in special:
+        found.append(f"zero_data_loss is required, and a restore is no way back: {sentence}")
+    return found
 
 
 def assemble(
@@ -1408,58 +1964,68 @@ def assemble(
             + (f" (did you mean {guess!r}?)" if guess else "")
         )
     started = order[names.index(from_phase) :] if from_phase else order
-    flagged = traffic_phase(plan)
-    phases = [phase_json(plan, phase, flagged) for phase in started]
+    phases = [phase_json(plan, phase, facts) for phase in started]
     people = contacts(plan, facts)
     losses = sorted({step["data_loss"] for phase in phases for step in phase["steps"] if step["data_loss"]})
-    point = point_of_no_return(plan)
-    decisions = [
-        {"order": number, "question": question, "if_yes": answer}
-        for number, (question, answer) in enumerate(DECISIONS, 1)
-    ]
-    decisions[1]["fact"] = f"it is {point['phase']}: {point['reason']}" if point["phase"] else point["reason"]
-    decisions.append(
-        {
-            "order": len(decisions) + 1,
-            "question": "Otherwise",
-            "if_yes": f"roll back, beginning with {phases[0]['phase_name']}" if phases else "nothing",
-        }
-    )
+    watch = watch_of(plan, facts)
+    triggers = [trigger_json(plan, trigger, phases, facts) for trigger in all_triggers(plan)]
+    rto = time_objectives(plan, phases, triggers)
     runbook: Dict[str, Any] = {
         "schema_version": "1.0",
-        "runbook_id": f"rb-{plan.migration_id}",
+        "runbook_id": runbook_id(plan, from_phase, facts),
         "migration_id": plan.migration_id,
         "created_at": now(),
         "readiness": None,
         "from_phase": from_phase,
         "rollback_phases": phases,
-        "point_of_no_return": point,
-        "decision_tree": decisions,
-        "trigger_conditions": [
-            trigger_json(plan, trigger, phases, facts) for trigger in all_triggers(plan)
-        ],
+        "point_of_no_return": point_of_no_return(plan),
+        "decision_tree": decision_tree(plan, phases, rto, watch),
+        "trigger_conditions": triggers,
         "data_recovery_plan": recovery_plan(plan, facts),
-        "communication_templates": messages(plan, phases, "; ".join(losses) or "none is lost"),
+        "communication_templates": messages(plan, phases, rto, losses),
+        "severity": severity(plan, losses),
         "escalation_matrix": [
             {"level": n, "role": person["role"], "after_minutes": 15 * (n - 1)} for n, person in enumerate(people, 1)
         ],
         "validation_checklist": checklist(plan, phases),
         "post_rollback_procedures": post_procedures(plan),
         "emergency_contacts": people,
-        "rto": time_objectives(phases),
-        "rpo": {
-            "seconds": 0 if not losses else None,
-            "reason": "every undo is lossless" if not losses else "; ".join(losses),
-        },
-        "preconditions_captured_before_migration": preconditions(plan),
-        "inconsistencies": [],
+        "rto": rto,
+        "rpo": recovery_point(plan, phases, losses),
+        "service_order": service_order(plan),
+        "preconditions_captured_before_migration": preconditions(plan, facts),
+        "inconsistencies": inconsistencies(plan, rto, facts),
         "placeholders": [],
         "provenance": provenance(TOOL, inputs),
     }
     runbook = fill(runbook, {key: str(value) for key, value in facts.items() if isinstance(value, (str, int, float))})
+    for message in runbook["communication_templates"]:
+        message["send_ready"] = not any(find_placeholders(message["text"]))
     runbook["placeholders"] = list_placeholders(runbook)
-    runbook["readiness"] = readiness(runbook)
+    runbook["readiness"] = readiness(runbook, plan)
     return runbook
+
+
+def runbook_id(plan: Plan, from_phase: Optional[str], facts: Dict[str, Any]) -> str:
+    """Return a name that changes with the plan and with what was asked: a stale runbook is seen."""
+    import hashlib
+
+    asked = json.dumps([plan.document.sha256, from_phase, facts], sort_keys=True, default=str)
+    return "rb_" + hashlib.sha256(asked.encode("utf-8", "replace")).hexdigest()[:12]
+
+
+def service_order(plan: Plan) -> List[str]:
+    """Return workloads and services with known directions, consumers first: the order in which they go back."""
+    import graphlib
+
+    constraints = sub(plan.specification, "constraints")
+    entries = [*objects(plan.specification.get("workloads")), *objects(constraints.get("dependencies"))]
+    needs = {text_of(e, "name"): e.get("depends_on") for e in entries if text_of(e, "name") and isinstance(e.get("depends_on"), list)}
+    graph = {name: sorted(str(other) for other in others) for name, others in needs.items()}
+    try:
+        return list(graphlib.TopologicalSorter(graph).static_order())[::-1]
+    except graphlib.CycleError:
+        return []
 
 
 def checklist(plan: Plan, phases: Sequence[Dict[str, Any]]) -> List[str]:
@@ -1482,7 +2048,7 @@ def post_procedures(plan: Plan) -> List[str]:
         else []
     )
     found += [f"Tell {name} that {plan.source or 'the old system'} serves again" for name in dependencies(plan)]
-    return found + [f"Write down when each step of rb-{plan.migration_id} ran, for the next estimate"]
+    return found + [f"Write down when each step ran (rollback.journal), for the next estimate"]
 
 
 def dependencies(plan: Plan) -> List[str]:
@@ -1496,19 +2062,29 @@ def dependencies(plan: Plan) -> List[str]:
     return [name for name in names if name]
 
 
-def preconditions(plan: Plan) -> List[Dict[str, str]]:
+CAPTURE = {  # what an action needs that only the state before the migration knows: what, command, where it goes
+    "traffic_alb": ("listener", "aws elbv2 describe-listeners --listener-arns '{{listener_arn}}'", "listener.json"),
+    "traffic_dns": ("DNS records", "aws route53 list-resource-record-sets --hosted-zone-id '{{zone_id}}'", "dns.json"),
+    "traffic_service": ("selector", "kubectl -n '{{namespace}}' get service '{{service}}' -o json", "service.json"),
+    "image": ("image digest", "kubectl -n '{{namespace}}' get 'deployment/{{deployment}}' -o json", "deployment.json"),
+}
+
+
+def preconditions(plan: Plan, facts: Dict[str, Any]) -> List[Dict[str, str]]:
     """Return what has to be recorded before the migration starts, without which the undo lacks its arguments."""
-    found = [{"what": f"rows of {table}", "command": f"SELECT count(*) FROM {table};"} for table in plan_tables(plan)]
-    flags = plan.specification.get("feature_flags")
-    found += [
-        {
-            "what": f"position of flag {text_of(f, 'name')}",
-            "command": f"read {text_of(f, 'name')} in {{{{flag_service}}}}",
-        }
-        for f in (flags if isinstance(flags, list) else ())
-        if isinstance(f, dict)
-    ]
-    return found
+    found = [(f"rows of {table}", f"SELECT count(*) FROM {table};", f"counts/{table}.txt") for table in plan_tables(plan)]
+    for flag in objects(plan.specification.get("feature_flags")):
+        name = text_of(flag, "name")
+        found.append((f"position of flag {name}", f"read {name} in {{{{flag_service}}}}", f"flags/{name}.txt"))
+    used = {name for phase in plan.phases for name in phase_actions(plan, phase)}
+    used |= {traffic_action(plan, facts)} if "traffic" in used else set()
+    found += [CAPTURE[name] for name in CAPTURE if name in used]
+    if any(phase.scripts for phase in plan.phases) and dialect_of(plan) == "postgresql":
+        point = f"rb_{plan.migration_id}_{next(p.name for p in plan.phases if p.scripts)}"
+        found.append(("restore point", f"SELECT pg_create_restore_point('{point}');", "restore_point.txt"))
+        found.append(("schema", "psql -X -qAt -d \"$DB\" -f assets/export_schema_postgresql.sql", "before.json"))
+    return [{"id": f"P{n:02d}", "what": what, "command": command, "saves_to": place}
+            for n, (what, command, place) in enumerate(found, 1)]
 
 
 # == 8. Rendering =====================================================================================
@@ -1826,6 +2402,13 @@ fi
 for i in "${!IDS[@]}"; do
   STEP=${IDS[i]}
   if [ "$(rank "${STEP_PHASES[i]}")" -gt "$FROM_RANK" ]; then continue; fi
+  if [ "${KINDS[i]}" = bash ]; then
+    if [ -n "$DRY_RUN" ]; then printf '%s\twould run %s\n' "$STEP" "${FILES[i]}"; continue; fi
+    log "$STEP" start "${TEXTS[i]}"
+    timeout "${LIMITS[i]}" bash "$HERE/${FILES[i]}" || die 70 "$STEP failed: ${FILES[i]}; nothing after it ran; call @ESCALATION@"
+    log "$STEP" undone
+    continue
+  fi
   if [ "${KINDS[i]}" = manual ]; then log "$STEP" by-hand "${TEXTS[i]}"; continue; fi
   case ${STATE[i]} in
     never) log "$STEP" not-there "${TEXTS[i]}"; continue ;;
@@ -1868,12 +2451,16 @@ def rollback_files(plan: Plan, runbook: Dict[str, Any]) -> Dict[str, str]:
             stem = f"sql/{file_slug(step['source_script_id'] or step['step_id'])}"
             script = scripts.get(step["source_script_id"] or "", {})
             query = text_of(script, "validation_query").strip()
-            is_sql = step["script_type"] == "sql"
+            is_sql = step["script_type"] == "sql" and bool(script)  # other SQL has another database as its place
+            path = f"{stem}.rollback.sql" if is_sql else ""
+            if step["script_type"] == "bash" and step["idempotent"] and not any(find_placeholders(step["script_content"])):
+                path = f"steps/{file_slug(step['step_id'])}.sh"
+                files[path] = f"#!/usr/bin/env bash\nset -euo pipefail\n{step['script_content'].rstrip()}\n"
             if is_sql:
                 files[f"{stem}.rollback.sql"] = step["script_content"].rstrip() + "\n"
             if is_sql and query:
                 files[f"{stem}.check.sql"] = query + "\n"
-            rows.append(add_row(step, phase["forward_phase"], f"{stem}.rollback.sql" if is_sql else "", script))
+            rows.append(add_row(step, phase["forward_phase"], path, script))
     return {"rollback.sh": shell_script(plan, runbook, rows), **files}
 
 
