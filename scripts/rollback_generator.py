@@ -25,6 +25,7 @@ Names used throughout: `plan` is what was read, `phase` one of its forward phase
 
 Exit codes: 0 written, 1 the plan is not valid (or --strict and not executable), 3 unusable input, output or usage.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -442,6 +443,10 @@ CLIENTS = {
 # == 2. Records =======================================================================================
 
 
+class OpenBlanks(Exception):
+    """A message cannot be sent: each argument names one blank that nobody has filled in."""
+
+
 class Phase(NamedTuple):
     """One phase of the plan, as far as its undo needs it; `scripts` are whole migration scripts."""
 
@@ -630,8 +635,11 @@ ROWS_PER_SECOND = 10_000  # assumption for an undo that writes rows; inventory u
 def rows_of(plan: Plan, script: Dict[str, Any]) -> Optional[float]:
     """Return the rows of the plan's largest table that the undo of a script writes to."""
     undo = text_of(script, "rollback_script")
-    counts = [number(t.get("row_count")) for t in objects(plan.specification.get("tables_to_migrate"))
-              if re.search(rf"\bUPDATE\W+(?:\w+\W+)?{re.escape(text_of(t, 'name'))}\b", undo)]
+    counts = [
+        number(t.get("row_count"))
+        for t in objects(plan.specification.get("tables_to_migrate"))
+        if re.search(rf"\bUPDATE\W+(?:\w+\W+)?{re.escape(text_of(t, 'name'))}\b", undo)
+    ]
     return max((count for count in counts if count), default=None)
 
 
@@ -654,16 +662,42 @@ def script_step(plan: Plan, script: Dict[str, Any], facts: Dict[str, Any]) -> St
     loss = text_of(script, "data_loss") or None
     if script.get("script_type", "sql") != "sql":
         content = undo or f"Take back by hand: {text_of(script, 'description')}"
-        return Step(f"Undo by hand: {text_of(script, 'description')}", "Its forward step was made by hand.", "manual", content,
-                    BACKFILL_MINUTES, "DBA", idempotent=False, data_loss=loss, source_script_id=name,
-                    approval=("Business owner",) if loss else ())
+        return Step(
+            f"Undo by hand: {text_of(script, 'description')}",
+            "Its forward step was made by hand.",
+            "manual",
+            content,
+            BACKFILL_MINUTES,
+            "DBA",
+            idempotent=False,
+            data_loss=loss,
+            source_script_id=name,
+            approval=("Business owner",) if loss else (),
+        )
     minutes, basis = undo_minutes(plan, script, facts)
-    precheck = {"command": query, "expect": "t or 1", "meaning_if_not": "skip: the change is not there"} if query else None
+    precheck = (
+        {"command": query, "expect": "t or 1", "meaning_if_not": "skip: the change is not there"} if query else None
+    )
     strict = check_of(script) != "rows"
     verify = ({"command": query, "expect": "f or 0"},) if query and undo.strip() and strict else ()
-    return Step(f"Undo {name}", f"Takes back: {text_of(script, 'description')}", "sql", undo, minutes, "DBA", precheck,
-                "exit code 0, no ERROR line", verify, True, loss, name, ("Business owner",) if loss else (),
-                "its check finds nothing to undo the second time", text_of(script, "lock") or None, basis)
+    return Step(
+        f"Undo {name}",
+        f"Takes back: {text_of(script, 'description')}",
+        "sql",
+        undo,
+        minutes,
+        "DBA",
+        precheck,
+        "exit code 0, no ERROR line",
+        verify,
+        True,
+        loss,
+        name,
+        ("Business owner",) if loss else (),
+        "its check finds nothing to undo the second time",
+        text_of(script, "lock") or None,
+        basis,
+    )
 
 
 class Action(NamedTuple):
@@ -697,178 +731,320 @@ JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid WHERE s.r
 
 ACTIONS = {
     "traffic_command": Action(
-        "Route all traffic back to @source@", "bash", "{{traffic_back_command}}", "SRE", 2,
-        verify=("{{traffic_check_command}}", "no request reaches the new side"), idempotent="the end state is set, not toggled",
+        "Route all traffic back to @source@",
+        "bash",
+        "{{traffic_back_command}}",
+        "SRE",
+        2,
+        verify=("{{traffic_check_command}}", "no request reaches the new side"),
+        idempotent="the end state is set, not toggled",
     ),
     "traffic_alb": Action(
-        "Route all traffic back to @source@", "bash",
+        "Route all traffic back to @source@",
+        "bash",
         "aws elbv2 modify-listener --listener-arn '{{listener_arn}}' \\\n  --default-actions '" + TARGET_GROUPS + "'",
-        "SRE", 2, "the listener as JSON, exit code 0",
-        ("aws elbv2 describe-target-health --target-group-arn '{{old_target_group_arn}}' --query "
-         "'TargetHealthDescriptions[].TargetHealth.State' --output text", "only `healthy`", "abort"),
-        ("aws elbv2 describe-listeners --listener-arns '{{listener_arn}}' --query "
-         "'Listeners[0].DefaultActions[0].ForwardConfig.TargetGroups'", "Weight 0 at the new target group"),
+        "SRE",
+        2,
+        "the listener as JSON, exit code 0",
+        (
+            "aws elbv2 describe-target-health --target-group-arn '{{old_target_group_arn}}' --query "
+            "'TargetHealthDescriptions[].TargetHealth.State' --output text",
+            "only `healthy`",
+            "abort",
+        ),
+        (
+            "aws elbv2 describe-listeners --listener-arns '{{listener_arn}}' --query "
+            "'Listeners[0].DefaultActions[0].ForwardConfig.TargetGroups'",
+            "Weight 0 at the new target group",
+        ),
         "both weights are set, not changed",
     ),
     "traffic_service": Action(
-        "Point service {{service}} back to the old pods", "bash",
+        "Point service {{service}} back to the old pods",
+        "bash",
         "kubectl -n '{{namespace}}' patch service '{{service}}' --type=merge \\\n"
-        "  -p '{\"spec\":{\"selector\":{{old_selector_json}}}}'",
-        "SRE", 2, "service patched, or no change",
-        ("kubectl -n '{{namespace}}' get pods -l '{{old_selector}}' --field-selector=status.phase=Running -o name",
-         "as many pods as before the switch", "abort"),
+        '  -p \'{"spec":{"selector":{{old_selector_json}}}}\'',
+        "SRE",
+        2,
+        "service patched, or no change",
+        (
+            "kubectl -n '{{namespace}}' get pods -l '{{old_selector}}' --field-selector=status.phase=Running -o name",
+            "as many pods as before the switch",
+            "abort",
+        ),
         ("kubectl -n '{{namespace}}' get service '{{service}}' -o jsonpath='{.spec.selector}'", "the old selector"),
         "the selector is set, not toggled",
     ),
     "traffic_dns": Action(
-        "Write the DNS records of before the cutover", "bash",
+        "Write the DNS records of before the cutover",
+        "bash",
         "aws route53 change-resource-record-sets --hosted-zone-id '{{zone_id}}' \\\n"
         "  --change-batch 'file://{{saved_dns_records}}'",
-        "SRE", 3, "ChangeInfo with Status PENDING",
+        "SRE",
+        3,
+        "ChangeInfo with Status PENDING",
         ("dig +short '{{service_name}}'", "the new addresses", "skip"),
-        ("dig +short '@{{authoritative_server}}' '{{service_name}}'", "the old addresses; clients follow after the TTL"),
+        (
+            "dig +short '@{{authoritative_server}}' '{{service_name}}'",
+            "the old addresses; clients follow after the TTL",
+        ),
         "records are written, not toggled",
     ),
     "traffic_manual": Action(
-        "Route all traffic back to @source@", "manual", "Send every request to @source@ at {{traffic_switch}}.", "SRE", 5,
-        f"{NEW_REQUESTS} falls to 0 within 1 m", verify=(NEW_REQUESTS, "0"),
+        "Route all traffic back to @source@",
+        "manual",
+        "Send every request to @source@ at {{traffic_switch}}.",
+        "SRE",
+        5,
+        NEW_REQUESTS + " falls to 0 within 1 m",
+        verify=(NEW_REQUESTS, "0"),
         precheck=("health of @source@ under its usual load", "all instances healthy", "abort"),
     ),
     "mirror": Action(
-        "Stop the mirror to the new side", "manual", "Set the mirrored share to 0 % at {{traffic_switch}}.", "SRE", 1,
-        "the new side gets no mirrored request", verify=("sum(rate(migration_shadow_requests_total@whole@[1m]))", "0"),
+        "Stop the mirror to the new side",
+        "manual",
+        "Set the mirrored share to 0 % at {{traffic_switch}}.",
+        "SRE",
+        1,
+        "the new side gets no mirrored request",
+        verify=("sum(rate(migration_shadow_requests_total@whole@[1m]))", "0"),
         idempotent="0 % stays 0 %",
     ),
     "deployment": Action(
-        "Take the new deployment out", "bash",
-        "kubectl -n '{{namespace}}' scale 'deployment/{{new_deployment}}' --replicas=0", "SRE", 2, "deployment scaled",
-        ("kubectl -n '{{namespace}}' get endpoints '{{service}}' -o jsonpath='{.subsets[*].addresses[*].ip}'",
-         "no address of the new deployment", "abort"),
-        ("kubectl -n '{{namespace}}' get 'deployment/{{new_deployment}}' -o jsonpath='{.status.replicas}'", "empty or 0"),
+        "Take the new deployment out",
+        "bash",
+        "kubectl -n '{{namespace}}' scale 'deployment/{{new_deployment}}' --replicas=0",
+        "SRE",
+        2,
+        "deployment scaled",
+        (
+            "kubectl -n '{{namespace}}' get endpoints '{{service}}' -o jsonpath='{.subsets[*].addresses[*].ip}'",
+            "no address of the new deployment",
+            "abort",
+        ),
+        (
+            "kubectl -n '{{namespace}}' get 'deployment/{{new_deployment}}' -o jsonpath='{.status.replicas}'",
+            "empty or 0",
+        ),
         "0 replicas stay 0",
     ),
     "image": Action(
-        "Put the recorded image back", "bash",
+        "Put the recorded image back",
+        "bash",
         "kubectl -n '{{namespace}}' set image 'deployment/{{deployment}}' '{{container}}={{previous_image_digest}}' &&\n"
         "  kubectl -n '{{namespace}}' rollout status 'deployment/{{deployment}}' --timeout=280s",
-        "SRE", 6, "successfully rolled out",
-        verify=("kubectl -n '{{namespace}}' get 'deployment/{{deployment}}' -o jsonpath="
-                "'{.spec.template.spec.containers[*].image}'", "{{previous_image_digest}}"),
+        "SRE",
+        6,
+        "successfully rolled out",
+        verify=(
+            "kubectl -n '{{namespace}}' get 'deployment/{{deployment}}' -o jsonpath="
+            "'{.spec.template.spec.containers[*].image}'",
+            "{{previous_image_digest}}",
+        ),
         idempotent="the image is named by its digest; rollout undo would toggle",
     ),
     "stop_job": Action(
-        "Stop the running backfill", "sql",
+        "Stop the running backfill",
+        "sql",
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity\n"
         "WHERE application_name = '{{backfill_application_name}}' AND pid <> pg_backend_pid();",
-        "DBA", 1, "one row for each session that was at work",
-        verify=("SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = '{{backfill_application_name}}'", "t"),
+        "DBA",
+        1,
+        "one row for each session that was at work",
+        verify=(
+            "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = '{{backfill_application_name}}'",
+            "t",
+        ),
         idempotent="sessions are found by name",
     ),
     "subscription": Action(
-        "Drop the subscription on @target@ and its slot on @source@", "bash",
+        "Drop the subscription on @target@ and its slot on @source@",
+        "bash",
         "psql -X -v ON_ERROR_STOP=1 -d '{{target_database}}' -c 'ALTER SUBSCRIPTION {{subscription}} DISABLE' "
         "-c 'DROP SUBSCRIPTION {{subscription}}'",
-        "DBA", 2, "DROP SUBSCRIPTION",
-        ("psql -X -qAt -d '{{target_database}}' -c \"SELECT subname FROM pg_subscription\"", "{{subscription}}", "skip"),
-        ("psql -X -qAt -d '{{source_database}}' -c \"SELECT count(*) FROM pg_replication_slots\"",
-         "as before the migration: a slot that nobody reads fills the disk"),
+        "DBA",
+        2,
+        "DROP SUBSCRIPTION",
+        (
+            "psql -X -qAt -d '{{target_database}}' -c \"SELECT subname FROM pg_subscription\"",
+            "{{subscription}}",
+            "skip",
+        ),
+        (
+            "psql -X -qAt -d '{{source_database}}' -c \"SELECT count(*) FROM pg_replication_slots\"",
+            "as before the migration: a slot that nobody reads fills the disk",
+        ),
     ),
     "freeze": Action(
-        "Stop the writers on @target@", "sql",
+        "Stop the writers on @target@",
+        "sql",
         "ALTER ROLE {{application_role}} NOLOGIN;\n"
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{{application_role}}';",
-        "DBA", 1, "ALTER ROLE", verify=(APPLICATION_BACKENDS + " -- on @target@", "0"),
+        "DBA",
+        1,
+        "ALTER ROLE",
+        verify=(APPLICATION_BACKENDS + " -- on @target@", "0"),
         idempotent="NOLOGIN stays NOLOGIN",
     ),
     "drain": Action(
-        "Wait until the reverse replication has nothing left", "sql",
+        "Wait until the reverse replication has nothing left",
+        "sql",
         "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) AS bytes_behind FROM pg_stat_replication\n"
         "WHERE application_name = '{{reverse_subscription}}';",
-        "DBA", 5, "0, twice, 5 s apart",
-        ("SELECT active FROM pg_replication_slots WHERE slot_name = '{{reverse_slot}}'", "t", "abort: rows would be lost"),
+        "DBA",
+        5,
+        "0, twice, 5 s apart",
+        (
+            "SELECT active FROM pg_replication_slots WHERE slot_name = '{{reverse_slot}}'",
+            "t",
+            "abort: rows would be lost",
+        ),
         idempotent="it only reads",
     ),
     "sequences": Action(
-        "Move the sequences of @source@ past the largest key", "sql", SEQUENCES_AHEAD, "DBA", 1, "one number for each sequence",
+        "Move the sequences of @source@ past the largest key",
+        "sql",
+        SEQUENCES_AHEAD,
+        "DBA",
+        1,
+        "one number for each sequence",
         idempotent="each run leaves a gap of 1 000, nothing else",
     ),
     "connections": Action(
-        "Point the applications back to @source@", "manual",
-        "Set the connection string of @consumers@ to {{source_dsn_secret}} and reload them.", "Developer", 5,
-        "each consumer reports @source@", verify=(APPLICATION_BACKENDS + " -- on @source@", "as before the cutover"),
+        "Point the applications back to @source@",
+        "manual",
+        "Set the connection string of @consumers@ to {{source_dsn_secret}} and reload them.",
+        "Developer",
+        5,
+        "each consumer reports @source@",
+        verify=(APPLICATION_BACKENDS + " -- on @source@", "as before the cutover"),
         idempotent="the end state is set",
     ),
     "thaw": Action(
-        "Let the writers in on @source@", "sql", "ALTER ROLE {{application_role}} LOGIN;", "DBA", 1, "ALTER ROLE",
-        verify=(APPLICATION_BACKENDS, "more than 0"), idempotent="LOGIN stays LOGIN",
+        "Let the writers in on @source@",
+        "sql",
+        "ALTER ROLE {{application_role}} LOGIN;",
+        "DBA",
+        1,
+        "ALTER ROLE",
+        verify=(APPLICATION_BACKENDS, "more than 0"),
+        idempotent="LOGIN stays LOGIN",
     ),
     "grants": Action(
-        "Give the rights on the old tables back", "sql", "@grants@", "DBA", 1, "GRANT for each table",
+        "Give the rights on the old tables back",
+        "sql",
+        "@grants@",
+        "DBA",
+        1,
+        "GRANT for each table",
         idempotent="a right is granted or already there",
     ),
     "lost_writes": Action(
-        "Carry the rows back that only @target@ holds", "manual",
+        "Carry the rows back that only @target@ holds",
+        "manual",
         "Run the reconciliation of @tables@ in both directions and replay each row that only @target@ holds on @source@.",
-        "DBA", 60, "0 rows on one side only",
+        "DBA",
+        60,
+        "0 rows on one side only",
         precheck=("rows on one side only, per table of @tables@", "a list that somebody has read", "abort"),
-        approval=("Business owner",), data_loss="rows written on @target@ since the cutover that are not carried back",
+        approval=("Business owner",),
+        data_loss="rows written on @target@ since the cutover that are not carried back",
     ),
     "drop_target": Action(
-        "Remove what was provisioned for @target@", "manual",
-        "Delete @target@ only: {{provisioned_resources}}. @source@ was not touched.", "Platform engineer", 15,
+        "Remove what was provisioned for @target@",
+        "manual",
+        "Delete @target@ only: {{provisioned_resources}}. @source@ was not touched.",
+        "Platform engineer",
+        15,
         "the list is empty; @source@ serves as before",
-        precheck=("connections to @target@", "0", "abort: somebody uses it"), approval=("Tech lead",),
+        precheck=("connections to @target@", "0", "abort: somebody uses it"),
+        approval=("Tech lead",),
     ),
     "agents": Action(
-        "Remove the replication agents from the sources", "manual",
-        "Uninstall the agent on @servers@; the replicated volumes are deleted last.", "Platform engineer", 15,
-        "no agent process; replication console lists no source", idempotent="what is removed stays removed",
+        "Remove the replication agents from the sources",
+        "manual",
+        "Uninstall the agent on @servers@; the replicated volumes are deleted last.",
+        "Platform engineer",
+        15,
+        "no agent process; replication console lists no source",
+        idempotent="what is removed stays removed",
     ),
     "power_on": Action(
-        "Power on the source servers", "manual",
-        "Shut the migrated servers down, then power on in this order: @servers@.", "Platform engineer", 20,
+        "Power on the source servers",
+        "manual",
+        "Shut the migrated servers down, then power on in this order: @servers@.",
+        "Platform engineer",
+        20,
         "each server answers its health check from outside",
         precheck=("writes since the cutover", "copied back, or accepted as lost by the business owner", "abort"),
-        approval=("Business owner",), data_loss="writes since the cutover that were not copied back",
+        approval=("Business owner",),
+        data_loss="writes since the cutover that were not copied back",
     ),
     "network": Action(
-        "Take the routes to the new side out", "manual",
-        "Withdraw the routes and firewall rules that this migration added: {{added_routes}}.", "Platform engineer", 5,
-        "traffic takes the old path in both directions", idempotent="a withdrawn route stays withdrawn",
+        "Take the routes to the new side out",
+        "manual",
+        "Withdraw the routes and firewall rules that this migration added: {{added_routes}}.",
+        "Platform engineer",
+        5,
+        "traffic takes the old path in both directions",
+        idempotent="a withdrawn route stays withdrawn",
     ),
     "paper": Action(
-        "Confirm that nothing of phase @phase@ is live", "manual",
-        "Nothing to take back: phase @phase@ changed no production system (@undo@).", "Tech lead", 1,
-        "the new side serves nothing", verify=(NEW_REQUESTS, "0 or no series"), idempotent="it only reads",
+        "Confirm that nothing of phase @phase@ is live",
+        "manual",
+        "Nothing to take back: phase @phase@ changed no production system (@undo@).",
+        "Tech lead",
+        1,
+        "the new side serves nothing",
+        verify=(NEW_REQUESTS, "0 or no series"),
+        idempotent="it only reads",
     ),
     "capture": Action(
-        "Stop the capture of events", "manual",
-        "Stop the connector {{connector}}; the tables are the truth. Events stay: the stream is append-only.", "Developer", 2,
-        "no new event after the stop", verify=("offset of {{topic}}, twice, 30 s apart", "the same"),
+        "Stop the capture of events",
+        "manual",
+        "Stop the connector {{connector}}; the tables are the truth. Events stay: the stream is append-only.",
+        "Developer",
+        2,
+        "no new event after the stop",
+        verify=("offset of {{topic}}, twice, 30 s apart", "the same"),
         idempotent="a stopped connector stays stopped",
     ),
     "projection": Action(
-        "Rebuild the projection from the stream", "bash",
+        "Rebuild the projection from the stream",
+        "bash",
         "kafka-consumer-groups --bootstrap-server '{{brokers}}' --group '{{projection_group}}' --topic '{{topic}}' \\\n"
         "  --reset-offsets --to-datetime '{{before_phase_utc}}' --execute",
-        "Developer", 10, "a table of new offsets",
-        ("kafka-consumer-groups --bootstrap-server '{{brokers}}' --describe --group '{{projection_group}}'",
-         "no active member, and handlers with side effects switched off", "abort"),
+        "Developer",
+        10,
+        "a table of new offsets",
+        (
+            "kafka-consumer-groups --bootstrap-server '{{brokers}}' --describe --group '{{projection_group}}'",
+            "no active member, and handlers with side effects switched off",
+            "abort",
+        ),
         idempotent="offsets are set to one time",
     ),
     "commands": Action(
-        "Let the tables take the commands again", "manual",
-        "Switch the command handlers of @source@ back to the tables at {{command_switch}}; never delete events.", "Developer", 3,
-        "writes reach the tables", idempotent="the end state is set",
+        "Let the tables take the commands again",
+        "manual",
+        "Switch the command handlers of @source@ back to the tables at {{command_switch}}; never delete events.",
+        "Developer",
+        3,
+        "writes reach the tables",
+        idempotent="the end state is set",
         precheck=("migration_back_projection_lag_seconds@whole@", "below 10", "abort: roll forward instead"),
     ),
     "restore": Action(
-        "Bring back what phase @phase@ removed, beside production", "manual",
+        "Bring back what phase @phase@ removed, beside production",
+        "manual",
         "@undo@: restore into a new instance from {{backup_location}}, compare, copy back only what is missing. "
         "Never over production.",
-        "DBA", 120, "every missing row is back, no newer row is overwritten",
+        "DBA",
+        120,
+        "every missing row is back, no newer row is overwritten",
         precheck=("newest backup that holds @what@", "it restores; see the data recovery plan for minutes", "abort"),
-        approval=("Business owner", "Tech lead"), data_loss="@what@",
+        approval=("Business owner", "Tech lead"),
+        data_loss="@what@",
     ),
 }
 
@@ -905,7 +1081,9 @@ def traffic_action(plan: Plan, facts: Dict[str, Any]) -> str:
     named = json.dumps(plan.specification.get("service_details") or {}) + json.dumps(sub(plan.specification, "cutover"))
     if re.search(r"\bALB\b|elbv2|application load balancer", named, re.IGNORECASE) or facts.get("listener_arn"):
         return "traffic_alb"
-    if sub(plan.specification, "cutover").get("switch") == "dns" and re.search("aws|route ?53", plan.target, re.IGNORECASE):
+    if sub(plan.specification, "cutover").get("switch") == "dns" and re.search(
+        "aws|route ?53", plan.target, re.IGNORECASE
+    ):
         return "traffic_dns"
     if plan.pattern in ("blue_green", "canary") and re.search("kubernetes", named + plan.target, re.IGNORECASE):
         return "traffic_service"
@@ -973,8 +1151,10 @@ def phase_actions(plan: Plan, phase: Phase) -> List[str]:
 
 def table_steps(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Iterator[Step]:
     """Yield the steps that the tables name for a phase; what its own scripts undo is not undone by hand as well."""
-    words = plan_words(plan, phase, facts)
-    for name in phase_actions(plan, phase):
+    words, names = plan_words(plan, phase, facts), phase_actions(plan, phase)
+    if objects(plan.specification.get("feature_flags")) and "flags" in names:
+        names = [name for name in names if name != "traffic"]  # the flags are the switch
+    for name in names:
         if name == "flags":
             yield from flag_steps(plan, phase, facts)
         elif name == "stop_job" and not facts.get("backfill_application_name"):
@@ -985,8 +1165,16 @@ def table_steps(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Iterator[Ste
 
 def backfill_step(phase: Phase) -> Step:
     content = "Stop the job {{backfill_job}}; what it has filled is undone by the steps below, or stays unread."
-    return Step("Stop the running backfill", f"Part of the undo of phase {phase.name}.", "manual", content, 2, "DBA",
-                expected="the job list no longer shows it", idempotent_how="a stopped job stays stopped")
+    return Step(
+        "Stop the running backfill",
+        f"Part of the undo of phase {phase.name}.",
+        "manual",
+        content,
+        2,
+        "DBA",
+        expected="the job list no longer shows it",
+        idempotent_how="a stopped job stays stopped",
+    )
 
 
 def flag_steps(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Iterator[Step]:
@@ -994,8 +1182,16 @@ def flag_steps(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Iterator[Step
     flags = objects(plan.specification.get("feature_flags"))
     if not flags:
         content = f"Set the flag of phase {phase.name} to 0 % in {{{{flag_service}}}}."
-        yield Step(f"Set the flag of phase {phase.name} to 0 %", "The specification names no flag.", "manual", content,
-                   FLAG_MINUTES, "Developer", expected="0 %", idempotent_how="0 % stays 0 %")
+        yield Step(
+            f"Set the flag of phase {phase.name} to 0 %",
+            "The specification names no flag.",
+            "manual",
+            content,
+            FLAG_MINUTES,
+            "Developer",
+            expected="0 %",
+            idempotent_how="0 % stays 0 %",
+        )
     for flag in reversed(flags):
         yield flag_step(flag, facts)
 
@@ -1014,8 +1210,17 @@ def flag_step(flag: Dict[str, Any], facts: Dict[str, Any]) -> Step:
     if isinstance(facts.get("flag_check_command"), str):
         check = {"command": f"FLAG={name} {facts['flag_check_command']}", "expect": first}
     kind = "bash" if isinstance(command, str) else "manual"
-    return Step(f"Set flag {name} to {first} %", told, kind, content, FLAG_MINUTES, "Developer", expected=f"{name} at {first} %",
-                verify=(check,), idempotent_how="the percentage is set, not changed")
+    return Step(
+        f"Set flag {name} to {first} %",
+        told,
+        kind,
+        content,
+        FLAG_MINUTES,
+        "Developer",
+        expected=f"{name} at {first} %",
+        verify=(check,),
+        idempotent_how="the percentage is set, not changed",
+    )
 
 
 def plan_steps(plan: Plan, phase: Phase) -> Iterator[Step]:
@@ -1077,13 +1282,24 @@ def invert(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> List[Step]:
     if not steps:
         told = "Its scripts have no undo of their own: what they filled goes with the objects of the phase before."
         content = told if phase.scripts else f"Restore what phase {phase.name} changed from {{{{backup_location}}}}."
-        steps.append(Step(f"No undo of {phase.name} of its own", told if phase.scripts else "The plan says nothing of it.",
-                          "manual", content, 1 if phase.scripts else BACKFILL_MINUTES, "Tech lead",
-                          expected="the state before the phase", idempotent=False))
+        steps.append(
+            Step(
+                f"No undo of {phase.name} of its own",
+                told if phase.scripts else "The plan says nothing of it.",
+                "manual",
+                content,
+                1 if phase.scripts else BACKFILL_MINUTES,
+                "Tech lead",
+                expected="the state before the phase",
+                idempotent=False,
+            )
+        )
     return steps
 
 
-EXTEND_LOSSY = "archive what the script loses before it runs: pass the checker's report to the planner (--compatibility)"
+EXTEND_LOSSY = (
+    "archive what the script loses before it runs: pass the checker's report to the planner (--compatibility)"
+)
 
 
 def point_of_no_return(plan: Plan) -> Dict[str, Any]:
@@ -1114,13 +1330,22 @@ def no_return(plan: Plan, phase: Phase, step: Optional[str], reason: str, extend
     hours = number(sub(plan.specification, "policies").get("soak_hours")) or DEFAULT_SOAK_HOURS
     gate = f"{phase.name} starts only with a recorded approval and after {hours:g} h without a trigger"
     after = "forward_fix or restore beside"
-    return {"phase": phase.name, "step_id": step, "reason": reason, "after_it": after, "extend_by": extend, "gate": gate}
+    return {
+        "phase": phase.name,
+        "step_id": step,
+        "reason": reason,
+        "after_it": after,
+        "extend_by": extend,
+        "gate": gate,
+    }
 
 
 # == 5. Triggers ======================================================================================
 # In: the triggers of plan and specification. Out: PromQL that selects the new cohort, and who may act on it.
 
-SCRAPE_SECONDS = 15  # assumption: Prometheus' own examples scrape every 15 s; inventory scrape_interval_seconds replaces it
+SCRAPE_SECONDS = (
+    15  # assumption: Prometheus' own examples scrape every 15 s; inventory scrape_interval_seconds replaces it
+)
 GROUP_WAIT_SECONDS = 5
 KEEP_FIRING = "5m"  # longer than the rate window, else an alert resolves when its telemetry dies
 FEWEST_REQUESTS = 50  # in one window; with fewer a ratio is noise
@@ -1347,7 +1572,9 @@ def stage_sight(metric: Metric, limit: float, share: float, rate: Optional[float
         whole = f"blind: {share:.0%} of the requests cannot move this quantile" if share <= slow else "sees"
     else:
         needed = limit / share
-        whole = f"blind: needs {needed:.0%} in the new cohort" if needed > 1 else f"needs {needed:.1%} in the new cohort"
+        whole = (
+            f"blind: needs {needed:.0%} in the new cohort" if needed > 1 else f"needs {needed:.1%} in the new cohort"
+        )
     if rate is None:
         return whole, "load not given"
     requests = rate * share * window
@@ -1366,7 +1593,9 @@ def blindness(plan: Plan, trigger: Trigger, watch: Watch) -> List[Dict[str, Any]
             if percentage and 0 < percentage <= 100:
                 sight = stage_sight(metric, limit_of(trigger), percentage / 100, request_rate(plan), watch.window)
                 name = text_of(flag, "name")
-                rows.append({"flag": name, "percentage": percentage, "on_all_traffic": sight[0], "on_new_cohort": sight[1]})
+                rows.append(
+                    {"flag": name, "percentage": percentage, "on_all_traffic": sight[0], "on_new_cohort": sight[1]}
+                )
     return rows
 
 
@@ -1387,7 +1616,10 @@ def automation(trigger: Trigger, phases: Sequence[Dict[str, Any]], facts: Dict[s
             reason = hand_reason(step)
             if reason:
                 return False, f"the rollback of {phase['forward_phase']} holds {step['step_id']}, which {reason}"
-    return True, f"every step of {', '.join(p['forward_phase'] for p in watched)} only switches traffic and loses nothing"
+    return (
+        True,
+        f"every step of {', '.join(p['forward_phase'] for p in watched)} only switches traffic and loses nothing",
+    )
 
 
 def hand_reason(step: Dict[str, Any]) -> str:
@@ -1403,7 +1635,9 @@ def hand_reason(step: Dict[str, Any]) -> str:
     return ""
 
 
-def trigger_json(plan: Plan, trigger: Trigger, phases: Sequence[Dict[str, Any]], facts: Dict[str, Any]) -> Dict[str, Any]:
+def trigger_json(
+    plan: Plan, trigger: Trigger, phases: Sequence[Dict[str, Any]], facts: Dict[str, Any]
+) -> Dict[str, Any]:
     watch = watch_of(plan, facts)
     automatic, reason = automation(trigger, phases, facts)
     held = f" for {trigger.minutes:g} min" if trigger.minutes else ""
@@ -1422,7 +1656,9 @@ def trigger_json(plan: Plan, trigger: Trigger, phases: Sequence[Dict[str, Any]],
         "blindness": blindness(plan, trigger, watch),
         "auto_execute": automatic,
         "auto_execute_reason": reason,
-        "escalation_contacts": ["Tech lead", "DBA"] if not metric_of(trigger.metric).per_cohort else ["Tech lead", "Developer"],
+        "escalation_contacts": ["Tech lead", "DBA"]
+        if not metric_of(trigger.metric).per_cohort
+        else ["Tech lead", "Developer"],
         "source": trigger.source or None,
     }
 
@@ -1537,7 +1773,9 @@ def recovery_plan(plan: Plan, facts: Dict[str, Any]) -> Dict[str, Any]:
     """Return how data comes back, with the arithmetic that says whether a restore fits the allowed outage."""
     sentence, fits = restore_arithmetic(plan, facts)
     method, because = recovery_method(plan)
-    phase = next((p.name for p in reversed(ordered(plan)) if p.scripts), plan.phases[0].name if plan.phases else "start")
+    phase = next(
+        (p.name for p in reversed(ordered(plan)) if p.scripts), plan.phases[0].name if plan.phases else "start"
+    )
     words = {"@id@": plan.migration_id, "@phase@": phase}
     commands = [re.sub("@id@|@phase@", lambda m: words[m.group()], text) for text in PITR[dialect_of(plan)]]
     uses_data = method != "none needed"
@@ -1570,39 +1808,77 @@ CADENCE = {  # PagerDuty's incident response guide: first word within 5 minutes,
 }
 # Text by (audience, stage); an audience without an own line gets none at that stage. $words come from the plan.
 MESSAGES = {
-    ("engineering", "start"): "Rollback of $title starts at $first: $steps steps, $minutes min. Detected by {{detected_by}} at "
+    (
+        "engineering",
+        "start",
+    ): "Rollback of $title starts at $first: $steps steps, $minutes min. Detected by {{detected_by}} at "
     "{{start_time_utc}}. IC {{incident_commander}}, bridge {{bridge_url}}. Freeze every release of $consumers.",
-    ("engineering", "progress"): "Rollback of $title: step {{current_step}} of $steps done. Next update {{next_update_utc}}.",
+    (
+        "engineering",
+        "progress",
+    ): "Rollback of $title: step {{current_step}} of $steps done. Next update {{next_update_utc}}.",
     ("engineering", "complete"): "Rollback of $title ended {{actual_end_utc}}. Data lost: {{rows_lost_measured}} rows. "
     "Run the $checks checks of the checklist; releases stay frozen until they pass.",
-    ("engineering", "failed_escalated"): "Rollback of $title stopped in {{current_step}}: {{error_text}}. Nothing after it ran. "
-    "Join {{bridge_url}}.",
-    ("business", "start"): "$target is being taken back to $source. Expected end: {{start_time_utc}} + $minutes min. Data: $loss.",
+    (
+        "engineering",
+        "failed_escalated",
+    ): "Rollback of $title stopped in {{current_step}}: {{error_text}}. Nothing after it ran. Join {{bridge_url}}.",
+    (
+        "business",
+        "start",
+    ): "$target is being taken back to $source. Expected end: {{start_time_utc}} + $minutes min. Data: $loss.",
     ("business", "progress"): "The return to $source goes on; expected end {{expected_end_utc}}. Data: $loss.",
     ("business", "complete"): "$source serves again since {{actual_end_utc}}. Data lost: {{rows_lost_measured}} rows. "
     "The next attempt needs your decision.",
     ("business", "failed_escalated"): "The return to $source has stopped. Options with their cost come from "
     "{{incident_commander}} by {{next_update_utc}}.",
     ("executive", "start"): "Migration $title is being taken back ($severity). $impact Expected end in $minutes min.",
-    ("executive", "progress"): "Migration $title: the way back is on plan: {{on_plan_yes_no}}. Expected end {{expected_end_utc}}.",
-    ("executive", "complete"): "Migration $title was taken back at {{actual_end_utc}}. Data lost: {{rows_lost_measured}} rows.",
-    ("executive", "failed_escalated"): "Taking migration $title back has failed; {{customer_impact_percent}} % of the customers are "
+    (
+        "executive",
+        "progress",
+    ): "Migration $title: the way back is on plan: {{on_plan_yes_no}}. Expected end {{expected_end_utc}}.",
+    (
+        "executive",
+        "complete",
+    ): "Migration $title was taken back at {{actual_end_utc}}. Data lost: {{rows_lost_measured}} rows.",
+    (
+        "executive",
+        "failed_escalated",
+    ): "Taking migration $title back has failed; {{customer_impact_percent}} % of the customers are "
     "affected. Decision needed from you at {{bridge_url}}.",
     ("customers", "start"): "We see a problem and are restoring the service as it was. $customer_impact Next update: "
     "{{next_update_utc}} at {{status_page_url}}.",
-    ("customers", "progress"): "We are still restoring the service. Next update: {{next_update_utc}} at {{status_page_url}}.",
-    ("customers", "complete"): "The service is restored since {{actual_end_utc}}. Lost changes: {{customer_data_statement}}.",
+    (
+        "customers",
+        "progress",
+    ): "We are still restoring the service. Next update: {{next_update_utc}} at {{status_page_url}}.",
+    (
+        "customers",
+        "complete",
+    ): "The service is restored since {{actual_end_utc}}. Lost changes: {{customer_data_statement}}.",
     ("customers", "failed_escalated"): "Restoring takes longer than announced. Next update: {{next_update_utc}} at "
     "{{status_page_url}}.",
     ("support", "start"): "Rollback of $title has begun. Answer callers: we are restoring the service, next update "
     "{{next_update_utc}}. $lost_endpoints",
     ("support", "progress"): "Rollback of $title goes on. Ticket: {{ticket_id}}. Next update {{next_update_utc}}.",
-    ("support", "complete"): "Rollback of $title is over. Ask callers who still see errors for the time, and add it to {{ticket_id}}.",
+    (
+        "support",
+        "complete",
+    ): "Rollback of $title is over. Ask callers who still see errors for the time, and add it to {{ticket_id}}.",
     ("support", "failed_escalated"): "Rollback of $title is delayed. Collect affected accounts in {{ticket_id}}.",
-    ("dependents", "start"): "$consumers: $target goes back to $source within $minutes min. Hold your releases. $lost_endpoints",
+    (
+        "dependents",
+        "start",
+    ): "$consumers: $target goes back to $source within $minutes min. Hold your releases. $lost_endpoints",
     ("dependents", "progress"): "$consumers: the way back goes on, next update {{next_update_utc}}.",
-    ("dependents", "complete"): "$consumers: $source serves since {{actual_end_utc}}. Confirm that your side works in {{ticket_id}}.",
-    ("dependents", "failed_escalated"): "$consumers: the way back has stopped; pause writes where you can and join {{bridge_url}}.",
+    (
+        "dependents",
+        "complete",
+    ): "$consumers: $source serves since {{actual_end_utc}}. Confirm that your side works in {{ticket_id}}.",
+    (
+        "dependents",
+        "failed_escalated",
+    ): "$consumers: the way back has stopped; pause writes where you can and join {{bridge_url}}.",
 }
 REGULATOR = """DRAFT, counsel decides whether it is sent (GDPR Art. 33: only when a personal data breach is confirmed).
 Deadline: {{awareness_utc}} + 72 h. Authority: {{authority_name}}. It may be sent in parts; a late one gives its reasons.
@@ -1641,7 +1917,9 @@ def frameworks(plan: Plan) -> List[str]:
     return [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
 
 
-def message_words(plan: Plan, phases: Sequence[Dict[str, Any]], rto: Dict[str, Any], losses: Sequence[str]) -> Dict[str, str]:
+def message_words(
+    plan: Plan, phases: Sequence[Dict[str, Any]], rto: Dict[str, Any], losses: Sequence[str]
+) -> Dict[str, str]:
     allowed, gone = allowed_minutes(plan), lost_endpoints(plan)
     outage = f"Allowed outage: {allowed:g} min." if allowed is not None else "No allowed outage is stated."
     return {
@@ -1663,18 +1941,29 @@ def message_words(plan: Plan, phases: Sequence[Dict[str, Any]], rto: Dict[str, A
     }
 
 
-def messages(plan: Plan, phases: Sequence[Dict[str, Any]], rto: Dict[str, Any], losses: Sequence[str]) -> List[Dict[str, Any]]:
+def messages(
+    plan: Plan, phases: Sequence[Dict[str, Any]], rto: Dict[str, Any], losses: Sequence[str]
+) -> List[Dict[str, Any]]:
     """Return the drafts of every audience at every stage; the regulator's only where personal data is at stake."""
     import string
 
     words = message_words(plan, phases, rto, losses)
-    drafts = [(audience, stage, MESSAGES[audience, stage]) for audience in AUDIENCES for stage in STAGES
-              if (audience, stage) in MESSAGES and (audience != "dependents" or dependencies(plan))]
+    drafts = [
+        (audience, stage, MESSAGES[audience, stage])
+        for audience in AUDIENCES
+        for stage in STAGES
+        if (audience, stage) in MESSAGES and (audience != "dependents" or dependencies(plan))
+    ]
     if "GDPR" in frameworks(plan) or personal_columns(plan):
         drafts += [("regulator", stage, REGULATOR) for stage in ("complete", "failed_escalated")]
     return [
-        {"audience": audience, "stage": stage, "when": CADENCE[stage] if audience != "regulator" else "within 72 h of awareness",
-         "send_ready": False, "text": " ".join(text.split(" ")).strip()}
+        {
+            "audience": audience,
+            "stage": stage,
+            "when": CADENCE[stage] if audience != "regulator" else "within 72 h of awareness",
+            "send_ready": False,
+            "text": " ".join(text.split(" ")).strip(),
+        }
         for audience, stage, text in ((a, s, string.Template(t).substitute(words)) for a, s, t in drafts)
     ]
 
@@ -1745,7 +2034,8 @@ def step_json(step: Step, phase: Phase, number_: int, client: str) -> Dict[str, 
         "verify": list(step.verify),
         "timeout_seconds": step_timeout(step),
         "abort_if": abort_conditions(step),
-        "success_criteria": "; ".join(f"{c['command'].strip()} says {c['expect']}" for c in step.verify) or step.expected,
+        "success_criteria": "; ".join(f"{c['command'].strip()} says {c['expect']}" for c in step.verify)
+        or step.expected,
         "failure_escalation": f"Stop; run nothing after it. Call the {step.owner}, then the {lead}.",
         "rollback_order": number_,
         "owner_role": step.owner,
@@ -1756,6 +2046,19 @@ def step_json(step: Step, phase: Phase, number_: int, client: str) -> Dict[str, 
         "data_loss": step.data_loss,
         "source_script_id": step.source_script_id,
     }
+
+
+def checkpoints(plan: Plan, phase: Phase, steps: Sequence[Step]) -> List[str]:
+    """Return what holds once a phase is undone: its scripts' own checks, and what the steps by hand expect."""
+    scripted = [step for step in steps if step.source_script_id]
+    found = (
+        [f"rollback.sh --from-phase {phase.name} ends with `finished`: {len(scripted)} scripts undone"]
+        if scripted
+        else []
+    )
+    found += [f"{step.name}: {step.expected}" for step in steps if not step.source_script_id]
+    kept = [t for t in all_triggers(plan) if phase.name in t.phases and t.action in CRITICAL_ACTIONS]
+    return found + [f"{t.metric} no longer {t.operator} {t.value:g} {t.unit}".rstrip() for t in kept]
 
 
 def phase_json(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Dict[str, Any]:
@@ -1774,7 +2077,7 @@ def phase_json(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Dict[str, Any
         "reversible": CONDITIONAL if losses else REVERSIBLE,
         "prerequisites": [f"Phase {phase.name} has started", *([f"Approved: {loss}" for loss in losses])],
         "steps": [step_json(step, phase, place, client) for place, step in enumerate(steps, 1)],
-        "validation_checkpoints": [gate_text(gate) for gate in phase.gates] or ["the state before the phase is back"],
+        "validation_checkpoints": checkpoints(plan, phase, steps),
         "communication_requirements": ["operations"] + (["executives", "customers"] if losses else []),
         "risk_level": phase.risk_level,
     }
@@ -1799,15 +2102,31 @@ def fill(value: Any, facts: Dict[str, str]) -> Any:
     return [fill(item, facts) for item in value] if isinstance(value, list) else value
 
 
-HOW_TO_OBTAIN = {
+HOW_TO_OBTAIN = {  # where a blank of a step comes from; what is not here is known when it happens, or in an inventory
     "backup_location": "from the backup job's last run",
     "flag_service": "where the feature flags are set",
-    "metric_selector": "labels that select the new cohort in Prometheus",
-    "status_page": "address of the status page",
+    "listener_arn": "aws elbv2 describe-listeners --load-balancer-arn ARN",
+    "old_target_group_arn": "aws elbv2 describe-target-groups, the old side's",
+    "new_target_group_arn": "aws elbv2 describe-target-groups, the new side's",
+    "zone_id": "aws route53 list-hosted-zones",
+    "saved_dns_records": "the change batch with the old records, saved before the migration",
+    "authoritative_server": "dig NS of the zone",
+    "application_role": "the role in the application's connection string",
+    "previous_image_digest": "recorded before the migration, see preconditions",
+    "reverse_slot": "SELECT slot_name FROM pg_replication_slots on the new side",
+    "reverse_subscription": "SELECT subname FROM pg_subscription on the old side",
+    "subscription": "SELECT subname FROM pg_subscription on the new side",
+    "backfill_job": "the session or job that runs the migrate scripts; inventory backfill_application_name names it",
+    "provisioned_resources": "the list of what the phase created: terraform state list, or the change ticket",
+    "awareness_utc": "the minute in which somebody knew of the breach",
 }
+LIVE = re.compile(
+    r"utc$|^(current_step|error_text|rows_lost|detected_by|open_points|root_cause|approver|ticket|customer)"
+)
 
 
 def list_placeholders(runbook: Dict[str, Any]) -> List[Dict[str, Any]]:
+    """Return each blank once: where it stands, what it stops, how to obtain it."""
     places: Dict[str, List[str]] = {}
     for name, where in find_placeholders(runbook):
         places.setdefault(name, []).append(where)
@@ -1815,7 +2134,9 @@ def list_placeholders(runbook: Dict[str, Any]) -> List[Dict[str, Any]]:
         {
             "name": name,
             "where": where,
-            "how_to_obtain": HOW_TO_OBTAIN.get(name, f"from your inventory: --fill {name}=VALUE"),
+            "required_for": "execution" if any(".steps[" in place for place in where) else "messages and reading",
+            "how_to_obtain": HOW_TO_OBTAIN.get(name)
+            or ("known when it happens" if LIVE.search(name) else f"from your inventory: --fill {name}=VALUE"),
         }
         for name, where in sorted(places.items())
     ]
@@ -1827,10 +2148,15 @@ def readiness(runbook: Dict[str, Any], plan: Plan) -> Dict[str, Any]:
     for entry in runbook["placeholders"]:
         inside = [where for where in entry["where"] if ".steps[" in where]
         if inside:
-            blockers.append(f"{{{{{entry['name']}}}}} is open in {len(inside)} places of steps: {entry['how_to_obtain']}")
+            blockers.append(
+                f"{{{{{entry['name']}}}}} is open in {len(inside)} places of steps: {entry['how_to_obtain']}"
+            )
     for phase in plan.phases:
-        blockers += [f"{text_of(s, 'id')} of {phase.name} loses data and has no undo" for s in phase.scripts
-                     if s.get("reversibility") == "lossy" and not text_of(s, "rollback_script").strip()]
+        blockers += [
+            f"{text_of(s, 'id')} of {phase.name} loses data and has no undo"
+            for s in phase.scripts
+            if s.get("reversibility") == "lossy" and not text_of(s, "rollback_script").strip()
+        ]
     warnings = [
         f"{phase['phase_name']}: no script, {len(phase['steps'])} steps by hand"
         for phase in runbook["rollback_phases"]
@@ -1855,8 +2181,12 @@ def time_objectives(plan: Plan, phases: Sequence[Dict[str, Any]], triggers: Sequ
     """Return minutes from the fault to the end of the rollback, for each phase in which it may begin."""
     critical = [t["detection"]["seconds"] / 60 for t in triggers if t["severity"] == "critical"]
     verify = max([SOAK_MINUTES] + [2 * t["evaluation_window_minutes"] for t in triggers])
-    parts = {"detect": round(min(critical, default=0.0), 1), "decide": DECIDE_MINUTES, "verify": round(verify, 1),
-             "dns": round(dns_minutes(plan), 1)}
+    parts = {
+        "detect": round(min(critical, default=0.0), 1),
+        "decide": DECIDE_MINUTES,
+        "verify": round(verify, 1),
+        "dns": round(dns_minutes(plan), 1),
+    }
     automatic = any(t["auto_execute"] for t in triggers)
     parts["decide"] = 0 if automatic else DECIDE_MINUTES
     minutes, total = sum(parts.values()), {}
@@ -1881,8 +2211,12 @@ def assumptions(phases: Sequence[Dict[str, Any]], automatic: bool) -> List[str]:
     steps = [step for phase in phases for step in phase["steps"]]
     counted = len([step for step in steps if step["estimate_basis"].startswith("assumed")])
     found = [] if automatic else [f"decide: {DECIDE_MINUTES} min (assumed: 5 until the page is taken, 10 to decide)"]
-    found.append(f"detect: the earliest critical trigger at twice its threshold, scrape {SCRAPE_SECONDS} s unless given")
-    return found + [f"{counted} of {len(steps)} step times are assumed; a rehearsal replaces them (estimate_basis says which)"]
+    found.append(
+        f"detect: the earliest critical trigger at twice its threshold, scrape {SCRAPE_SECONDS} s unless given"
+    )
+    return found + [
+        f"{counted} of {len(steps)} step times are assumed; a rehearsal replaces them (estimate_basis says which)"
+    ]
 
 
 def recovery_point(plan: Plan, phases: Sequence[Dict[str, Any]], losses: Sequence[str]) -> Dict[str, Any]:
@@ -1901,31 +2235,65 @@ def recovery_point(plan: Plan, phases: Sequence[Dict[str, Any]], losses: Sequenc
     }
 
 
-def decision_tree(plan: Plan, phases: Sequence[Dict[str, Any]], rto: Dict[str, Any], watch: Watch) -> List[Dict[str, Any]]:
+def decision_tree(
+    plan: Plan, phases: Sequence[Dict[str, Any]], rto: Dict[str, Any], watch: Watch
+) -> List[Dict[str, Any]]:
     """Return the questions in their order, each with what answers it; the first yes decides."""
     point = point_of_no_return(plan)
     passed = f"phase {point['phase']} has started" if point["phase"] else "no phase of the plan is final"
     tables = plan_tables(plan)
-    damage = f"SELECT count(*) FROM {tables[0]}; and its like against the counts taken before" if tables else (
-        "the reconciliation of both sides finds rows that differ")
+    damage = (
+        f"SELECT count(*) FROM {tables[0]}; and its like against the counts taken before"
+        if tables
+        else ("the reconciliation of both sides finds rows that differ")
+    )
     scripted = [phase["forward_phase"] for phase in phases if any(step["source_script_id"] for step in phase["steps"])]
     error = promql(METRICS["error_rate"], watch)
     rows = [
-        ("Is data being damaged now?", damage, "stop_writers", "stop the writers (flag off, read-only), page; restore nothing"),
-        ("Is the point of no return passed?", f"{passed}: {point['reason']}", "forward_fix",
-         f"fix forward, or repair from a restore beside; decides the {'Business owner' if point['phase'] else 'Tech lead'}"),
-        ("Are all triggers quiet and their values flat?", error, "pause", "hold this stage, raise nothing, look again in 15 min"),
-        ("Is only the new side ill, and the old side able to take over?", "health and capacity of "
-         f"{plan.source or 'the old side'}; lag of the way back is 0", "rollback_traffic",
-         "take traffic and flags back now; schema later or never"),
-        ("Is a fix proven that is live sooner than the rollback?", f"the rollback takes {rto['minutes']:g} min", "forward_fix",
-         "release the fix"),
+        (
+            "Is data being damaged now?",
+            damage,
+            "stop_writers",
+            "stop the writers (flag off, read-only), page; restore nothing",
+        ),
+        (
+            "Is the point of no return passed?",
+            f"{passed}: {point['reason']}",
+            "forward_fix",
+            f"fix forward, or repair from a restore beside; decides the {'Business owner' if point['phase'] else 'Tech lead'}",
+        ),
+        (
+            "Are all triggers quiet and their values flat?",
+            error,
+            "pause",
+            "hold this stage, raise nothing, look again in 15 min",
+        ),
+        (
+            "Is only the new side ill, and the old side able to take over?",
+            f"health and capacity of {plan.source or 'the old side'}; lag of the way back is 0",
+            "rollback_traffic",
+            "take traffic and flags back now; schema later or never",
+        ),
+        (
+            "Is a fix proven that is live sooner than the rollback?",
+            f"the rollback takes {rto['minutes']:g} min",
+            "forward_fix",
+            "release the fix",
+        ),
     ]
     if scripted:
-        rows.append(("Is only unused schema there?", f"scripts of {scripted[-1]} ran, nothing reads what they made", "leave",
-                     "leave it; it harms nobody, take it back in working hours"))
+        rows.append(
+            (
+                "Is only unused schema there?",
+                f"scripts of {scripted[-1]} ran, nothing reads what they made",
+                "leave",
+                "leave it; it harms nobody, take it back in working hours",
+            )
+        )
     first = phases[0]["phase_name"] if phases else "nothing"
-    rows.append(("Otherwise", f"no decision after {DECIDE_MINUTES} min", "rollback", f"roll back, beginning with {first}"))
+    rows.append(
+        ("Otherwise", f"no decision after {DECIDE_MINUTES} min", "rollback", f"roll back, beginning with {first}")
+    )
     return [
         {"order": place, "question": question, "answered_by": answer, "outcome": outcome, "if_yes": action}
         for place, (question, answer, outcome, action) in enumerate(rows, 1)
@@ -1940,7 +2308,9 @@ def inconsistencies(plan: Plan, rto: Dict[str, Any], facts: Dict[str, Any]) -> L
     old = number(baseline.get("p95_ms"))
     limit = number(limits.get("response_time_p95"))
     if old and limit and limit < old:
-        found.append(f"the p95 alert at {limit:g} ms is tighter than the old side's own {old:g} ms: it fires after the rollback too")
+        found.append(
+            f"the p95 alert at {limit:g} ms is tighter than the old side's own {old:g} ms: it fires after the rollback too"
+        )
     allowed = rto["allowed_minutes"]
     if allowed is not None and rto["minutes"] > allowed:
         found.append(f"the rollback takes {rto['minutes']:g} min, business_continuity.rto_minutes allows {allowed:g}")
@@ -2020,7 +2390,11 @@ def service_order(plan: Plan) -> List[str]:
 
     constraints = sub(plan.specification, "constraints")
     entries = [*objects(plan.specification.get("workloads")), *objects(constraints.get("dependencies"))]
-    needs = {text_of(e, "name"): e.get("depends_on") for e in entries if text_of(e, "name") and isinstance(e.get("depends_on"), list)}
+    needs = {
+        text_of(e, "name"): e.get("depends_on")
+        for e in entries
+        if text_of(e, "name") and isinstance(e.get("depends_on"), list)
+    }
     graph = {name: sorted(str(other) for other in others) for name, others in needs.items()}
     try:
         return list(graphlib.TopologicalSorter(graph).static_order())[::-1]
@@ -2072,7 +2446,9 @@ CAPTURE = {  # what an action needs that only the state before the migration kno
 
 def preconditions(plan: Plan, facts: Dict[str, Any]) -> List[Dict[str, str]]:
     """Return what has to be recorded before the migration starts, without which the undo lacks its arguments."""
-    found = [(f"rows of {table}", f"SELECT count(*) FROM {table};", f"counts/{table}.txt") for table in plan_tables(plan)]
+    found = [
+        (f"rows of {table}", f"SELECT count(*) FROM {table};", f"counts/{table}.txt") for table in plan_tables(plan)
+    ]
     for flag in objects(plan.specification.get("feature_flags")):
         name = text_of(flag, "name")
         found.append((f"position of flag {name}", f"read {name} in {{{{flag_service}}}}", f"flags/{name}.txt"))
@@ -2082,80 +2458,278 @@ def preconditions(plan: Plan, facts: Dict[str, Any]) -> List[Dict[str, str]]:
     if any(phase.scripts for phase in plan.phases) and dialect_of(plan) == "postgresql":
         point = f"rb_{plan.migration_id}_{next(p.name for p in plan.phases if p.scripts)}"
         found.append(("restore point", f"SELECT pg_create_restore_point('{point}');", "restore_point.txt"))
-        found.append(("schema", "psql -X -qAt -d \"$DB\" -f assets/export_schema_postgresql.sql", "before.json"))
-    return [{"id": f"P{n:02d}", "what": what, "command": command, "saves_to": place}
-            for n, (what, command, place) in enumerate(found, 1)]
+        found.append(("schema", 'psql -X -qAt -d "$DB" -f assets/export_schema_postgresql.sql', "before.json"))
+    return [
+        {"id": f"P{n:02d}", "what": what, "command": command, "saves_to": place}
+        for n, (what, command, place) in enumerate(found, 1)
+    ]
 
 
 # == 8. Rendering =====================================================================================
+# In: the runbook. Out: the same blocks as text for a terminal at night, as Markdown, as one HTML page that prints.
+
+LONG_SCRIPT = 14  # lines; a longer one is run from its file, not pasted
 
 
-def step_lines(step: Dict[str, Any]) -> Iterator[str]:
-    yield f"  {step['step_id']}  {step['name']}  ({step['owner_role']}, {step['estimated_duration_minutes']:g} min)"
-    if step["precheck"]:
-        yield f"    before: {step['precheck']['command'].strip()}  must say {step['precheck']['expect']}, else {step['precheck']['meaning_if_not']}"
-    for line in step["script_content"].rstrip().splitlines():
-        yield f"    | {line}"
-    yield f"    expect: {step['expected_output']}"
-    for check in step["verify"]:
-        yield f"    verify: {check['command'].strip()}  says {check['expect']}"
-    if step["data_loss"]:
-        yield f"    LOSES: {step['data_loss']}  approval: {', '.join(step['approval']) or 'Tech lead'}"
-    yield f"    fails: {step['failure_escalation']}"
+class Block(NamedTuple):
+    """A piece of the document. kind: title | heading | step | text | list | checks | code; `items` are its lines."""
+
+    kind: str
+    items: Tuple[str, ...]
+    language: str = ""
+    anchor: str = ""
+
+
+def lines_block(kind: str, lines: Iterable[str]) -> Iterator[Block]:
+    """Yield one block of lines, nothing when there are none."""
+    items = tuple(one_line(line) for line in lines)
+    if items:
+        yield Block(kind, items)
+
+
+def command_block(step: Dict[str, Any]) -> Iterator[Block]:
+    """Yield what is to be run: the script itself, or how its file is run when nobody would paste it."""
+    content = clean(step["script_content"]).rstrip()
+    many = content.count("\n") + 1
+    if step["script_type"] == "manual":
+        yield Block("text", (one_line(content),))
+    elif many > LONG_SCRIPT and step["source_script_id"]:
+        stem = file_slug(step["source_script_id"])
+        command = step["client"].replace("-f -", f"-f sql/{stem}.rollback.sql")
+        command += "" if "-f sql/" in command else f" <sql/{stem}.rollback.sql"
+        yield Block("code", (f"# {many} lines, written by --export DIR", command), "bash")
+    else:
+        yield Block("code", tuple(content.split("\n")), "sql" if step["script_type"] == "sql" else "bash")
+
+
+def step_blocks(step: Dict[str, Any]) -> Iterator[Block]:
+    limit = f"{step['owner_role']}, {step['estimated_duration_minutes']:g} min, stop after {step['timeout_seconds']} s"
+    yield Block("step", (f"{step['step_id']}  {one_line(step['name'])}  ({limit})",), anchor=step["step_id"])
+    before = step["precheck"]
+    if before:
+        yield from lines_block(
+            "text", [f"before: {before['command']}", f"must say: {before['expect']}, else {before['meaning_if_not']}"]
+        )
+    yield from command_block(step)
+    told = [f"expect: {step['expected_output']}"]
+    told += [f"verify: {check['command']}  says {check['expect']}" for check in step["verify"]]
+    told += [f"LOSES: {step['data_loss']}"] if step["data_loss"] else []
+    told += [f"needs approval: {', '.join(step['approval'])}"] if step["approval"] else []
+    told += [f"holds: {step['lock']}"] if step["lock"] else []
+    told += [
+        f"again: {step['idempotent_how']}"
+        if step["idempotent"] and step["idempotent_how"]
+        else "again: never, without a look at what the first run did"
+        if not step["idempotent"]
+        else "again: safe"
+    ]
+    yield from lines_block("text", [*told, f"fails: {step['failure_escalation']}"])
+
+
+def phase_blocks(phase: Dict[str, Any]) -> Iterator[Block]:
+    minutes = f"{phase['estimated_duration_minutes']:g} min, {phase['urgency_level']}"
+    yield Block("heading", (f"{phase['phase_name']} ({minutes})",), anchor=phase["phase_name"])
+    yield from lines_block("text", [phase["description"], *phase["prerequisites"]])
+    for step in phase["steps"]:
+        yield from step_blocks(step)
+    yield from lines_block("checks", phase["validation_checkpoints"])
+
+
+def front_blocks(runbook: Dict[str, Any]) -> Iterator[Block]:
+    """Yield what has to be known before the first step: is it ready, when to stop, what decides."""
+    ready, point, rto, rpo = (runbook[key] for key in ("readiness", "point_of_no_return", "rto", "rpo"))
+    yield Block("title", (f"Rollback runbook {runbook['runbook_id']} for migration {runbook['migration_id']}",))
+    state = (
+        "READY: every step can be executed as it stands"
+        if ready["executable"]
+        else "NOT READY: fill in what is open first"
+    )
+    yield Block("text", (state,))
+    yield from lines_block("list", [f"blocker: {text}" for text in ready["blockers"]])
+    yield from lines_block("list", [f"warning: {text}" for text in ready["warnings"]])
+    yield Block("heading", ("Limits",))
+    parts = ", ".join(f"{name} {value:g}" for name, value in rto["components"].items())
+    lost = "0 s" if rpo["seconds"] == 0 else "not 0"
+    told = [
+        f"Point of no return: {point['phase'] or 'none'} ({point['reason']})",
+        *(f"It moves back when you {text}" for text in point["extend_by"]),
+        f"Time to recover: {rto['minutes']:g} min = {parts} ({rto['formula']})",
+        "By last phase started: " + ", ".join(f"{name} {value:g} min" for name, value in rto["by_from_phase"].items()),
+        f"Data lost: {lost} ({rpo['reason']})",
+        *rto["assumptions"],
+    ]
+    yield from lines_block("list", told)
+    yield Block("heading", ("Decide first",))
+    yield from lines_block(
+        "list",
+        [f"{d['order']}. {d['question']} -> {d['if_yes']} [{d['answered_by']}]" for d in runbook["decision_tree"]],
+    )
+    yield Block("heading", ("Roll back when",))
+    yield from lines_block(
+        "list",
+        [f"{t['trigger_id']} {t['condition']} -- {t['action']}" + auto_note(t) for t in runbook["trigger_conditions"]],
+    )
+
+
+def auto_note(trigger: Dict[str, Any]) -> str:
+    if trigger["auto_execute"]:
+        return f", by a program: {trigger['auto_execute_reason']}"
+    return f", by a person: {trigger['auto_execute_reason']}" if trigger["action"] == AUTOMATIC else ""
+
+
+def back_blocks(runbook: Dict[str, Any]) -> Iterator[Block]:
+    """Yield what follows the steps: data, checks, people, blanks."""
+    data = runbook["data_recovery_plan"]
+    yield Block("heading", ("Data",))
+    viability = data["restore_viability"]
+    yield from lines_block(
+        "list",
+        [
+            f"{data['method']}: {data['because']}; {data['how']}",
+            f"Never {data['never']}",
+            *([viability] if viability else []),
+            *data["point_in_time_restore_beside"],
+        ],
+    )
+    yield Block("heading", ("Record before the migration starts",))
+    yield from lines_block(
+        "checks",
+        [f"{p['what']}: {p['command']} > {p['saves_to']}" for p in runbook["preconditions_captured_before_migration"]],
+    )
+    yield Block("heading", ("Check at the end",))
+    yield from lines_block("checks", runbook["validation_checklist"])
+    yield from lines_block("checks", runbook["post_rollback_procedures"])
+    yield Block("heading", ("Call",))
+    yield from lines_block("list", [f"{p['role']}: {p['name']}, {p['contact']}" for p in runbook["emergency_contacts"]])
+    yield Block("heading", ("Messages",))
+    for message in runbook["communication_templates"]:
+        yield Block(
+            "text",
+            (f"{message['audience']}, {message['stage']} ({message['when']}):", *clean(message["text"]).split("\n")),
+        )
+    if runbook["placeholders"]:
+        yield Block("heading", ("Open placeholders",))
+        yield from lines_block("list", [f"{{{{{p['name']}}}}}: {p['how_to_obtain']}" for p in runbook["placeholders"]])
+
+
+def blocks(runbook: Dict[str, Any]) -> Iterator[Block]:
+    yield from front_blocks(runbook)
+    for phase in runbook["rollback_phases"]:
+        yield from phase_blocks(phase)
+    yield from back_blocks(runbook)
+
+
+def text_lines(block: Block) -> List[str]:
+    """Return a block for a terminal: commands stand at the left margin, so that they can be copied as they are."""
+    head = block.items[0]
+    if block.kind == "title":
+        return [head]
+    if block.kind == "heading":
+        return ["", f"== {head} " + "=" * max(3, 76 - len(head))]
+    if block.kind == "step":
+        return ["", f"[ ] {head}"]
+    if block.kind == "code":
+        return list(block.items)
+    mark = {"list": "  - ", "checks": "  [ ] "}.get(block.kind, "    ")
+    return [mark + item for item in block.items]
 
 
 def render_text(runbook: Dict[str, Any]) -> str:
     """Return the runbook for a tired person: can it be run, when to stop, then one step after the other."""
-    ready, point = runbook["readiness"], runbook["point_of_no_return"]
-    lines = [
-        f"Rollback runbook {runbook['runbook_id']} for migration {runbook['migration_id']}",
-        "READY: every step can be executed as it stands"
-        if ready["executable"]
-        else "NOT READY: fill in what is open first",
-    ]
-    lines += [f"  blocker: {text}" for text in ready["blockers"]] + [f"  warning: {text}" for text in ready["warnings"]]
-    lines += [
-        "",
-        f"Point of no return: {point['phase'] or 'none'} ({point['reason']})",
-        f"Time: {runbook['rto']['minutes']:g} min ({runbook['rto']['formula']})",
-        "",
-        "Decide first:",
-    ]
-    lines += [
-        f"  {d['order']}. {d['question']} -> {d['if_yes']}" + (f" ({d['fact']})" if d.get("fact") else "")
-        for d in runbook["decision_tree"]
-    ]
-    lines += ["", "Roll back when:"] + [
-        f"  {t['trigger_id']} {t['condition']}" + (" -- automatic" if t["auto_execute"] else "")
-        for t in runbook["trigger_conditions"]
-    ]
-    for phase in runbook["rollback_phases"]:
-        lines += [
-            "",
-            f"== {phase['phase_name']} ({phase['estimated_duration_minutes']:g} min, {phase['urgency_level']}) ==",
-            f"  {phase['description']}",
-        ]
-        for step in phase["steps"]:
-            lines += ["", *step_lines(step)]
-    lines += ["", f"Data: {runbook['data_recovery_plan']['method']}"]
-    viability = runbook["data_recovery_plan"]["restore_viability"]
-    lines += [f"  {viability}"] if viability else []
-    lines += ["", "Check at the end:"] + [f"  [ ] {text}" for text in runbook["validation_checklist"]]
-    lines += ["", "Call:"] + [
-        f"  {person['role']}: {person['name']}, {person['contact']}" for person in runbook["emergency_contacts"]
-    ]
-    lines += ["", "Open placeholders:"] if runbook["placeholders"] else []
-    lines += [f"  {{{{{entry['name']}}}}}: {entry['how_to_obtain']}" for entry in runbook["placeholders"]]
-    return clean("\n".join(lines) + "\n")
+    return clean("\n".join(line for block in blocks(runbook) for line in text_lines(block)) + "\n")
 
 
-RENDERERS: Dict[str, Callable[[Dict[str, Any]], str]] = {"json": to_json, "text": render_text}
+MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]<>#|])")
+
+
+def markdown_text(text: str) -> str:
+    return MARKDOWN_SPECIAL.sub(r"\\\1", text)
+
+
+def markdown_lines(block: Block) -> List[str]:
+    if block.kind == "code":
+        longest = max((len(run) for line in block.items for run in re.findall("`+", line)), default=0)
+        fence = "`" * max(3, longest + 1)
+        return ["", f"{fence}{block.language}", *block.items, fence]
+    items = [markdown_text(item) for item in block.items]
+    mark = {"title": "# ", "heading": "## ", "step": "- [ ] **", "list": "- ", "checks": "- [ ] "}.get(block.kind, "")
+    if block.kind == "step":
+        return ["", f"{mark}{items[0]}**"]
+    gap = [""] if block.kind in ("title", "heading", "list", "checks", "text") else []
+    tail = "  " if block.kind == "text" else ""
+    return gap + [mark + item + tail for item in items]
+
+
+def render_markdown(runbook: Dict[str, Any]) -> str:
+    return clean("\n".join(line for block in blocks(runbook) for line in markdown_lines(block)).strip() + "\n")
+
+
+PAGE_STYLE = """body{font:15px/1.45 sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#111;background:#fff}
+h1{font-size:1.5em}h2{border-bottom:2px solid #555;margin-top:2em}h3{margin:1.4em 0 .3em}
+pre{background:#f2f2f2;border:1px solid #bbb;padding:.6em;white-space:pre-wrap;overflow-wrap:anywhere}
+ul{padding-left:1.3em}p{margin:.2em 0}.checks{list-style:none;padding-left:0}
+@media print{body{max-width:none;margin:0;font-size:10.5pt}h2{break-before:page}h3,pre{break-inside:avoid}}"""
+
+
+def html_block(block: Block) -> str:
+    import html
+
+    items = [html.escape(item) for item in block.items]
+    name = f' id="{html.escape(step_slug(block.anchor))}"' if block.anchor else ""
+    if block.kind == "title":
+        return f"<h1>{items[0]}</h1>"
+    if block.kind == "heading":
+        return f"<h2{name}>{items[0]}</h2>"
+    if block.kind == "step":
+        return f'<h3{name}><label><input type="checkbox"> {items[0]}</label></h3>'
+    if block.kind == "code":
+        return "<pre><code>" + "\n".join(items) + "</code></pre>"
+    if block.kind == "checks":
+        rows = "".join(f'<li><label><input type="checkbox"> {item}</label></li>' for item in items)
+        return f'<ul class="checks">{rows}</ul>'
+    if block.kind == "list":
+        return "<ul>" + "".join(f"<li>{item}</li>" for item in items) + "</ul>"
+    return "".join(f"<p>{item}</p>" for item in items)
+
+
+def render_html(runbook: Dict[str, Any]) -> str:
+    """Return one page that needs nothing else: no script, no font, no picture from elsewhere."""
+    import html
+
+    title = html.escape(f"Rollback of {runbook['migration_id']}")
+    body = "\n".join(html_block(block) for block in blocks(runbook))
+    head = f'<meta charset="utf-8"><title>{title}</title><style>{PAGE_STYLE}</style>'
+    return clean(f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n')
+
+
+RENDERERS: Dict[str, Callable[[Dict[str, Any]], str]] = {
+    "json": to_json,
+    "text": render_text,
+    "markdown": render_markdown,
+    "html": render_html,
+}
+
+
+def rendered_message(runbook: Dict[str, Any], wanted: str) -> str:
+    """Return one message that can be sent; refused while a blank is open, since a blank is what gets sent at night."""
+    chosen = [m for m in runbook["communication_templates"] if f"{m['audience']}:{m['stage']}" == wanted]
+    if not chosen:
+        names = [f"{m['audience']}:{m['stage']}" for m in runbook["communication_templates"]]
+        guess = did_you_mean(wanted, names)
+        raise InputError(
+            f"--message: found {wanted!r}, expected one of {', '.join(names)}"
+            + (f" (did you mean {guess!r}?)" if guess else "")
+        )
+    still = list(dict.fromkeys(name for name, _ in find_placeholders(chosen[0]["text"])))
+    if still:
+        raise OpenBlanks(*(f"{wanted}: {{{{{name}}}}} is open: --fill {name}=VALUE" for name in still))
+    return clean(chosen[0]["text"]) + "\n"
 
 
 # == 9. Exporting the undo ============================================================================
 # In: the runbook. Out: the files of --export, name -> text. Each is loaded or run by a real tool: psql, bash, promtool.
 
-SHELL_HEAD = r'''#!/usr/bin/env bash
+SHELL_HEAD = r"""#!/usr/bin/env bash
 # Undo of migration @MIGRATION@, generated from the plan whose SHA-256 is @DIGEST@.
 # Each undo is one SQL file beside this script; the validation queries of the plan say how far the migration went.
 set -Eeuo pipefail
@@ -2193,14 +2767,14 @@ rank() {  # prints the place of a phase in the order of execution
   done
   return 1
 }
-'''
+"""
 
 # What differs between databases: environment, how a file is run, how a query is asked, which failures mean what.
 SHELL_DIALECT = {
     "postgresql": {
         "DB_VARIABLE": "PGDATABASE",
         "DB_EXAMPLE": "shop",
-        "TUNING": "PSQL=${PSQL:-psql}\nexport PGOPTIONS=\"-c lock_timeout=5s ${PGOPTIONS:-}\"",
+        "TUNING": 'PSQL=${PSQL:-psql}\nexport PGOPTIONS="-c lock_timeout=5s ${PGOPTIONS:-}"',
         "CLIENT": '"$PSQL" -X -q ${2:+"$2"} -v ON_ERROR_STOP=1 -v VERBOSITY=verbose -d "$DB" -f "$1"',
         "ASK": '"$PSQL" -X -qAt -v ON_ERROR_STOP=1 -v VERBOSITY=verbose -d "$DB" -f "$1"',
         "LEFTOVER": """leftover() {
@@ -2243,7 +2817,7 @@ done
     },
 }
 
-SHELL_BODY = r'''
+SHELL_BODY = r"""
 client() { exec @CLIENT@; }  # called in the background only
 ask() { @ASK@; }
 ERRORS=$(mktemp)
@@ -2431,7 +3005,7 @@ for i in "${!IDS[@]}"; do
 done
 STEP=-
 [ -n "$DRY_RUN" ] || log - finished "from $FROM_PHASE"
-'''
+"""
 CATALOGUE = re.compile(r"\b(pg_\w+|to_reg\w+|information_schema|sqlite_\w+|pragma_\w+)", re.IGNORECASE)
 SHELL_SAFE = re.compile(r"[\w.-]+")
 
@@ -2453,7 +3027,11 @@ def rollback_files(plan: Plan, runbook: Dict[str, Any]) -> Dict[str, str]:
             query = text_of(script, "validation_query").strip()
             is_sql = step["script_type"] == "sql" and bool(script)  # other SQL has another database as its place
             path = f"{stem}.rollback.sql" if is_sql else ""
-            if step["script_type"] == "bash" and step["idempotent"] and not any(find_placeholders(step["script_content"])):
+            if (
+                step["script_type"] == "bash"
+                and step["idempotent"]
+                and not any(find_placeholders(step["script_content"]))
+            ):
                 path = f"steps/{file_slug(step['step_id'])}.sh"
                 files[path] = f"#!/usr/bin/env bash\nset -euo pipefail\n{step['script_content'].rstrip()}\n"
             if is_sql:
@@ -2485,7 +3063,11 @@ def check_of(script: Dict[str, Any]) -> str:
         return "none"
     if not CATALOGUE.search(query):
         return "rows"
-    return "absence" if re.match(r"\s*SELECT\s+NOT\b", query, re.I) or re.search(r"IS\s+NULL\W*$", query, re.I) else "presence"
+    return (
+        "absence"
+        if re.match(r"\s*SELECT\s+NOT\b", query, re.I) or re.search(r"IS\s+NULL\W*$", query, re.I)
+        else "presence"
+    )
 
 
 def add_row(step: Dict[str, Any], phase: str, path: str, script: Dict[str, Any]) -> str:
@@ -2555,7 +3137,7 @@ def alert_name(trigger: Trigger) -> str:
 
 
 def alert_labels(plan: Plan, severity: str, action: str, **more: str) -> Dict[str, str]:
-    return {"severity": severity, "migration_id": plan.migration_id, "action": action, **more}
+    return {"severity": severity, "migration_id": go_text(plan.migration_id), "action": action, **more}
 
 
 def trigger_annotations(plan: Plan, trigger: Trigger, first_step: str, facts: Dict[str, Any]) -> Dict[str, str]:
@@ -2623,7 +3205,7 @@ def burn_rules(plan: Plan, watch: Watch) -> List[Dict[str, Any]]:
             "expr": burn_condition(plan, burn, watch),
             "keep_firing_for": KEEP_FIRING,
             "labels": alert_labels(plan, burn.severity, "alert_team"),
-            "annotations": {"summary": f"{burn.budget:.0%} of the error budget would be gone in {burn.long_hours:g} h"},
+            "annotations": {"summary": f"{burn.budget:.0%} of the error budget is gone in {burn.long_hours:g} h"},
         }
         for burn in (BURNS if objective(plan) else ())
     ]
@@ -2660,7 +3242,9 @@ def matchers(selector: str) -> Dict[str, str]:
 
 
 def series_text(name: str, labels: Dict[str, str]) -> str:
-    return name + "{" + ",".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in labels.items()) + "}"
+    return (
+        name + "{" + ",".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in labels.items()) + "}"
+    )
 
 
 def counter(name: str, labels: Dict[str, str], per_second: float) -> Dict[str, str]:
@@ -2716,15 +3300,18 @@ def breach_and_rest(trigger: Trigger, watch: Watch) -> Tuple[Any, Any, Any]:
 
 def alert_labels_seen(rule: Dict[str, Any], trigger: Trigger) -> Dict[str, str]:
     by_instance = metric_of(trigger.metric).kind in ("idle", "share", "unused")
-    return {**({"instance": "new:1"} if by_instance else {"job": "new"}), **rule["labels"]}
+    labels = {key: plain_text(value) for key, value in rule["labels"].items()}
+    return {**({"instance": "new:1"} if by_instance else {"job": "new"}), **labels}
 
 
 def is_testable(trigger: Trigger, watch: Watch) -> bool:
     """Return whether series can be made that break the threshold: a share over 1 can never be."""
     metric, limit = metric_of(trigger.metric), limit_of(trigger)
     job = matchers(watch.selector(metric))
-    return (metric.kind == "gauge" or limit > 0) and (metric.kind in ("gauge", "quantile") or limit < 1) and not (
-        {"job", "instance"} & set(job)
+    return (
+        (metric.kind == "gauge" or limit > 0)
+        and (metric.kind in ("gauge", "quantile") or limit < 1)
+        and not ({"job", "instance"} & set(job))
     )
 
 
@@ -2742,8 +3329,15 @@ def trigger_tests(trigger: Trigger, rule: Dict[str, Any], watch: Watch) -> Itera
 
     def case(name: str, series: List[Dict[str, str]], expected: List[Any], *times: str) -> Dict[str, Any]:
         checks = [{"eval_time": at, "alertname": rule["alert"], "exp_alerts": expected} for at in times]
-        values = [{**one, "values": one["values"].replace(TEST_SAMPLES, f"{lasts // TEST_STEP + 4:.0f}")} for one in series]
-        return {"name": f"{rule['alert']} {name}", "interval": f"{TEST_STEP}s", "input_series": values, "alert_rule_test": checks}
+        values = [
+            {**one, "values": one["values"].replace(TEST_SAMPLES, f"{lasts // TEST_STEP + 4:.0f}")} for one in series
+        ]
+        return {
+            "name": f"{rule['alert']} {name}",
+            "interval": f"{TEST_STEP}s",
+            "input_series": values,
+            "alert_rule_test": checks,
+        }
 
     yield case("fires", broken, [fires], late)
     if held >= 60:
@@ -2782,7 +3376,7 @@ def plain_text(text: str) -> str:
 def missing_tests(rules: Sequence[Dict[str, Any]]) -> Iterator[Dict[str, Any]]:
     """Yield the test that an alert fires for each series that is missing."""
     for rule in rules:
-        seen = {**matchers(rule["expr"]), **rule["labels"]}
+        seen = {**matchers(rule["expr"]), **{key: plain_text(value) for key, value in rule["labels"].items()}}
         annotations = {key: plain_text(text) for key, text in rule["annotations"].items()}
         expected = [{"exp_labels": seen, "exp_annotations": annotations}]
         check = {"eval_time": "10m", "alertname": rule["alert"], "exp_alerts": expected}
@@ -2896,7 +3490,9 @@ def grafana_dashboard(plan: Plan, facts: Dict[str, Any]) -> Dict[str, Any]:
     watch = watch_of(plan, facts)
     panels: List[Dict[str, Any]] = []
     for trigger in {t.metric: t for t in reversed(all_triggers(plan))}.values():
-        title = f"{trigger.metric}: {trigger.trigger_id} {trigger.operator} {plain(trigger.value)} {trigger.unit}".rstrip()
+        title = (
+            f"{trigger.metric}: {trigger.trigger_id} {trigger.operator} {plain(trigger.value)} {trigger.unit}".rstrip()
+        )
         expr = promql(metric_of(trigger.metric), watch)
         panels.append(grafana_panel(len(panels) + 1, title, expr, limit_of(trigger)))
     source = {"type": "datasource", "name": "datasource", "label": "Data source", "query": "prometheus"}
@@ -3000,7 +3596,9 @@ def message_files(plan: Plan, runbook: Dict[str, Any]) -> Dict[str, Any]:
     return {
         "slack/start": slack_message(f"Rollback started: {name}", when, footer),
         "slack/progress": slack_message(f"Rollback goes on: {name}", [*when[:1], ("Step", "{{current_step}}")], footer),
-        "slack/complete": slack_message(f"Rollback complete: {name}", [("Ended", "{{actual_end_utc}}")], "Next: review"),
+        "slack/complete": slack_message(
+            f"Rollback complete: {name}", [("Ended", "{{actual_end_utc}}")], "Next: review"
+        ),
         "slack/escalated": slack_message(f"Rollback failed: {name}", [("Step", "{{current_step}}")], footer),
         "pagerduty/trigger": pagerduty_event(plan, "trigger", started, details),
         "pagerduty/acknowledge": pagerduty_event(plan, "acknowledge", "", {}),
@@ -3071,7 +3669,10 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--fill", action="append", default=[], metavar="KEY=VALUE", help="fill in a placeholder; repeatable"
     )
-    parser.add_argument("--export", metavar="DIR", help="also write rollback.sh with its SQL")
+    parser.add_argument("--message", metavar="AUDIENCE:STAGE", help="print one message; exit 1 while a blank is open")
+    parser.add_argument(
+        "--export", metavar="DIR", help="also write rollback.sh with its SQL, alert rules with tests, messages"
+    )
     parser.add_argument("--strict", action="store_true", help="exit 1 when the runbook cannot be executed as it stands")
     parser.add_argument("-q", "--quiet", action="store_true", help="no messages on standard error")
     parser.add_argument("--version", action="version", version=f"{TOOL} (migration-architect) {VERSION}")
@@ -3095,6 +3696,16 @@ def known_facts(args: argparse.Namespace) -> Tuple[Dict[str, Any], List[Document
     return facts, documents
 
 
+def print_message(runbook: Dict[str, Any], wanted: str) -> int:
+    try:
+        print_out(rendered_message(runbook, wanted))
+    except OpenBlanks as error:
+        for line in error.args:
+            say(f"{TOOL}: {line}")
+        return EXIT_INVALID
+    return EXIT_DONE
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     args = build_parser().parse_args(argv)
     if args.input == args.inventory == "-":
@@ -3109,6 +3720,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             say(f"{TOOL}: {line}")
         return EXIT_INVALID
     runbook = assemble(plan, args.from_phase, facts, (document, *inventory))
+    if args.message:
+        return print_message(runbook, args.message)
     if args.export:
         write_export(args.export, export_files(plan, runbook, facts))
         if not args.quiet:

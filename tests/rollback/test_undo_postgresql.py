@@ -97,7 +97,7 @@ def test_sample_comes_back_from_the_middle_and_the_end_of_each_phase(stage: Stag
         live.query(WRITTEN_MEANWHILE)
         phase = stage.kit.phase_of(number)
         done = stage.kit.undo(live.name, "--from-phase", phase, env=stage.reach)
-        assert done.code == 0, (number, done.out[-900:], [line for line in done.err.splitlines() if 'ERROR' in line])
+        assert done.code == 0, (number, done.out[-900:], [line for line in done.err.splitlines() if "ERROR" in line])
         assert document(live) == stage.schema, number
         assert without_late(live) == stage.held, number
         again = stage.kit.undo(live.name, "--from-phase", phase, env=stage.reach)
@@ -183,7 +183,9 @@ REFUSED = [
     pytest.param({"rollback_script": "ALTER TABLE t DROP COLUMN {{column}};"}, 65, id="an open placeholder"),
     pytest.param({"reversibility": "lossy", "data_loss": "what b holds"}, 66, id="no approval for a loss"),
     pytest.param(
-        {"rollback_script": "DO $$ BEGIN RAISE check_violation USING MESSAGE = 'b holds rows: nothing was changed'; END $$"},
+        {
+            "rollback_script": "DO $$ BEGIN RAISE check_violation USING MESSAGE = 'b holds rows: nothing was changed'; END $$"
+        },
         72,
         id="rows that would not survive",
     ),
