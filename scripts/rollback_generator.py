@@ -4,7 +4,8 @@
 # ///
 """Turn a migration plan into a rollback runbook that a tired person can execute.
 
-    plan JSON -> Plan -> phases, last first -> steps (the plan's own undo) -> runbook -> json | text
+    plan JSON -> Plan -> phases, last first -> steps (the plan's own undo) -> runbook -> json | text | markdown | html
+                                                                                     -> rollback.sh, alert files
 
 Sections, in the order of the data flow:
   1 Vocabulary
@@ -831,7 +832,8 @@ ACTIONS = {
     "image": Action(
         "Put the recorded image back",
         "bash",
-        "kubectl -n '{{namespace}}' set image 'deployment/{{deployment}}' '{{container}}={{previous_image_digest}}' &&\n"
+        "kubectl -n '{{namespace}}' set image 'deployment/{{deployment}}' \\\n"
+        "  '{{container}}={{previous_image_digest}}' &&\n"
         "  kubectl -n '{{namespace}}' rollout status 'deployment/{{deployment}}' --timeout=280s",
         "SRE",
         6,
@@ -942,7 +944,7 @@ ACTIONS = {
     "lost_writes": Action(
         "Carry the rows back that only @target@ holds",
         "manual",
-        "Run the reconciliation of @tables@ in both directions and replay each row that only @target@ holds on @source@.",
+        "Run the reconciliation of @tables@ in both directions; replay each row that only @target@ holds on @source@.",
         "DBA",
         60,
         "0 rows on one side only",
@@ -1048,7 +1050,7 @@ ACTIONS = {
     ),
 }
 
-# What each phase of the planner's patterns needs, in this order; `flags` and `traffic` are chosen from the plan's facts.
+# What each phase of the planner's patterns needs, in this order; flags and traffic are chosen from its facts.
 PHASE_ACTIONS = {
     "preparation": "drop_target", "assessment": "paper", "discovery": "paper", "landing_zone": "drop_target",
     "expand_contract.migrate": "flags stop_job", "cleanup": "restore", "close": "restore",
@@ -1056,19 +1058,24 @@ PHASE_ACTIONS = {
     "route": "flags traffic", "freeze_v1": "grants", "drop_v1": "restore",
     "model": "paper", "store": "drop_target", "capture": "capture", "genesis": "capture", "project": "projection",
     "dual_run": "paper", "cut_reads": "flags", "cut_writes": "commands", "retire": "restore",
-    "dual_write.dual_write": "flags", "backfill": "stop_job", "switch_reads": "flags", "switch_writes": "flags sequences",
+    "dual_write.dual_write": "flags", "backfill": "stop_job", "switch_reads": "flags",
+    "switch_writes": "flags sequences",
     "remove_old": "restore",
-    "schema_load": "drop_target", "initial_copy": "subscription", "index_constraints": "paper", "catch_up": "subscription",
+    "schema_load": "drop_target", "initial_copy": "subscription", "index_constraints": "paper",
+    "catch_up": "subscription",
     "cdc.validate": "paper", "cdc.cutover": "freeze drain sequences connections thaw",
     "reverse_soak": "freeze drain sequences connections thaw", "finalize": "restore",
     "setup": "drop_target", "bulk_copy": "thaw", "delta_sync": "subscription thaw", "validation": "thaw",
     "data_migration.cutover": "freeze lost_writes connections thaw",
-    "intercept": "traffic", "implement": "paper", "shadow": "mirror", "redirect": "flags traffic", "validate": "flags traffic",
+    "intercept": "traffic", "implement": "paper", "shadow": "mirror", "redirect": "flags traffic",
+    "validate": "flags traffic",
     "deploy": "deployment", "compare": "paper", "parallel_run.cutover": "flags traffic",
-    "build_green": "deployment", "sync_data": "subscription", "verify_green": "paper", "switch": "traffic", "hold": "traffic",
+    "build_green": "deployment", "sync_data": "subscription", "verify_green": "paper",
+    "switch": "traffic", "hold": "traffic",
     "release": "restore", "steps": "traffic image", "finish": "image",
     "replicate": "agents", "test_launch": "drop_target", "wave": "power_on traffic", "decommission": "restore",
-    "placement": "paper", "connectivity": "network", "pilot": "traffic", "move_compute": "traffic", "operate": "traffic",
+    "placement": "paper", "connectivity": "network", "pilot": "traffic", "move_compute": "traffic",
+    "operate": "traffic",
     "review": "paper", "mapping": "paper", "common_layer": "drop_target", "data_layer": "subscription",
     "distribute": "traffic", "gameday": "paper",
 }  # fmt: skip
@@ -1138,7 +1145,7 @@ def action_step(action: Action, words: Dict[str, str]) -> Step:
 
 
 def phase_actions(plan: Plan, phase: Phase) -> List[str]:
-    """Return the names of the actions that undo a phase of the planner's patterns, none for a phase of somebody else."""
+    """Return the names of the actions that undo a phase of the planner's patterns, none for another's phase."""
     if not phase.recovery:
         return []
     name = re.sub(r"_\d+$", "", phase.name)
@@ -1147,6 +1154,14 @@ def phase_actions(plan: Plan, phase: Phase) -> List[str]:
         if row:
             return row.split()
     return []
+
+
+def flags_home(plan: Plan) -> Optional[str]:
+    """Return the phase that takes the flags back when no row of the table does: the latest before anything is final."""
+    if any("flags" in phase_actions(plan, phase) for phase in plan.phases):
+        return None
+    usual = (p.name for p in ordered(plan) if not p.point_of_no_return and p.name not in ("preparation", "cleanup"))
+    return next(usual, None) if objects(plan.specification.get("feature_flags")) else None
 
 
 def table_steps(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Iterator[Step]:
@@ -1271,13 +1286,14 @@ def gate_text(gate: Dict[str, Any]) -> str:
 
 def invert(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> List[Step]:
     """Return the steps that undo a phase: switches first, then its scripts, last first."""
-    steps = list(table_steps(plan, phase, facts))
+    steps = list(flag_steps(plan, phase, facts)) if phase.name == flags_home(plan) else []
+    steps += table_steps(plan, phase, facts)
     steps += [
         script_step(plan, script, facts)
         for script in reversed(phase.scripts)
         if text_of(script, "rollback_script").strip() or script.get("script_type", "sql") != "sql"
     ]
-    if not steps and not phase.scripts:
+    if not phase.scripts and not phase_actions(plan, phase):
         steps += plan_steps(plan, phase)
     if not steps:
         told = "Its scripts have no undo of their own: what they filled goes with the objects of the phase before."
@@ -1322,7 +1338,8 @@ def extension(plan: Plan, phase: Phase) -> str:
     if re.search(r"purg|archive|drop", phase.reason):
         return f"rename instead of removing, and keep the archive for one release more before {phase.name}"
     if re.search(r"reverse replication|write", phase.reason):
-        return f"keep the replication from {plan.target or 'new'} to {plan.source or 'old'} running, and its lag below 10 s"
+        sides = f"{plan.target or 'new'} to {plan.source or 'old'}"
+        return f"keep the replication from {sides} running, and its lag below 10 s"
     return f"keep {plan.source or 'the old side'} switched off but whole (image, data, addresses) past {phase.name}"
 
 
@@ -1369,7 +1386,7 @@ class Trigger(NamedTuple):
 
 
 class Metric(NamedTuple):
-    """How Prometheus says a metric. kind: ratio (part of total) | quantile | idle | share (part of total, gauges) | gauge."""
+    """How Prometheus says a metric. kind: ratio of counters | quantile | idle | share or unused of gauges | gauge."""
 
     kind: str
     series: str
@@ -1756,7 +1773,8 @@ RECOVERY_STEPS = {
 PITR = {
     "postgresql": (
         "SELECT pg_switch_wal();  -- its own call, so that the last commit is archived",
-        "on the copy, postgresql.auto.conf: recovery_target_name = 'rb_@id@_@phase@', recovery_target_action = 'promote', "
+        "on the copy, postgresql.auto.conf: recovery_target_name = 'rb_@id@_@phase@', "
+        "recovery_target_action = 'promote', "
         "archive_mode = off; touch recovery.signal; start",
         "SELECT pg_is_in_recovery();  -- f, and the log says `recovery stopping at restore point`",
     ),
@@ -1881,12 +1899,14 @@ MESSAGES = {
     ): "$consumers: the way back has stopped; pause writes where you can and join {{bridge_url}}.",
 }
 REGULATOR = """DRAFT, counsel decides whether it is sent (GDPR Art. 33: only when a personal data breach is confirmed).
-Deadline: {{awareness_utc}} + 72 h. Authority: {{authority_name}}. It may be sent in parts; a late one gives its reasons.
+Deadline: {{awareness_utc}} + 72 h. Authority: {{authority_name}}. It may be sent in parts;
+a late one gives its reasons.
 (a) Nature: during the rollback of $title, $nature. Categories and numbers of persons and records: $personal;
     {{persons_approximate}} persons, {{records_approximate}} records.
 (b) Contact: {{dpo_name}}, {{dpo_contact}}.
 (c) Likely consequences: {{consequences_confirmed}}.
-(d) Measures: the migration was taken back by $steps steps ($minutes min planned); evidence: the journal of rollback.sh."""
+(d) Measures: the migration was taken back by $steps steps ($minutes min planned);
+    evidence: the journal of rollback.sh."""
 
 
 def personal_columns(plan: Plan) -> List[str]:
@@ -1921,11 +1941,12 @@ def message_words(
     plan: Plan, phases: Sequence[Dict[str, Any]], rto: Dict[str, Any], losses: Sequence[str]
 ) -> Dict[str, str]:
     allowed, gone = allowed_minutes(plan), lost_endpoints(plan)
+    source, target = plan.source or "{{source_system}}", plan.target or "{{target_system}}"
     outage = f"Allowed outage: {allowed:g} min." if allowed is not None else "No allowed outage is stated."
     return {
-        "title": f"{plan.source or '{{source_system}}'} -> {plan.target or '{{target_system}}'} ({plan.migration_id})",
-        "source": plan.source or "{{source_system}}",
-        "target": plan.target or "{{target_system}}",
+        "title": f"{source} -> {target} ({plan.migration_id})",
+        "source": source,
+        "target": target,
         "first": phases[0]["steps"][0]["step_id"] if phases else "-",
         "steps": str(sum(len(phase["steps"]) for phase in phases)),
         "minutes": f"{rto['minutes']:g}",
@@ -2260,7 +2281,8 @@ def decision_tree(
             "Is the point of no return passed?",
             f"{passed}: {point['reason']}",
             "forward_fix",
-            f"fix forward, or repair from a restore beside; decides the {'Business owner' if point['phase'] else 'Tech lead'}",
+            "fix forward, or repair from a restore beside; decides the "
+            + ("Business owner" if point["phase"] else "Tech lead"),
         ),
         (
             "Are all triggers quiet and their values flat?",
@@ -2309,7 +2331,8 @@ def inconsistencies(plan: Plan, rto: Dict[str, Any], facts: Dict[str, Any]) -> L
     limit = number(limits.get("response_time_p95"))
     if old and limit and limit < old:
         found.append(
-            f"the p95 alert at {limit:g} ms is tighter than the old side's own {old:g} ms: it fires after the rollback too"
+            f"the p95 alert at {limit:g} ms is tighter than the old side's own {old:g} ms: "
+            "it fires after the rollback too"
         )
     allowed = rto["allowed_minutes"]
     if allowed is not None and rto["minutes"] > allowed:
@@ -2422,7 +2445,7 @@ def post_procedures(plan: Plan) -> List[str]:
         else []
     )
     found += [f"Tell {name} that {plan.source or 'the old system'} serves again" for name in dependencies(plan)]
-    return found + [f"Write down when each step ran (rollback.journal), for the next estimate"]
+    return found + ["Write down when each step ran (rollback.journal), for the next estimate"]
 
 
 def dependencies(plan: Plan) -> List[str]:
@@ -2731,6 +2754,7 @@ def rendered_message(runbook: Dict[str, Any], wanted: str) -> str:
 
 SHELL_HEAD = r"""#!/usr/bin/env bash
 # Undo of migration @MIGRATION@, generated from the plan whose SHA-256 is @DIGEST@.
+# shellcheck disable=SC2016 # names of the plan are data, whatever they look like
 # Each undo is one SQL file beside this script; the validation queries of the plan say how far the migration went.
 set -Eeuo pipefail
 export LC_ALL=C PGCONNECT_TIMEOUT=10 PGAPPNAME=@APPLICATION@
@@ -2838,7 +2862,13 @@ limited() {  # SECONDS FILE UNIT: runs an undo and ends it after SECONDS
   if [ "$3" = single ]; then one=-1; fi  # psql: the whole file is one transaction
   client "$HERE/$2" "$one" 2>"$ERRORS" &
   pid=$!
-  (sleep "$1"; echo "no end after $1 s" >>"$ERRORS"; kill -INT "$pid"; sleep 10; kill "$pid") </dev/null >/dev/null 2>&1 9>&- &
+  (
+    sleep "$1"
+    echo "no end after $1 s" >>"$ERRORS"
+    kill -INT "$pid"
+    sleep 10
+    kill "$pid"
+  ) </dev/null >/dev/null 2>&1 9>&- &
   watch=$!
   wait "$pid" || code=$?
   kill "$watch" 2>/dev/null || true
@@ -2859,7 +2889,7 @@ undo() {  # SECONDS FILE UNIT STATE: three attempts while a lock is held
     fi
     cat "$ERRORS" >&2
     if grep -Eq 'nothing was changed' "$ERRORS"; then
-      die 72 "$STEP: rows written since the migration would not survive; nothing after it ran; see above, call @ESCALATION@"
+      die 72 "$STEP: rows written since would not survive, see above; nothing after it ran; call @ESCALATION@"
     fi
     grep -Eq '@LOCKED@' "$ERRORS" || die 70 "$STEP failed (exit $code): $2; nothing after it ran; call @ESCALATION@"
     log "$STEP" locked "attempt $attempt"
@@ -2948,7 +2978,8 @@ if [ -n "$STOPPED_IN" ]; then
     name=${FILES[i]##*/}
     if [ "${name%.rollback.sql}" = "$STOPPED_IN" ] || [ "${IDS[i]}" = "$STOPPED_IN" ]; then STOPPED_IN=; break; fi
   done
-  [ -z "$STOPPED_IN" ] || [ "$CUT" = "${#ORDER[@]}" ] || die 64 "--stopped-in: no script $STOPPED_IN behind those that are there"
+  [ -z "$STOPPED_IN" ] || [ "$CUT" = "${#ORDER[@]}" ] ||
+    die 64 "--stopped-in: no script $STOPPED_IN behind those that are there"
 elif [ "$unknown" != 0 ] && [ "$n" -lt "${#ORDER[@]}" ] && [ "${UNITS[ORDER[n]]}" = parts ]; then
   log "${IDS[ORDER[n]]}" assumed-absent "if the migration stopped inside ${TEXTS[ORDER[n]]#Undo }, pass --stopped-in"
 fi
@@ -2979,7 +3010,8 @@ for i in "${!IDS[@]}"; do
   if [ "${KINDS[i]}" = bash ]; then
     if [ -n "$DRY_RUN" ]; then printf '%s\twould run %s\n' "$STEP" "${FILES[i]}"; continue; fi
     log "$STEP" start "${TEXTS[i]}"
-    timeout "${LIMITS[i]}" bash "$HERE/${FILES[i]}" || die 70 "$STEP failed: ${FILES[i]}; nothing after it ran; call @ESCALATION@"
+    timeout "${LIMITS[i]}" bash "$HERE/${FILES[i]}" ||
+      die 70 "$STEP failed: ${FILES[i]}; nothing after it ran; call @ESCALATION@"
     log "$STEP" undone
     continue
   fi
@@ -2999,7 +3031,10 @@ for i in "${!IDS[@]}"; do
     code=0
     present "$check" || code=$?
     [ "$code" != 2 ] || die 69 "the database does not answer"
-    if [ "$code" = 0 ]; then log "$STEP" still-there; die 71 "$STEP ran, but $check still sees the change; call @ESCALATION@"; fi
+    if [ "$code" = 0 ]; then
+      log "$STEP" still-there
+      die 71 "$STEP ran, but $check still sees the change; call @ESCALATION@"
+    fi
   fi
   log "$STEP" undone
 done
@@ -3038,7 +3073,7 @@ def rollback_files(plan: Plan, runbook: Dict[str, Any]) -> Dict[str, str]:
                 files[f"{stem}.rollback.sql"] = step["script_content"].rstrip() + "\n"
             if is_sql and query:
                 files[f"{stem}.check.sql"] = query + "\n"
-            rows.append(add_row(step, phase["forward_phase"], path, script))
+            rows.append(add_row(step, one_line(phase["forward_phase"]), path, script))
     return {"rollback.sh": shell_script(plan, runbook, rows), **files}
 
 
@@ -3088,7 +3123,7 @@ def one_line(text: str) -> str:
 def shell_script(plan: Plan, runbook: Dict[str, Any], rows: Sequence[str]) -> str:
     import shlex
 
-    names = [phase["forward_phase"] for phase in reversed(runbook["rollback_phases"])]
+    names = [one_line(phase["forward_phase"]) for phase in reversed(runbook["rollback_phases"])]
     facts = {
         "MIGRATION": one_line(plan.migration_id),
         "DIGEST": plan.document.sha256,
@@ -3316,7 +3351,7 @@ def is_testable(trigger: Trigger, watch: Watch) -> bool:
 
 
 def trigger_tests(trigger: Trigger, rule: Dict[str, Any], watch: Watch) -> Iterator[Dict[str, Any]]:
-    """Yield unit tests: fires after its time and not before, healthy keeps still, so do the threshold and low traffic."""
+    """Yield unit tests: fires after its time and not before; health, the threshold, low traffic keep still."""
     broken, value, healthy = breach_and_rest(trigger, watch)
     metric, held = metric_of(trigger.metric), trigger.minutes * 60
     fires = {
@@ -3640,6 +3675,8 @@ exit codes:
 examples:
   rollback_generator.py -i plan.json -o runbook.json
   rollback_generator.py -i plan.json --from-phase migrate -f text
+  rollback_generator.py -i plan.json --inventory inventory.json --export rollback/ -q -f html -o runbook.html
+  rollback_generator.py -i plan.json --message customers:start --fill next_update_utc=03:20Z --fill status_page_url=URL
 """
 
 

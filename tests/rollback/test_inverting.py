@@ -87,8 +87,8 @@ def test_placeholder_blocks_until_it_is_filled(tmp_path: Path) -> None:
 
 def test_restore_is_refuted_by_arithmetic(tmp_path: Path) -> None:
     assert (
-        "2500 GB at 200 MB/s (assumed) = 208 min > 30 min: not viable"
-        in runbook(tmp_path, PLAN)["data_recovery_plan"]["restore_viability"]
+        "2500 GB at 200 MB/s (assumed) = 208 min > 30 min: not viable within the allowed outage; 30 min would need "
+        "1,389 MB/s" in runbook(tmp_path, PLAN)["data_recovery_plan"]["restore_viability"]
     )
 
 

@@ -16,7 +16,9 @@ CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL, note 
 CREATE INDEX orders_customer ON orders (customer_id);
 """
 AFTER = """
-CREATE TABLE customers (id INTEGER PRIMARY KEY, name VARCHAR(80) NOT NULL, score BIGINT, vip INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE customers (
+  id INTEGER PRIMARY KEY, name VARCHAR(80) NOT NULL, score BIGINT, vip INTEGER NOT NULL DEFAULT 0
+);
 CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL, note VARCHAR(40) NOT NULL);
 CREATE TABLE addresses (id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL, line VARCHAR(60));
 CREATE INDEX addresses_customer ON addresses (customer_id);

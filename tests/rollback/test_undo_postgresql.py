@@ -184,7 +184,8 @@ REFUSED = [
     pytest.param({"reversibility": "lossy", "data_loss": "what b holds"}, 66, id="no approval for a loss"),
     pytest.param(
         {
-            "rollback_script": "DO $$ BEGIN RAISE check_violation USING MESSAGE = 'b holds rows: nothing was changed'; END $$"
+            "rollback_script": "DO $$ BEGIN RAISE check_violation"
+            " USING MESSAGE = 'b holds rows: nothing was changed'; END $$"
         },
         72,
         id="rows that would not survive",

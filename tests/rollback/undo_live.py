@@ -26,7 +26,8 @@ INSERT INTO password_reset_tokens (token_hash, user_id) SELECT 'p' || id, id FRO
 INSERT INTO audit_log (user_id, action, outcome) SELECT id, 'login', 'success' FROM users;
 """
 WRITTEN_MEANWHILE = """
-INSERT INTO users (username, email, password_hash, phone, status) VALUES ('late', 'late@example.com', 'h', '+199', 'active');
+INSERT INTO users (username, email, password_hash, phone, status)
+VALUES ('late', 'late@example.com', 'h', '+199', 'active');
 INSERT INTO audit_log (user_id, action, outcome) SELECT id, 'signup', 'success' FROM users WHERE username = 'late';
 """
 TABLES = ["users", "user_profiles", "roles", "user_roles", "sessions", "password_reset_tokens", "audit_log"]
