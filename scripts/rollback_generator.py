@@ -1036,6 +1036,19 @@ ACTIONS = {
         idempotent="the end state is set",
         precheck=("migration_back_projection_lag_seconds@whole@", "below 10", "abort: roll forward instead"),
     ),
+    "redeploy": Action(
+        "Start @source@ again",
+        "manual",
+        "Start @source@ from its archived image {{archived_image}} (@capacity@), warm it, and load it with its peak "
+        "before any request returns; then undo the phases below.",
+        "Platform engineer",
+        120,
+        "every instance healthy under the peak load",
+        precheck=("archived image, configuration and data of @source@", "all three are there", "abort: fix forward"),
+        verify=("error_rate and response_time_p95 of @source@ under load", "at or below the baseline: @baseline@"),
+        approval=("Business owner", "Tech lead"),
+        data_loss="what the new side wrote that @source@ cannot read: @what@",
+    ),
     "restore": Action(
         "Bring back what phase @phase@ removed, beside production",
         "manual",
@@ -1044,9 +1057,9 @@ ACTIONS = {
         "DBA",
         120,
         "every missing row is back, no newer row is overwritten",
-        precheck=("newest backup that holds @what@", "it restores; see the data recovery plan for minutes", "abort"),
+        precheck=("newest backup from before @what@", "it restores; see the data recovery plan for minutes", "abort"),
         approval=("Business owner", "Tech lead"),
-        data_loss="@what@",
+        data_loss="what was written since the newest backup or archive: @what@",
     ),
 }
 
@@ -1067,6 +1080,7 @@ PHASE_ACTIONS = {
     "reverse_soak": "freeze drain sequences connections thaw", "finalize": "restore",
     "setup": "drop_target", "bulk_copy": "thaw", "delta_sync": "subscription thaw", "validation": "thaw",
     "data_migration.cutover": "freeze lost_writes connections thaw",
+    "strangler_fig.retire": "redeploy", "parallel_run.cleanup": "redeploy", "blue_green.release": "redeploy",
     "intercept": "traffic", "implement": "paper", "shadow": "mirror", "redirect": "flags traffic",
     "validate": "flags traffic",
     "deploy": "deployment", "compare": "paper", "parallel_run.cutover": "flags traffic",
@@ -1114,9 +1128,26 @@ def plan_words(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Dict[str, str
         "whole": "{" + watch.whole + "}",
         "tables": ", ".join(tables) or "every migrated table",
         "consumers": ", ".join(dependencies(plan)) or "every consumer",
+        **old_side(plan),
         "servers": ", ".join(wave_servers(plan, phase)) or "{{source_servers}}",
         "grants": "\n".join(grants) or "GRANT INSERT, UPDATE, DELETE ON {{old_tables}} TO {{application_role}};",
     }
+
+
+def old_side(plan: Plan) -> Dict[str, str]:
+    """Return how large the old side was and how it behaved, as far as the specification says."""
+    legacy = sub(plan.specification, "service_details", "legacy_service")
+    load, machines = sub(legacy, "current_load"), sub(legacy, "infrastructure")
+    given = (
+        ("{:g} instances", number(machines.get("instances"))),
+        ("peak {:g} requests/s", number(load.get("peak_requests_per_second"))),
+    )
+    measured = (
+        ("error rate {:g}", number(load.get("error_rate"))),
+        ("p95 {:g} ms", number(load.get("p95_response_time_ms"))),
+    )
+    said = [", ".join(text.format(value) for text, value in rows if value is not None) for rows in (given, measured)]
+    return {"capacity": said[0] or "as many instances as before", "baseline": said[1] or "{{old_baseline}}"}
 
 
 def wave_servers(plan: Plan, phase: Phase) -> List[str]:
@@ -1262,8 +1293,9 @@ def plan_steps(plan: Plan, phase: Phase) -> Iterator[Step]:
             text_of(undo, "steps"),
             float(minutes or SCRIPT_MINUTES),
             "Tech lead",
-            expected="; ".join(gate_text(gate) for gate in phase.gates[:2]) or "the state before the phase",
+            expected=f"the state before phase {phase.name}",
             data_loss=loss if loss and not loss.startswith("none") else None,
+            approval=("Business owner",) if loss and not loss.startswith("none") else (),
             idempotent=False,
         )
     else:
@@ -1278,10 +1310,6 @@ def plan_steps(plan: Plan, phase: Phase) -> Iterator[Step]:
                 expected="the state before the task",
                 idempotent=False,
             )
-
-
-def gate_text(gate: Dict[str, Any]) -> str:
-    return f"{gate.get('metric')} {gate.get('operator')} {gate.get('threshold')} {gate.get('unit') or ''}".strip()
 
 
 def invert(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> List[Step]:
