@@ -208,8 +208,9 @@ def test_drill_replaces_the_assumption(plans: Dict[str, Any], tmp_path: Path) ->
     drill = {"restore_drill": {"date": "2026-01-02", "bytes": 4e12, "seconds": 1000}}
     (tmp_path / "inventory.json").write_text(json.dumps(drill), encoding="utf-8")
     book = runbook(tmp_path, plans["lift_and_shift"], "--inventory", str(tmp_path / "inventory.json"))
-    assert "4260 GB at 4000 MB/s (drill of 2026-01-02) = 18 min <= 2000 min: viable" == (
-        book["data_recovery_plan"]["restore_viability"]
+    assert (
+        "4260 GB at 4000 MB/s (drill of 2026-01-02) = 18 min <= 2000 min: viable"
+        == (book["data_recovery_plan"]["restore_viability"])
     )
 
 
