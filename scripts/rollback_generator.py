@@ -1312,9 +1312,9 @@ def plan_steps(plan: Plan, phase: Phase) -> Iterator[Step]:
             )
 
 
-def invert(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> List[Step]:
+def invert(plan: Plan, phase: Phase, facts: Dict[str, Any], home: Optional[str]) -> List[Step]:
     """Return the steps that undo a phase: switches first, then its scripts, last first."""
-    steps = list(flag_steps(plan, phase, facts)) if phase.name == flags_home(plan) else []
+    steps = list(flag_steps(plan, phase, facts)) if phase.name == home else []
     steps += table_steps(plan, phase, facts)
     steps += [
         script_step(plan, script, facts)
@@ -2097,7 +2097,7 @@ def step_json(step: Step, phase: Phase, number_: int, client: str) -> Dict[str, 
     }
 
 
-def checkpoints(plan: Plan, phase: Phase, steps: Sequence[Step]) -> List[str]:
+def checkpoints(phase: Phase, steps: Sequence[Step], watched: Sequence[Trigger]) -> List[str]:
     """Return what holds once a phase is undone: its scripts' own checks, and what the steps by hand expect."""
     scripted = [step for step in steps if step.source_script_id]
     found = (
@@ -2106,14 +2106,28 @@ def checkpoints(plan: Plan, phase: Phase, steps: Sequence[Step]) -> List[str]:
         else []
     )
     found += [f"{step.name}: {step.expected}" for step in steps if not step.source_script_id]
-    kept = [t for t in all_triggers(plan) if phase.name in t.phases and t.action in CRITICAL_ACTIONS]
-    return found + [f"{t.metric} no longer {t.operator} {t.value:g} {t.unit}".rstrip() for t in kept]
+    return found + [f"{t.metric} no longer {t.operator} {t.value:g} {t.unit}".rstrip() for t in watched]
 
 
-def phase_json(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Dict[str, Any]:
-    steps = invert(plan, phase, facts)
+class Shared(NamedTuple):
+    """What every phase needs and the whole plan decides; found once, since a plan may have thousands of phases."""
+
+    home: Optional[str]
+    client: str
+    triggers: Dict[str, List[Trigger]]
+
+
+def shared_of(plan: Plan) -> Shared:
+    watched: Dict[str, List[Trigger]] = {}
+    for trigger in all_triggers(plan):
+        for name in trigger.phases if trigger.action in CRITICAL_ACTIONS else ():
+            watched.setdefault(name, []).append(trigger)
+    return Shared(flags_home(plan), CLIENTS[dialect_of(plan)], watched)
+
+
+def phase_json(plan: Plan, phase: Phase, facts: Dict[str, Any], shared: Shared) -> Dict[str, Any]:
+    steps = invert(plan, phase, facts, shared.home)
     minutes = sum(step.minutes for step in steps)
-    client = CLIENTS[dialect_of(plan)]
     losses = [step.data_loss for step in steps if step.data_loss]
     return {
         "phase_name": f"rollback_{phase.name}",
@@ -2125,8 +2139,8 @@ def phase_json(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Dict[str, Any
         "estimated_duration_minutes": minutes,
         "reversible": CONDITIONAL if losses else REVERSIBLE,
         "prerequisites": [f"Phase {phase.name} has started", *([f"Approved: {loss}" for loss in losses])],
-        "steps": [step_json(step, phase, place, client) for place, step in enumerate(steps, 1)],
-        "validation_checkpoints": checkpoints(plan, phase, steps),
+        "steps": [step_json(step, phase, place, shared.client) for place, step in enumerate(steps, 1)],
+        "validation_checkpoints": checkpoints(phase, steps, shared.triggers.get(phase.name, ())),
         "communication_requirements": ["operations"] + (["executives", "customers"] if losses else []),
         "risk_level": phase.risk_level,
     }
@@ -2142,12 +2156,33 @@ def find_placeholders(value: Any, path: Path = ()) -> Iterator[Tuple[str, str]]:
             yield from find_placeholders(item, path + (key,))
 
 
+QUOTES = {"bash": "'\\''", "sql": "''"}  # how a quote is written inside quotes
+
+
+def fill_text(text: str, facts: Dict[str, str]) -> str:
+    return PLACEHOLDER.sub(lambda match: facts.get(match.group(1), match.group()), text)
+
+
+def fill_command(step: Dict[str, Any], facts: Dict[str, str]) -> str:
+    """Return the command of a step filled in: a value stays inside its quotes, unless it is the whole command."""
+    content = str(step["script_content"])
+    if step.get("source_script_id"):
+        return content  # the plan's own SQL is run as it stands
+    quote = QUOTES.get(step["script_type"], "'")
+    if PLACEHOLDER.fullmatch(content.strip()):
+        quote = "'"
+    return fill_text(content, {name: value.replace("'", quote) for name, value in facts.items()})
+
+
 def fill(value: Any, facts: Dict[str, str]) -> Any:
     """Return a document with the placeholders that are known filled in."""
     if isinstance(value, str):
-        return PLACEHOLDER.sub(lambda match: facts.get(match.group(1), match.group()), value)
+        return fill_text(value, facts)
     if isinstance(value, dict):
-        return {key: fill(item, facts) for key, item in value.items()}
+        filled = {key: fill(item, facts) for key, item in value.items()}
+        if "script_content" in value:
+            filled["script_content"] = fill_command(value, facts)
+        return filled
     return [fill(item, facts) for item in value] if isinstance(value, list) else value
 
 
@@ -2385,7 +2420,8 @@ def assemble(
             + (f" (did you mean {guess!r}?)" if guess else "")
         )
     started = order[names.index(from_phase) :] if from_phase else order
-    phases = [phase_json(plan, phase, facts) for phase in started]
+    shared = shared_of(plan)
+    phases = [phase_json(plan, phase, facts, shared) for phase in started]
     people = contacts(plan, facts)
     losses = sorted({step["data_loss"] for phase in phases for step in phase["steps"] if step["data_loss"]})
     watch = watch_of(plan, facts)
@@ -2882,6 +2918,7 @@ present() {  # QUERY_FILE: 0 the change is there, 1 it is not, 2 the database do
   fi
   if grep -Eq '@MISSING@' "$ERRORS"; then return 1; fi
   cat "$ERRORS" >&2
+  if grep -Eq '@LOCKED@' "$ERRORS"; then die 75 "a lock is held by another session; nothing was changed"; fi
   return 2
 }
 
@@ -3073,12 +3110,46 @@ CATALOGUE = re.compile(r"\b(pg_\w+|to_reg\w+|information_schema|sqlite_\w+|pragm
 SHELL_SAFE = re.compile(r"[\w.-]+")
 
 
-def export_files(plan: Plan, runbook: Dict[str, Any], facts: Dict[str, Any]) -> Dict[str, str]:
-    """Return every file of --export by its name."""
-    return {**rollback_files(plan, runbook), **alert_files(plan, runbook, facts)}
+EXPORT_README = """# Undo of migration @id@
+
+| what | command, in this folder |
+|---|---|
+| see what would run | `DB=@db@ ./rollback.sh --from-phase @first@ --dry-run` |
+| undo | `DB=@db@ ./rollback.sh --from-phase @first@`; `./rollback.sh --help` lists the exit codes |
+| check the rules | `promtool check rules --lint=all --lint-fatal prometheus.rules.json` |
+| run their unit tests | `promtool test rules prometheus.rules.test.json` |
+| check the routes | `amtool check-config alertmanager.json` |
+| publish the metrics | copy `migration.prom` into node_exporter's textfile folder: to another name, then `mv` |
+| import the dashboard | Grafana, Dashboards, New, Import: `grafana-dashboard.json` |
+
+Prometheus and Alertmanager read JSON as they read YAML: name the files in `rule_files` and `--config.file`.
+The series need the labels `@selector@`, or give `metric_selector` in the inventory. Secrets are files that you write:
+@secrets@.
+`*.template.json` holds blanks: fill them with `--fill NAME=VALUE` and export again; only a file without `template`
+in its name may be sent.
+"""
 
 
-def rollback_files(plan: Plan, runbook: Dict[str, Any]) -> Dict[str, str]:
+def export_readme(plan: Plan, runbook: Dict[str, Any], facts: Dict[str, Any], first: Optional[str]) -> str:
+    names = [phase["forward_phase"] for phase in runbook["rollback_phases"]]
+    secrets = sorted(set(re.findall(r'_file": "([^"]+)"', json.dumps(alertmanager(plan, facts)))))
+    words = {
+        "id": plan.migration_id,
+        "db": SHELL_DIALECT[dialect_of(plan)]["DB_EXAMPLE"],
+        "first": file_slug(first or (names[0] if names else "")),
+        "selector": watch_of(plan, facts).cohort,
+        "secrets": ", ".join(f"`{path}`" for path in secrets),
+    }
+    return re.sub(r"@(\w+)@", lambda match: one_line(words[match.group(1)]).replace("`", ""), EXPORT_README)
+
+
+def export_files(plan: Plan, runbook: Dict[str, Any], facts: Dict[str, Any], first: Optional[str]) -> Dict[str, str]:
+    """Return every file of --export by its name; `first` is the last phase that started, when it is known."""
+    scripts = rollback_files(plan, runbook, first)
+    return {**scripts, **alert_files(plan, runbook, facts), "README.md": export_readme(plan, runbook, facts, first)}
+
+
+def rollback_files(plan: Plan, runbook: Dict[str, Any], first: Optional[str]) -> Dict[str, str]:
     """Return rollback.sh with the SQL that it runs."""
     scripts = {text_of(s, "id"): s for p in plan.phases for s in p.scripts}
     files: Dict[str, str] = {}
@@ -3102,7 +3173,7 @@ def rollback_files(plan: Plan, runbook: Dict[str, Any]) -> Dict[str, str]:
             if is_sql and query:
                 files[f"{stem}.check.sql"] = query + "\n"
             rows.append(add_row(step, one_line(phase["forward_phase"]), path, script))
-    return {"rollback.sh": shell_script(plan, runbook, rows), **files}
+    return {"rollback.sh": shell_script(plan, runbook, rows, first), **files}
 
 
 def file_slug(name: str) -> str:
@@ -3148,7 +3219,7 @@ def one_line(text: str) -> str:
     return " ".join(clean(text).split())
 
 
-def shell_script(plan: Plan, runbook: Dict[str, Any], rows: Sequence[str]) -> str:
+def shell_script(plan: Plan, runbook: Dict[str, Any], rows: Sequence[str], first: Optional[str]) -> str:
     import shlex
 
     names = [one_line(phase["forward_phase"]) for phase in reversed(runbook["rollback_phases"])]
@@ -3156,7 +3227,7 @@ def shell_script(plan: Plan, runbook: Dict[str, Any], rows: Sequence[str]) -> st
         "MIGRATION": one_line(plan.migration_id),
         "DIGEST": plan.document.sha256,
         "APPLICATION": shlex.quote(f"rollback_{file_slug(plan.migration_id)}"[:63]),
-        "LAST_PHASE": shlex.quote(names[-1] if names else ""),
+        "LAST_PHASE": shlex.quote(one_line(first) if first else names[-1] if names else ""),
         "PHASES": " ".join(shlex.quote(name) for name in names),
         "ESCALATION": "the DBA",
         **SHELL_DIALECT[dialect_of(plan)],
@@ -3788,7 +3859,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if args.message:
         return print_message(runbook, args.message)
     if args.export:
-        write_export(args.export, export_files(plan, runbook, facts))
+        whole = assemble(plan, None, facts, (document, *inventory)) if args.from_phase else runbook
+        write_export(args.export, export_files(plan, whole, facts, args.from_phase))
         if not args.quiet:
             say(f"wrote {args.export}")
     emit(args.output, args.format, {name: lambda name=name: RENDERERS[name](runbook) for name in RENDERERS}, args.quiet)

@@ -5,6 +5,8 @@ import itertools
 import json
 import random
 import re
+import shlex
+import time
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
@@ -63,7 +65,7 @@ def steps(book: Dict[str, Any]) -> List[Dict[str, Any]]:
 
 
 def test_every_phase_of_every_pattern_has_its_own_steps(plans: Dict[str, Any], tmp_path: Path) -> None:
-    """No phase of the planner falls back to a general sentence, and each step says how it is checked and who does it."""
+    """No phase of the planner falls back to a general sentence; each step says who does it and what ends it."""
     for pattern, plan in plans.items():
         for phase in rollback.ordered(rollback.read_plan(rollback.Document("plan", "", plan, "0" * 64))):
             known = rollback.phase_actions(rollback.read_plan(rollback.Document("plan", "", plan, "0" * 64)), phase)
@@ -269,3 +271,20 @@ def test_broken_plans_never_end_in_a_traceback(plans: Dict[str, Any], tmp_path: 
                 place = place[key]
         done = generate(tmp_path, plan, "-f", "json", "--export", str(tmp_path / "kit"))
         assert done.code in (0, 1) or (done.code == 3 and "internal error" not in done.err), done.err
+
+
+def test_value_that_is_filled_in_stays_inside_its_quotes(plans: Dict[str, Any], tmp_path: Path) -> None:
+    book = runbook(tmp_path, plans["strangler_fig"], "--fill", "listener_arn=x'; touch /tmp/owned; '")
+    step = next(step for step in steps(book) if "modify-listener" in step["script_content"])
+    words = shlex.split(step["script_content"])
+    assert words[words.index("--listener-arn") + 1] == "x'; touch /tmp/owned; '"
+
+
+def test_thousands_of_phases_take_no_quadratic_time(tmp_path: Path) -> None:
+    def seconds(count: int) -> float:
+        phases = [{"name": f"p{n}", "dependencies": [f"p{n - 1}"] if n else []} for n in range(count)]
+        start = time.process_time()
+        rollback.assemble(rollback.read_plan(rollback.Document("x", "", {"phases": phases}, "0")), None, {}, ())
+        return time.process_time() - start
+
+    assert seconds(4000) < 8 * max(seconds(1000), 0.05)

@@ -2,11 +2,12 @@
 
 import json
 import shutil
+import sqlite3
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict
 
 import pytest
-from running import ASSETS, Done, execute
+from running import ASSETS
 from undo_live import Kit, changed, kit_of, shellcheck
 
 pytestmark = pytest.mark.live
@@ -91,3 +92,19 @@ def test_comes_back_from_every_script(engine: str, asset: str, request: Any, tmp
         return schema_by(asset, live), found
 
     comes_back(kit, make, ask, {"SQLITE3": shutil.which("sqlite3") or "", "MARIADB": shutil.which("mariadb") or ""})
+
+
+def test_locked_file_has_its_own_exit_code(new_sqlite: Callable[[], Any], tmp_path: Path) -> None:
+    sides = []
+    for text in (BEFORE, AFTER):
+        live = new_sqlite()
+        assert live.apply(text).code == 0
+        sides.append(schema_by("export_schema_sqlite.sql", live))
+    kit = kit_of(tmp_path / "kit", *sides, spec("sqlite"))
+    live = stopped(kit, len(kit.scripts), new_sqlite, BEFORE + SEED)
+    holder = sqlite3.connect(live.name, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    held = kit.undo(live.name)
+    holder.close()
+    assert (held.code, changed(held)) == (75, [])
+    assert kit.undo(live.name).code == 0

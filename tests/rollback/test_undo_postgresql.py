@@ -125,6 +125,20 @@ def test_killed_between_steps_and_run_again(stage: Stage) -> None:
     assert without_late(live) == stage.held
 
 
+def test_script_that_failed_half_way_leaves_nothing(stage: Stage) -> None:
+    """Two rows with one telephone number: the unique index is left invalid, and the undo takes it away."""
+    number = next(n for n, script in enumerate(stage.kit.scripts) if "key_users_users_phone_key" in script["id"])
+    live = stage.stopped_after(number)
+    live.query("UPDATE users SET phone = '+4900' WHERE id IN (SELECT id FROM users ORDER BY id LIMIT 2)")
+    assert live.apply(stage.kit.scripts[number]["script_content"]).code != 0
+    invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
+    assert live.query(invalid) == "1"
+    done = stage.kit.undo(live.name, "--from-phase", "expand", env=stage.reach)
+    assert done.code == 0, (done.out[-900:], done.err[-900:])
+    assert (document(live), live.query(invalid)) == (stage.schema, "0")
+    assert rows(live, ["users"])["users"].count("+4900") == 2
+
+
 TINY = {
     "id": "001_expand_b",
     "phase": "expand",
