@@ -2385,6 +2385,17 @@ def decision_tree(
     ]
 
 
+def longest_way_back(plan: Plan, rto: Dict[str, Any]) -> float:
+    """Return the minutes of a rollback from the last phase before the point of no return."""
+    final = point_of_no_return(plan)["phase"]
+    minutes = 0.0
+    for phase in reversed(ordered(plan)):
+        if phase.name == final:
+            break
+        minutes = rto["by_from_phase"].get(phase.name, minutes)
+    return minutes
+
+
 def inconsistencies(plan: Plan, rto: Dict[str, Any], facts: Dict[str, Any]) -> List[str]:
     """Return what plan and specification say against each other, as far as it matters on the way back."""
     found = []
@@ -2397,9 +2408,12 @@ def inconsistencies(plan: Plan, rto: Dict[str, Any], facts: Dict[str, Any]) -> L
             f"the p95 alert at {limit:g} ms is tighter than the old side's own {old:g} ms: "
             "it fires after the rollback too"
         )
-    allowed = rto["allowed_minutes"]
-    if allowed is not None and rto["minutes"] > allowed:
-        found.append(f"the rollback takes {rto['minutes']:g} min, business_continuity.rto_minutes allows {allowed:g}")
+    allowed, minutes = rto["allowed_minutes"], longest_way_back(plan, rto)
+    if allowed is not None and minutes > allowed:
+        found.append(
+            f"a rollback before the point of no return takes {minutes:g} min, "
+            f"business_continuity.rto_minutes allows {allowed:g}"
+        )
     sentence, fits = restore_arithmetic(plan, facts)
     special = sub(plan.specification, "constraints").get("special_requirements")
     if fits is False and isinstance(special, list) and "zero_data_loss" in special:
@@ -2845,7 +2859,8 @@ USAGE
 }
 die() { printf 'rollback.sh: %s\n' "$2" >&2; exit "$1"; }
 log() {  # STEP STATUS DETAIL
-  printf '%s\t%s\t%s\t%s\n' "$(date -u +%FT%TZ)" "$1" "$2" "${3:-}" | tee -a "$JOURNAL"
+  printf '%s\t%s\t%s\t%s\n' "$(date -u +%FT%TZ)" "$1" "$2" "${3:-}" |
+    if [ -n "$DRY_RUN" ]; then cat; else tee -a "$JOURNAL"; fi
 }
 trap 'log "$STEP" aborted "line $LINENO; call @ESCALATION@"' ERR
 rank() {  # prints the place of a phase in the order of execution
@@ -2869,7 +2884,7 @@ SHELL_DIALECT = {
   "$PSQL" -X -qAt -d "$DB" -c "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
     AND application_name = current_setting('application_name') AND pid <> pg_backend_pid()"
 }
-for wait in 1 2 3 4 0; do  # a statement of a killed run goes on in the server until it ends
+for wait in ${HAS_SQL:+1 2 3 4 0}; do  # a statement of a killed run goes on in the server until it ends
   count=$(leftover) || die 69 "the database does not answer"
   if [ "$count" = 0 ]; then break; fi
   [ "$wait" != 0 ] || die 75 "$count session of an earlier run is still at work: SELECT * FROM pg_stat_activity"
@@ -2985,7 +3000,9 @@ while [ $# -gt 0 ]; do
   esac
 done
 FROM_RANK=$(rank "$FROM_PHASE") || die 64 "unknown phase: $FROM_PHASE; one of: ${PHASES[*]}"
-[ -n "$DB" ] || die 64 "set DB to the database"
+HAS_SQL=
+for kind in "${KINDS[@]}"; do if [ "$kind" = sql ]; then HAS_SQL=1; fi; done
+[ -z "$HAS_SQL" ] || [ -n "$DB" ] || die 64 "set DB to the database"
 for file in "${FILES[@]}"; do
   [ -z "$file" ] || [ -r "$HERE/$file" ] || die 65 "$file is missing beside rollback.sh"
 done
@@ -3815,6 +3832,19 @@ def build_parser() -> Parser:
     return parser
 
 
+NUMERIC_FACTS = ("restore_mb_per_second", "undo_rows_per_second", "scrape_interval_seconds")
+
+
+def numeric_fact(key: str, value: Any) -> float:
+    """Return a fact that arithmetic needs: a number over 0, also when it was given as text."""
+    found = number(value)
+    if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?", value):
+        found = float(value)
+    if found is None or found <= 0:
+        raise InputError(f"{key}: found {describe(value)}, expected a number over 0")
+    return found
+
+
 def known_facts(args: argparse.Namespace) -> Tuple[Dict[str, Any], List[Document]]:
     """Return what inventory and --fill say, and the inventory's document."""
     facts: Dict[str, Any] = {}
@@ -3829,6 +3859,8 @@ def known_facts(args: argparse.Namespace) -> Tuple[Dict[str, Any], List[Document
         if not equals or not re.fullmatch(r"\w+", key):
             raise InputError(f"--fill: found {pair!r}, expected KEY=VALUE")
         facts[key] = value
+    for key in NUMERIC_FACTS:
+        facts.update({key: numeric_fact(key, facts[key])} if key in facts else {})
     return facts, documents
 
 
