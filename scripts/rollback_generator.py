@@ -2481,7 +2481,8 @@ def runbook_id(plan: Plan, from_phase: Optional[str], facts: Dict[str, Any]) -> 
     """Return a name that changes with the plan and with what was asked: a stale runbook is seen."""
     import hashlib
 
-    asked = json.dumps([plan.document.sha256, from_phase, facts], sort_keys=True, default=str)
+    content = {key: value for key, value in plan.root.items() if key not in ("created_at", "provenance")}
+    asked = json.dumps([content, from_phase, facts], sort_keys=True, default=str)
     return "rb_" + hashlib.sha256(asked.encode("utf-8", "replace")).hexdigest()[:12]
 
 
@@ -2573,7 +2574,7 @@ LONG_SCRIPT = 14  # lines; a longer one is run from its file, not pasted
 
 
 class Block(NamedTuple):
-    """A piece of the document. kind: title | heading | step | text | list | checks | code; `items` are its lines."""
+    """Lines of the document. kind: title | state | heading | step | text | list | checks | code."""
 
     kind: str
     items: Tuple[str, ...]
@@ -2645,7 +2646,7 @@ def front_blocks(runbook: Dict[str, Any]) -> Iterator[Block]:
         if ready["executable"]
         else "NOT READY: fill in what is open first"
     )
-    yield Block("text", (state,))
+    yield Block("state", (state,))
     yield from lines_block("list", [f"blocker: {text}" for text in ready["blockers"]])
     yield from lines_block("list", [f"warning: {text}" for text in ready["warnings"]])
     yield Block("heading", ("Limits",))
@@ -2723,7 +2724,7 @@ def blocks(runbook: Dict[str, Any]) -> Iterator[Block]:
 def text_lines(block: Block) -> List[str]:
     """Return a block for a terminal: commands stand at the left margin, so that they can be copied as they are."""
     head = block.items[0]
-    if block.kind == "title":
+    if block.kind in ("title", "state"):
         return [head]
     if block.kind == "heading":
         return ["", f"== {head} " + "=" * max(3, 76 - len(head))]
@@ -2756,7 +2757,7 @@ def markdown_lines(block: Block) -> List[str]:
     mark = {"title": "# ", "heading": "## ", "step": "- [ ] **", "list": "- ", "checks": "- [ ] "}.get(block.kind, "")
     if block.kind == "step":
         return ["", f"{mark}{items[0]}**"]
-    gap = [""] if block.kind in ("title", "heading", "list", "checks", "text") else []
+    gap = [""] if block.kind in ("title", "state", "heading", "list", "checks", "text") else []
     tail = "  " if block.kind == "text" else ""
     return gap + [mark + item + tail for item in items]
 
