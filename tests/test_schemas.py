@@ -13,6 +13,7 @@ from running import ASSETS
 NAMES = sorted(path.name.replace(".schema.json", "") for path in SCHEMAS.glob("*.schema.json"))
 SCHEMA_OF = [  # pattern of a file in assets/, the schema that it is written to
     (r"(sample_\w+_migration|examples/\w+)\.json", "migration_spec"),
+    (r"sample_inventory\.json", "inventory"),
     (r"database_schema_\w+\.json", "database_schema"),
     (r"data_profile_\w+\.json", "data_profile"),
     (r"\w*history\w*\.json", "migration_history"),
