@@ -11266,8 +11266,14 @@ SCHEMA_KINDS: Tuple[Kind, ...] = tuple(Kind(*row) for row in (
      "need no longer match a schema", "an object whose unlisted properties have another form"),
     ("schema_keyword_added", "narrower", "Sub-schema required", "{part} added", "a value that {part} rules out"),
     ("schema_keyword_removed", "wider", "Sub-schema dropped", "{part} dropped", "a value that {part} ruled out"),
-    ("not_changed", "undecidable", "Excluded values changed", "what not excludes has changed",
+    ("exclusion_widened", "narrower", "More values excluded", "not excludes more values than before",
+     "a value that not excludes since"),
+    ("exclusion_narrowed", "wider", "Fewer values excluded", "not excludes fewer values than before",
+     "a value that not excluded"),
+    ("exclusion_changed", "different", "Other values excluded", "not excludes other values than before",
      "a value that only one side excludes"),
+    ("not_changed", "undecidable", "Condition or exclusion changed", "the schema under {part} has changed",
+     "a value that only one side treats so"),
     ("tuple_item_added", "larger", "Tuple became longer", "item {name} added to the tuple", "a list with {name} items"),
     ("tuple_item_removed", "narrower", "Tuple became shorter", "item {name} removed from the tuple",
      "a list with {name} items"),
@@ -12385,9 +12391,7 @@ class Web:
             if pair is None:
                 self.cross(number)
             else:
-                loose = LOOSE.get(pair.medium, ())
-                facts.extend(item._replace(is_loose=True)
-                             if item.kind in loose and item.words.get("part") not in ("not", "items") else item
+                facts.extend(item._replace(is_loose=True) if is_loose(item, pair.medium) else item
                              for item in compare_shapes(self, pair))
         return facts
 
@@ -12442,6 +12446,35 @@ class Web:
             waiting.extend(fresh)
         self.trials.update(dict.fromkeys(seen, True))
         return True
+
+
+    def effects(self, old: Places, new: Places, pair: Pair) -> Set[str]:
+        """Return whether two schemas that differ were narrowed, widened, both, or neither for sure (unknown)."""
+        number = self.enter(old, new, pair.direction, CHILD_MEDIUM.get(pair.medium, pair.medium))
+        if number is None or self.trial_depth >= MAX_TRIAL_DEPTH or self.trial_steps > MAX_TRIAL_STEPS:
+            return {"unknown"}
+        self.trial_depth += 1
+        reached = self.explore([number])
+        self.trial_depth -= 1
+        self.trial_steps += len(reached)
+        found: Set[str] = set()
+        for known in reached:
+            for item in self.settle(known):
+                found |= EFFECT_OF.get(KINDS[item.kind].polarity, {"unknown"})
+        return found or {"unknown"}
+
+
+EFFECT_OF: Dict[str, Set[str]] = {  # polarity of a change -> what it does for sure to the values that a schema allows
+    **{polarity: {"narrowed"} for polarity in ("narrower", "obligatory", "obliging")},
+    **{polarity: {"widened"} for polarity in ("wider", "larger", "open_ended", "excusing", "lost")},
+    "different": {"narrowed", "widened"}, "neutral": set()}
+
+
+def is_loose(item: Fact, medium: str) -> bool:
+    """Tell whether a change of an object or list depends on how the server takes a URL or a header apart."""
+    part = item.words.get("part")
+    return item.kind in LOOSE.get(medium, ()) and part not in ("not", "items") \
+        or medium in LOOSE and part == "unevaluatedProperties" and item.kind == "additional_properties_restricted"
 
 
 class Components(NamedTuple):
@@ -12837,7 +12870,7 @@ def compare_openness(web: Web, pair: Pair, keyword: str) -> Iterator[Fact]:
     states = openness(web.before, old), openness(web.after, new)
     if states in OPENNESS_KINDS:
         yield fact(pair, f"additional_properties_{OPENNESS_KINDS[states]}", keyword,
-                   *(places[0].value if places else True for places in (old, new)))
+                   *(places[0].value if places else True for places in (old, new)), part=keyword)
     elif states == ("schema", "schema"):
         web.link(pair, old, new)
 
@@ -12849,7 +12882,10 @@ def compare_excluded(web: Web, pair: Pair, keyword: str) -> Iterator[Fact]:
         if keyword == "not":
             yield fact(pair, "schema_keyword_added" if old is None else "schema_keyword_removed", keyword, part=keyword)
     elif not web.equivalent(old, new, pair.direction, CHILD_MEDIUM.get(pair.medium, pair.medium)):
-        yield fact(pair, "not_changed", keyword, old[0].value, new[0].value)
+        effects = web.effects(old, new, pair) if keyword == "not" else {"unknown"}
+        kind = "not_changed" if "unknown" in effects else \
+            "exclusion_changed" if len(effects) > 1 else f"exclusion_{effects.pop()}"
+        yield fact(pair, kind, keyword, old[0].value, new[0].value, part=keyword)
 
 
 def compare_tuples(web: Web, pair: Pair) -> Iterator[Fact]:
