@@ -12399,9 +12399,13 @@ class Web:
         """Lay the links of a bridge."""
         needed, medium = self.crossings[number]
         for reference in needed:
-            target = self.after.target(reference, "")
-            place = (Place({"$ref": reference}, target.path if target else ()),)
-            child = self.enter(place, place, self.directions[number], medium)
+            key = ((reference,), False, self.directions[number], medium)
+            if key in self.numbers:
+                child = self.numbers[key]
+            else:
+                target = self.after.target(reference, "")
+                place = (Place({"$ref": reference}, target.path if target else ()),)
+                child = self.enter(place, place, self.directions[number], medium)
             if child is not None:
                 self.links[number].append(child)
 
@@ -13375,12 +13379,35 @@ def compare_route(survey: Survey, old: Route, new: Route) -> Iterator[Event]:
 
 def revisit(survey: Survey, operation: Operation) -> Iterator[Event]:
     """Compare what an operation of the same text refers to: read once, it stands for both sides."""
+    if is_unstable(survey.notice, operation.value):
+        return
     meeting = Meeting(operation, operation, operation.label)
-    if not is_unstable(survey.notice, operation.value):
-        yield from compare_parameters(survey, meeting)
-        yield from compare_bodies(survey, meeting)
-        yield from compare_responses(survey, meeting)
+    for parameter in operation.parameters.values():
+        meet_parameter(survey, meeting, parameter, parameter, meeting.sends, f"{parameter.where} parameter",
+                       EXPLODED if parameter.style == "form" and parameter.explode else PARAMETER)
+    if operation.body is not None:
+        meet_alike(survey, meeting, operation.body.media, meeting.sends)
+    for response in operation.responses.values():
+        meet_alike(survey, meeting, response.media, meeting.answers)
+        for header in response.headers.values():
+            meet_parameter(survey, meeting, header, header, meeting.answers, "header", HEADER)
+    if operation.callbacks:
         yield from compare_callbacks(survey, meeting)
+
+
+def meet_alike(survey: Survey, meeting: Meeting, media: Dict[str, Media], direction: str) -> None:
+    """Let the schemas of a body meet that has the same text on both sides."""
+    for name, entry in media.items():
+        survey.meet(meeting, entry.schema, entry.schema, direction, entry.name, medium_of(name))
+
+
+def meet_parameter(survey: Survey, meeting: Meeting, old: Parameter, new: Parameter, direction: str, way: str,
+                   medium: str) -> None:
+    """Let the schemas of a parameter or header meet, and those of its media types."""
+    survey.meet(meeting, old.schema, new.schema, direction, way, medium)
+    for media, entry in old.media.items():
+        if media in new.media:
+            survey.meet(meeting, entry.schema, new.media[media].schema, direction, way, medium_of(media))
 
 
 def rename_path_parameters(operation: Operation, renamed: Dict[str, str]) -> Operation:
@@ -13557,12 +13584,8 @@ def compare_parameter(survey: Survey, meeting: Meeting, old: Parameter, new: Par
                     *paths, carrier(old), carrier(new))
     else:
         yield from compare_style(survey, meeting, old, new)
-    medium = EXPLODED if new.style == "form" and new.explode else PARAMETER
-    survey.meet(meeting, old.schema, new.schema, meeting.sends, f"{new.where} parameter", medium)
-    for media, entry in old.media.items():
-        if media in new.media:
-            survey.meet(meeting, entry.schema, new.media[media].schema, meeting.sends, f"{new.where} parameter",
-                        medium_of(media))
+    meet_parameter(survey, meeting, old, new, meeting.sends, f"{new.where} parameter",
+                   EXPLODED if new.style == "form" and new.explode else PARAMETER)
 
 
 def carrier(parameter: Parameter) -> str:
@@ -13739,11 +13762,7 @@ def compare_headers(survey: Survey, meeting: Meeting, what: str, old: Response, 
             yield event(meeting, f"response_header_became_{change}", f"{name} became {change}.", header.path,
                         other.path,
                         header.required, other.required)
-        survey.meet(meeting, header.schema, other.schema, meeting.answers, "header", HEADER)
-        for media, entry in header.media.items():
-            if media in other.media:
-                survey.meet(meeting, entry.schema, other.media[media].schema, meeting.answers, "header",
-                            medium_of(media))
+        meet_parameter(survey, meeting, header, other, meeting.answers, "header", HEADER)
     for key, header in new.headers.items():
         if key not in old.headers:
             yield event(meeting, "response_header_added", f"{meeting.label}: header {header.name} of {what} added.",
@@ -14013,7 +14032,7 @@ class Crowd:
     def names(self, bits: int) -> Tuple[Tuple[str, ...], List[str]]:
         """Return the operations and the ways of some users, sorted."""
         if bits not in self.named:
-            users = [user for user, bit in zip(self.users, reversed(bin(bits)[2:])) if bit == "1"]
+            users = [self.users[number] for number in ones(bits)]
             self.named[bits] = (tuple(sorted({user.operation for user in users})), sorted({user.way for user in users}))
         return self.named[bits]
 
@@ -14027,6 +14046,15 @@ class Crowd:
                 if isinstance(value, dict) and isinstance(value.get("name"), str):
                     return f"{value.get('in')} parameter {json.dumps(value['name'], ensure_ascii=False)}"
         return ""
+
+
+def ones(bits: int) -> Iterator[int]:
+    """Yield the numbers of the bits that are set; few are, of many."""
+    text = bin(bits)[:1:-1]
+    number = text.find("1")
+    while number >= 0:
+        yield number
+        number = text.find("1", number + 1)
 
 
 NAMED_KINDS = ("dependent_required_added", "dependent_required_removed", "dependent_required_changed", "union_added",
@@ -14481,9 +14509,6 @@ def operation_id(side: Side, name: str) -> Any:
 
 def compare_apis(before: Document, after: Document, options: Options) -> Comparison:
     """Compare two API documents, or two JSON Schema documents, as contracts."""
-    if len(before.text) + len(after.text) > 1_000_000:
-        import gc
-        gc.freeze()  # both documents stay whole: looking through them for garbage again and again finds nothing
     old, new = read_side(before), read_side(after)
     survey = Survey(old, new, read_notice(options))
     if is_schema_document(old) or is_schema_document(new):
@@ -14785,6 +14810,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 def command_line() -> int:
     """Entry point of the installed command."""
+    import gc
+    gc.disable()  # one comparison, then the end: looking for garbage in big documents takes longer than reading them
     return run(TOOL, main)
 
 
