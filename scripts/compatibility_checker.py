@@ -463,6 +463,7 @@ BREAKING, POTENTIALLY, NON_BREAKING, ADDITIVE = "breaking", "potentially_breakin
 SEVERITIES = (BREAKING, POTENTIALLY, NON_BREAKING, ADDITIVE)  # worst first
 EXPAND, MIGRATE, CONTRACT = "expand", "migrate", "contract"
 PHASES = (EXPAND, MIGRATE, CONTRACT)
+OPERATIONS_SHOWN = 6  # of those that a finding of an API reaches, in the text report
 TEXT_ISSUES_SHOWN = 200  # a report longer than this is read with -f json
 
 
@@ -11442,7 +11443,7 @@ DOCUMENT_RULES: Tuple[Tuple[str, str, str, str, str], ...] = (
     ("version_not_raised", NON_BREAKING, "Version number does not tell of the break",
      "Clients that watch info.version take the release for a compatible one.",
      "Raise the major number of info.version."),
-    ("schema_removed", NON_BREAKING, "Named schema removed", "The wire is the same; generated clients lose a type.",
+    ("named_schema_removed", NON_BREAKING, "Named schema removed", "The wire is the same; generated clients lose a type.",
      "Keep the name where generated clients are published."),
     ("security_tightened", BREAKING, "Security tightened", "Calls that were let in are answered 401 or 403.",
      "Accept the old credentials too until the clients have new ones: keep the old alternative beside the new one."),
@@ -12302,6 +12303,7 @@ class Web:
         self.alike = before.version == after.version
         self.known = read_components(before, after) if self.alike else Components(frozenset(), {})
         self.numbers: Dict[Tuple[Any, ...], Optional[int]] = {}
+        self.unlike: Dict[Tuple[int, int], List[str]] = {}  # two shapes -> names of properties that differ
         self.pairs: List[Optional[Pair]] = []  # None is a bridge
         self.directions: List[str] = []
         self.facts: List[Optional[List[Fact]]] = []
@@ -12314,6 +12316,15 @@ class Web:
     def unchanged(self, old: Any, new: Any) -> bool:
         """Tell whether two values of the documents are the same, with everything that they refer to."""
         return self.alike and old == new and self.known.clean.issuperset(references(new))
+
+    def differing(self, old: Shape, new: Shape) -> List[str]:
+        """Return the common properties that are not the same text; both directions ask for them."""
+        key = (id(old), id(new))
+        if key not in self.unlike:
+            self.unlike[key] = [name for name, places in new.properties.items() if name in old.properties and (
+                len(places) != 1 or len(old.properties[name]) != 1 or places[0].file or old.properties[name][0].file
+                or not self.unchanged(old.properties[name][0].value, places[0].value))]
+        return self.unlike[key]
 
     def enter(self, old: Places, new: Places, direction: str, medium: str) -> Optional[int]:
         """Return the number of a pair, or None where both sides are the same or one could not be found."""
@@ -12779,10 +12790,10 @@ def compare_properties(web: Web, pair: Pair) -> Iterator[Fact]:
     for name, places in new.properties.items():
         if name not in old.properties:
             yield property_added(web, pair, name, places)
-            continue
-        number = web.link(pair, old.properties[name], places)
-        if (name in old.required) != (name in new.required):
+        elif (name in old.required) != (name in new.required):
             yield property_duty(web, pair, name)
+    for name in web.differing(old, new):
+        number = web.link(pair, old.properties[name], new.properties[name])
         child = None if number is None else web.pairs[number]
         if child is not None:
             yield from compare_visibility(pair, child, name)
@@ -13963,7 +13974,7 @@ def compare_names(before: Side, after: Side) -> Iterator[Event]:
     old, new = (named_schemas(side) for side in (before, after))
     for name in old:
         if name not in new:
-            yield Event("schema_removed", f"The named schema {name} is gone.", path + (name,), None)
+            yield Event("named_schema_removed", f"The named schema {name} is gone.", path + (name,), None)
 
 
 def named_schemas(side: Side) -> Dict[str, Any]:
@@ -14557,8 +14568,11 @@ def fingerprint(finding: Finding) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True, ensure_ascii=False).encode("utf-8")).hexdigest()[:16]
 
 
-def rank(finding: Finding) -> Tuple[int, str, str, str]:
-    return (SEVERITIES.index(finding.rule.severity), show_path(finding.path), finding.rule.id, finding.description)
+def rank(finding: Finding) -> Tuple[int, int, str, str, str]:
+    """Return the key that puts the worst findings first: by severity, of an API then by the operations it reaches."""
+    reach = len(finding.operations) if finding.rule.id in API_RULES else 0
+    return (SEVERITIES.index(finding.rule.severity), -reach, show_path(finding.path), finding.rule.id,
+            finding.description)
 
 
 def issue_json(finding: Finding) -> Dict[str, Any]:
@@ -14686,7 +14700,16 @@ def wrapped(label: str, text: str) -> List[str]:
 def issue_lines(issue: Dict[str, Any]) -> List[str]:
     return [f"{issue['severity']}[{issue['type']}] {issue['field_path']}", f"  {issue['description']}",
             *wrapped("impact", issue["impact"]), *wrapped("do", issue["suggested_migration"]),
-            *wrapped("reaches", ", ".join(issue["affected_operations"])), ""]
+            *wrapped("reaches", reach_text(issue["affected_operations"])),
+            *(f"  {side}: {place['file']}:{place['line']}:{place['column']}"
+              for side, place in issue.get("locations", {}).items()), ""]
+
+
+def reach_text(operations: Sequence[str]) -> str:
+    """Return operations in words, many of them cut: the JSON report has all."""
+    hidden = len(operations) - OPERATIONS_SHOWN
+    shown = ", ".join(operations[:OPERATIONS_SHOWN if hidden > 1 else None])
+    return f"{len(operations)} operations: {shown} and {hidden} more" if hidden > 1 else shown
 
 
 def script_lines(number: int, script: Dict[str, Any]) -> List[str]:

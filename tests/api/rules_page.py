@@ -31,7 +31,7 @@ stability_raised: api-stability-increased
 webhook_added: webhook-added
 webhook_removed: webhook-removed
 version_not_raised: api-version-not-bumped api-version-decreased api-major-version-not-bumped
-schema_removed: api-schema-removed
+named_schema_removed: api-schema-removed
 security_tightened: api-security-{added,removed} api-security-scope-added api-global-security-{added,removed}
   api-global-security-scope-added
 security_loosened: api-security-{added,removed} api-security-scope-removed api-global-security-{added,removed}

@@ -56,4 +56,4 @@ def test_rewritten_document_is_the_same_contract(document, name):
     other = REWRITINGS[name](document)
     for before, after in ((document, other), (other, document)):
         kinds = {finding.rule.id for finding in compare(before, after).findings}
-        assert kinds <= ({"schema_removed"} if name == "components renamed" else set())
+        assert kinds <= ({"named_schema_removed"} if name == "components renamed" else set())

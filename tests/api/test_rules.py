@@ -44,3 +44,7 @@ def test_every_change_has_its_opposite():
 def opposites(kind, end, opposite):
     stem = kind[:-len(end)]
     return [stem + opposite, "property_removed" if stem.endswith("property") else stem + opposite]
+
+
+def test_no_rule_means_one_thing_of_databases_and_another_of_apis():
+    assert not checker.API_RULES.keys() & checker.DATABASE_RULES.keys()
