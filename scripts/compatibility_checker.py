@@ -11994,7 +11994,9 @@ def read_choice(side: Side, facets: Dict[str, Any], keyword: str, value: Any, le
         names = {name for item in for_types for name in ([item] if isinstance(item, str) else item)}
         allow_types(facets, frozenset(names - {"null"}))
         allow_null(facets, "null" in names)
-    elif len(rest) > 1:
+    elif len(rest) > 1 and not any(
+            known.keyword == keyword and [member.value for member in known.members] == [member.value for member in rest]
+            and known.leaf.file == leaf.file for known in facets.get("choices", ())):  # said twice is said once
         facets["choices"] = facets.get("choices", ()) + (Choice(keyword, tuple(rest), leaf),)
 
 
@@ -12931,7 +12933,7 @@ def compare_choices(web: Web, pair: Pair) -> Iterator[Fact]:
     old, new = list(pair.old.choices), list(pair.new.choices)
     while old and new:
         one = old.pop(0)
-        other = next((choice for choice in new if choice.keyword == one.keyword), new[0])
+        other = new[0] if len(new) == 1 else min(new, key=lambda choice: distance(web, pair, one, choice))
         new.remove(other)
         if one.keyword != other.keyword:
             kind = "union_loosened" if other.keyword == "anyOf" else "union_tightened"
@@ -12943,6 +12945,12 @@ def compare_choices(web: Web, pair: Pair) -> Iterator[Fact]:
     for choice in new:
         yield Fact("union_added", pair.old_place.path, choice.leaf.path, None, choice.keyword,
                    {"name": member_names(choice), "part": choice.keyword})
+
+
+def distance(web: Web, pair: Pair, one: Choice, other: Choice) -> Tuple[bool, int]:
+    """Return how far two of several oneOf or anyOf of one schema are apart: the nearest belong together."""
+    _, removed, added = match_members(web, pair, one.members, other.members, exactly=True)
+    return (one.keyword != other.keyword, len(removed) + len(added))
 
 
 def compare_members(web: Web, pair: Pair, one: Choice, other: Choice) -> Iterator[Fact]:
@@ -12963,9 +12971,12 @@ def member_facts(one: Choice, other: Choice, removed: Sequence[Place], added: Se
         yield Fact("union_member_added", *paths, *names, {"added": [*map(member_name, added)], "part": other.keyword})
 
 
-def match_members(web: Web, pair: Pair, old: Places, new: Places) \
+def match_members(web: Web, pair: Pair, old: Places, new: Places, exactly: bool = False) \
         -> Tuple[List[Tuple[Place, Place]], List[Place], List[Place]]:
-    """Pair members that are the same, then equal in what they allow, then of one name, then the last inline ones."""
+    """Pair members that are the same, then equal in what they allow, then of one name, then the last inline ones.
+
+    `exactly` leaves it at those that are equal.
+    """
     stages: Tuple[Tuple[Callable[[Side, Place], Any], Callable[[Place, Place], bool]], ...] = (
         (lambda _, place: repr(place.value), lambda a, b: web.unchanged(a.value, b.value)),
         (lambda side, place: None if is_inline(place) else (member_name(place), look(side, place)), lambda a, b: True),
@@ -12976,7 +12987,7 @@ def match_members(web: Web, pair: Pair, old: Places, new: Places) \
     )
     matches: List[Tuple[Place, Place]] = []
     lost, fresh = list(old), list(new)
-    for key_of, accepts in stages:
+    for key_of, accepts in stages[:3 if exactly else None]:
         waiting: Dict[Any, List[Place]] = {}
         for b in fresh:
             waiting.setdefault(key_of(web.after, b), []).append(b)
@@ -12985,7 +12996,7 @@ def match_members(web: Web, pair: Pair, old: Places, new: Places) \
         matches += found
         taken = {id(place) for match in found for place in match}
         lost, fresh = ([place for place in places if id(place) not in taken] for places in (lost, fresh))
-    if len(lost) == len(fresh) == 1 and all(is_inline(place) and not title(place) for place in lost + fresh):
+    if not exactly and len(lost) == len(fresh) == 1 and all(is_inline(place) and not title(place) for place in lost + fresh):
         matches.append((lost.pop(), fresh.pop()))
     return matches, lost, fresh
 
@@ -13455,7 +13466,7 @@ def event(meeting: Meeting, rule: str, text: str, old_path: Optional[Path], new_
 def compare_stability(notice: Notice, meeting: Meeting) -> Iterator[Event]:
     levels = [side.value.get("x-stability-level") for side in (meeting.old, meeting.new)]
     change = stability_change(notice, *levels)
-    if change and (levels[0] != levels[1] or change == "invalid"):
+    if change and levels[0] != levels[1]:
         path = ("x-stability-level",)
         yield event(meeting, f"stability_{change}", f"{meeting.label}: x-stability-level is {describe(levels[1])}, "
                     f"it was {describe(levels[0])}.", meeting.old.path + path, meeting.new.path + path, *levels)
@@ -13703,9 +13714,31 @@ def compare_media(survey: Survey, meeting: Meeting, old: Media, new: Media, dire
 
 def encoding_matters(old: Any, new: Any) -> bool:
     """Tell whether parts that both sides know are encoded differently."""
-    old, new = (value if isinstance(value, dict) else {} for value in (old, new))
-    return any(old.get(name, new.get(name)) != new.get(name, old.get(name)) or (name in old) != (name in new)
-               for name in old.keys() | new.keys())
+    old, new = ({name: encoding_of(part) for name, part in value.items() if isinstance(part, dict)}
+                if isinstance(value, dict) else {} for value in (old, new))
+    unsaid = encoding_of({})
+    return any(old.get(name, unsaid) != new.get(name, unsaid) for name in old.keys() | new.keys())
+
+
+def encoding_of(part: Dict[str, Any]) -> Tuple[Any, ...]:
+    """Return how a part of a body is written: media types, style and headers, with the defaults filled in."""
+    types = frozenset(re.sub(r"\s", "", str(part.get("contentType") or "").lower()).split(","))
+    style = part.get("style") or "form"
+    explode = part["explode"] if isinstance(part.get("explode"), bool) else style == "form"
+    headers = part.get("headers") if isinstance(part.get("headers"), dict) else {}
+    return (types, style, explode, part.get("allowReserved") is True,
+            json_key(wordless({name.lower(): header for name, header in headers.items()})))
+
+
+def wordless(value: Any) -> Any:
+    """Return a value of a document without what only people read."""
+    if isinstance(value, dict):
+        return {key: wordless(item) for key, item in value.items()
+                if key not in WORDS or isinstance(item, dict) and key not in ("example", "examples", "externalDocs")}
+    return [wordless(item) for item in value] if isinstance(value, list) else value
+
+
+WORDS = ("description", "summary", "title", "example", "examples", "externalDocs")
 
 
 def media_renamed(meeting: Meeting, old: Media, new: Media, what: str) -> Iterator[Event]:
@@ -13754,7 +13787,7 @@ def compare_response(survey: Survey, meeting: Meeting, status: str, old: Respons
     yield from compare_headers(survey, meeting, what, old, new)
     for name in sorted(old.links.keys() | new.links.keys()):
         one, other = old.links.get(name), new.links.get(name)
-        if one is None or other is None or one.value != other.value:
+        if one is None or other is None or wordless(one.value) != wordless(other.value):
             rule = "added" if one is None else "removed" if other is None else "changed"
             yield event(meeting, f"link_{rule}", f"{meeting.label}: link {name} of {what} {rule}.", one and one.path,
                         other and other.path)

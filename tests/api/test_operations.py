@@ -67,6 +67,8 @@ EDITS = [
                  ["request_media_type_added", "request_media_type_removed"], id="another media type"),
     pytest.param([(PUT + ".requestBody.content.application/json.schema", None)], ["request_schema_removed"],
                  id="body without a schema"),
+    pytest.param([(PUT + ".requestBody.content.application/json.encoding", {"a": {"style": "form", "explode": True}})],
+                 [], id="encoding as it is without a word"),
     pytest.param([(PUT + ".requestBody.content.application/json.encoding", {"a": {"contentType": "text/csv"}})],
                  ["encoding_changed"], id="encoding"),
     pytest.param([(OK, None)], ["response_removed"], id="200 removed"),
