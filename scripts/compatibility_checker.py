@@ -11125,6 +11125,7 @@ SEVERITY_OF: Dict[str, Dict[str, str]] = {  # polarity -> direction -> severity
     "excusing": {REQUEST: NON_BREAKING, RESPONSE: BREAKING},
     "lost": {REQUEST: POTENTIALLY, RESPONSE: BREAKING},
     "revealed": {REQUEST: NON_BREAKING, RESPONSE: POTENTIALLY},
+    "refused": {REQUEST: BREAKING, RESPONSE: POTENTIALLY},
 }
 
 SCHEMA_KINDS: Tuple[Kind, ...] = tuple(Kind(*row) for row in (
@@ -11240,6 +11241,10 @@ SCHEMA_KINDS: Tuple[Kind, ...] = tuple(Kind(*row) for row in (
     ("property_removed", "lost", "Required property removed", "property {name} removed", "an object without {name}"),
     ("optional_property_removed", "undecidable", "Property removed", "property {name} removed",
      "an object without {name}"),
+    ("property_forbidden", "different", "Required property removed from a closed object",
+     "property {name} removed, and properties that are not listed are forbidden", "an object without {name}"),
+    ("optional_property_forbidden", "refused", "Property removed from a closed object",
+     "property {name} removed, and properties that are not listed are forbidden", "an object without {name}"),
     ("hidden_property_removed", "neutral", "Property removed that this side never saw",
      "property {name} removed, which is "
      "{marked}"),
@@ -11344,14 +11349,16 @@ REMEDIES: Dict[str, str] = {  # kind -> what to do instead, where there is somet
     "required_property_added": "Make {name} optional, with a default that acts as before.",
     "property_became_required": "Keep {name} optional, with a default that acts as before.",
     "property_became_optional": "Keep sending {name} always.",
-    "property_removed": "Keep {name}, marked deprecated with an x-sunset date, and remove it after that date.",
-    "optional_property_removed": "Keep {name}, marked deprecated with an x-sunset date, and remove it after that date.",
+    **dict.fromkeys(("property_removed", "optional_property_removed", "property_forbidden",
+                     "optional_property_forbidden"),
+                    "Keep {name}, marked deprecated with an x-sunset date, and remove it after that date."),
     "enum_value_added": "Announce {added}, and return it in {what} once the readers have a default branch.",
     "union_member_added": "Announce {added}, and return it in {what} once the readers skip forms they do not know.",
     "wrapped_in_union": "Keep the old form as one of the alternatives, or return the alternatives in a new property "
                         "beside {what}.",
 }
 REMOVED_FROM_REQUESTS = "A client that still sends {name} is refused or ignored; the document cannot tell which."
+FORBIDDEN_IN_REQUESTS = "A client that still sends {name} is refused: properties that are not listed are forbidden."
 HARMLESS_FRAMES: Dict[str, str] = {
     REQUEST: "Requests that were valid stay valid.",
     RESPONSE: "Responses stay within what the old document allowed.",
@@ -11381,6 +11388,8 @@ def frame(kind: Kind, direction: str, words: Dict[str, str]) -> Tuple[str, str]:
         words = {**words, "offending": fill(kind.offending, words) or "another form"}
         if direction == REQUEST and kind.id in ("property_removed", "optional_property_removed"):
             impact = REMOVED_FROM_REQUESTS
+        if direction == REQUEST and kind.id in ("property_forbidden", "optional_property_forbidden"):
+            impact = FORBIDDEN_IN_REQUESTS
         return fill(impact, words), fill(REMEDIES.get(kind.id, remedy), words)
     return (BLANK_FRAMES[0] if kind.polarity in ("neutral",
                                                  "additive") else HARMLESS_FRAMES[direction]), BLANK_FRAMES[1]
@@ -12234,7 +12243,8 @@ LOOSE = {  # what the keywords of an object or list mean in a URL or a header is
     medium: frozenset((*kinds, "schema_keyword_added", "schema_keyword_removed", "dependent_required_added",
                        "dependent_required_removed", "dependent_required_changed", "content_media_type_changed"))
     for medium, kinds in ((PARAMETER, ()), (EXPLODED, ()), *((medium, (
-        "property_removed", "optional_property_removed", "required_property_added", "property_became_required",
+        "property_removed", "optional_property_removed", "property_forbidden", "optional_property_forbidden",
+        "required_property_added", "property_became_required",
         "property_became_optional", "required_property_revealed", "tuple_item_added", "tuple_item_removed"))
         for medium in (MIXED, HEADER)))}
 REFERENCE = re.compile(r"""'\$ref': ("[^"]*"|'[^']*')""")  # '$ref': '#/components/schemas/User', as repr writes it
@@ -12815,8 +12825,16 @@ def hidden_mark(shape: Shape, direction: str) -> str:
 def property_removed(web: Web, pair: Pair, name: str, places: Places) -> Fact:
     marked = hidden_mark(web.before.shape(web.before.leaves(places)), pair.direction)
     required = name in pair.old.required and name not in pair.new.required
-    kind = "hidden_property_removed" if marked else "property_removed" if required else "optional_property_removed"
+    ending = "forbidden" if is_closed(web, pair.new) else "removed"
+    kind = "hidden_property_removed" if marked else f"property_{ending}" if required else f"optional_property_{ending}"
     return Fact(kind, places[0].path, None, places[0].value, None, {"name": name, "marked": marked})
+
+
+def is_closed(web: Web, shape: Shape) -> bool:
+    """Tell whether an object of the after document may have no property that is not listed."""
+    return not any(keyword.startswith("patternProperties") for keyword in shape.inner) and any(
+        openness(web.after, shape.inner.get(keyword, ())) == "closed"
+        for keyword in ("additionalProperties", "unevaluatedProperties"))
 
 
 def property_added(web: Web, pair: Pair, name: str, places: Places) -> Fact:
@@ -13293,16 +13311,49 @@ def match_routes(old: Dict[str, Route], new: Dict[str, Route], old_base: str, ne
 
 
 def compare_servers(before: Side, after: Side) -> Iterator[Event]:
+    """Yield the addresses that went and came, for all operations that have none of their own."""
     old, new = servers(before), servers(after)
-    key = "host" if before.version == "2.0" else "servers"
-    for url in old:
-        if url and url not in new and "https:" + url not in new and url.replace("http:", "https:") not in new:
-            yield Event("server_removed", f"The server {url} is no longer listed.", (key,), None, url, None)
-    for url in new:
+    for number, url in enumerate(old):
+        if url and not is_listed(url, new):
+            yield Event("server_removed", f"The server {url} is no longer listed.", server_path(before, number), None,
+                        url, None, tuple(operations_of(before, "servers")))
+    for number, url in enumerate(new):
         if url and url not in old:
-            yield Event("server_added", f"The server {url} is listed.", None,
-                        ("host" if after.version == "2.0" else "servers",),
-                        None, url)
+            yield Event("server_added", f"The server {url} is listed.", None, server_path(after, number), None, url,
+                        tuple(operations_of(after, "servers")))
+
+
+def server_path(side: Side, number: int) -> Path:
+    """Return where an address stands; Swagger 2.0 puts it together from host, base path and schemes."""
+    return ("servers", number) if side.version != "2.0" else ("host" if "host" in side.value else "basePath",)
+
+
+def is_listed(url: str, urls: List[str]) -> bool:
+    """Tell whether an address is among some; http may become https, for which servers redirect."""
+    return url in urls or "https:" + url in urls or url.replace("http:", "https:") in urls
+
+
+def operations_of(side: Side, key: str) -> Iterator[str]:
+    """Yield the operations that take something from the document because they and their paths do not have it."""
+    for route in read_routes(side).values():
+        for method in methods(route) if key not in route.item.value else ():
+            if key not in route.item.value[method]:
+                yield label(route, method)
+
+
+def compare_own_servers(meeting: Meeting, old: Route, new: Route) -> Iterator[Event]:
+    """Yield the addresses that went from the servers of one operation or of its path."""
+    places = [next((Place(owner["servers"], path + ("servers",)) for owner, path in (
+        (operation.value, operation.path), (route.item.value, route.item.path))
+        if isinstance(owner.get("servers"), list)), None) for operation, route in ((meeting.old, old), (meeting.new, new))]
+    if places[0] is None or places[1] is None:
+        return
+    urls = [[str(entry.get("url")).rstrip("/") if isinstance(entry, dict) else "" for entry in place.value]
+            for place in places]
+    for number, url in enumerate(urls[0]):
+        if not is_listed(url, urls[1]):
+            yield event(meeting, "server_removed", f"{meeting.label}: the server {url} is no longer listed.",
+                        places[0].path + (number,), places[1].path, url, None)
 
 
 def methods(route: Route) -> List[str]:
@@ -13394,9 +13445,10 @@ def compare_route(survey: Survey, old: Route, new: Route) -> Iterator[Event]:
                 yield added
         elif is_old:
             name = label(old, method)  # clients of the old document know it by this name
-            yield from compare_operation(survey, Meeting(
-                rename_path_parameters(read_operation(survey.before, old.item, method, name), renamed),
-                read_operation(survey.after, new.item, method, name), name))
+            meeting = Meeting(rename_path_parameters(read_operation(survey.before, old.item, method, name), renamed),
+                              read_operation(survey.after, new.item, method, name), name)
+            yield from compare_operation(survey, meeting)
+            yield from compare_own_servers(meeting, old, new)
 
 
 def revisit(survey: Survey, operation: Operation) -> Iterator[Event]:
@@ -14359,7 +14411,8 @@ def seek(text: str, at: int, tree: Dict[Any, Any], path: Path, offsets: List[Tup
 
 SUNSET = "{{sunset_date}}"
 RESTORED = ("path_removed", "operation_removed", "operation_removed_before_sunset", "request_property_removed",
-            "response_property_removed", "optional_property_removed")
+            "response_property_removed", "optional_property_removed", "property_forbidden",
+            "request_optional_property_forbidden", "response_optional_property_forbidden")
 
 
 class Patch(NamedTuple):
@@ -14403,7 +14456,8 @@ def restore(survey: Survey, patch: Patch, finding: Finding, path: Path) -> None:
     elif isinstance(value, dict) and "$ref" not in value:
         value = deprecated(value)
     add_to_patch(patch, path, value)
-    if finding.rule.id == "response_property_removed" and not finding.extra["harmless_in"]:
+    if finding.rule.id in ("response_property_removed", "property_forbidden") \
+            and finding.extra["directions"] == [RESPONSE] and not finding.extra["harmless_in"]:
         require_again(survey, patch, path)
     patch.things.append(finding.description.split(",")[0].split(" removed")[0])
 

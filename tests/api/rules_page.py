@@ -164,6 +164,9 @@ response_required_property_added: response-required-property-added response-requ
 request_property_removed: request-property-removed
 optional_property_removed: request-property-removed response-optional-property-removed
 response_property_removed: response-required-property-removed
+property_forbidden: request-property-removed response-required-property-removed
+request_optional_property_forbidden: request-property-removed
+response_optional_property_forbidden: response-optional-property-removed
 hidden_property_removed: response-{required,optional}-write-only-property-removed
 request_property_became_required: request-property-became-required request-property-became-required-with-default
   request-header-property-became-required

@@ -71,7 +71,7 @@ def test_swagger_2_and_its_openapi_3_are_one_contract():
                  ("POST /photos",), id="form field"),
     pytest.param(("responses.Made.schema", {"type": "string"}), "type_changed", ("POST /pets",), id="response"),
     pytest.param(("produces", ["application/xml"]), "response_media_type_removed", ("GET /pets",), id="produces"),
-    pytest.param(("basePath", "/v2"), "server_removed", (), id="base path"),
+    pytest.param(("basePath", "/v2"), "server_removed", ("GET /pets", "POST /pets", "POST /photos"), id="base path"),
 ])
 def test_swagger_2_is_compared(edit, rule, operations):
     finding = [item for item in compare(SWAGGER, edited(SWAGGER, edit)).findings if item.rule.id == rule][0]
