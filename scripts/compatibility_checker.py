@@ -12102,6 +12102,9 @@ def read_routes(side: Side, section: str = "paths") -> Dict[str, Route]:
         if not name.startswith("x-") or section != "paths":
             place = side.resolve(Place(item, (section, name)))
             place = place._replace(value=side.mapping(place.value, place.path))
+            for method in METHODS:
+                if method in place.value:
+                    side.mapping(place.value[method], place.path + (method,))
             routes[name] = Route(name, TEMPLATE.sub("{}", name), place)
     return routes
 
@@ -12115,13 +12118,14 @@ def read_operation(side: Side, item: Place, method: str, label: str) -> Operatio
     security = value["security"] if own else side.value.get("security")
     responses = side.mapping(value.get("responses"), path + ("responses",))
     return Operation(
-        label, value, path, parameters, read_body(side, value, path, form, old_body),
+        label, value, path, parameters,
+        read_form_body(side, value, path, form) if form else read_body(side, item, value, path, old_body),
         {status.upper() if status.lower() != "default" else "default":
-            read_response(side, Place(item, path + ("responses", status)), value)
-         for status, item in responses.items() if not status.startswith("x-")},
+            read_response(side, Place(entry, path + ("responses", status), item.file), value)
+         for status, entry in responses.items() if not status.startswith("x-")},
         security if isinstance(security, list) else [], path + ("security",) if own else ("security",),
-        {name: side.resolve(Place(item, path + ("callbacks", name)))
-         for name, item in side.mapping(value.get("callbacks"), path + ("callbacks",)).items()})
+        {name: side.resolve(Place(entry, path + ("callbacks", name), item.file))
+         for name, entry in side.mapping(value.get("callbacks"), path + ("callbacks",)).items()})
 
 
 def read_parameters(side: Side, item: Place, value: Dict[str, Any], path: Path) \
@@ -12143,7 +12147,7 @@ def read_parameters(side: Side, item: Place, value: Dict[str, Any], path: Path) 
                 parameter = read_parameter(side, place, given["name"], given["in"])
                 parameters[parameter.where, parameter.name.lower() if parameter.where == "header" else parameter.name] \
                     = parameter
-            elif place.value is not LOST:
+            elif isinstance(place.value, dict) and place.value is not LOST:
                 side.fault(place.path, "a parameter without name or in", "both")
     return parameters, form, body
 
@@ -12178,17 +12182,16 @@ def read_media(side: Side, place: Place, keyword: str) -> Dict[str, Media]:
     return media
 
 
-def read_body(side: Side, value: Dict[str, Any], path: Path, form: List[Place], old: Optional[Place]) -> Optional[Body]:
+def read_body(side: Side, item: Place, value: Dict[str, Any], path: Path, old: Optional[Place]) -> Optional[Body]:
+    """Return the body of an operation; `old` is the body parameter of Swagger 2.0."""
     if old is not None:
         types = media_names(side, value, "consumes")
         schema = (Place(old.value["schema"], old.path + ("schema",), old.file),) if "schema" in old.value else ()
         return Body(old.value.get("required") is True,
                     {name: Media(name, schema, None, old.path) for name in types}, old.path)
-    if form:
-        return read_form_body(side, value, path, form)
     if "requestBody" not in value:
         return None
-    place = side.resolve(Place(value["requestBody"], path + ("requestBody",)))
+    place = side.resolve(Place(value["requestBody"], path + ("requestBody",), item.file))
     given = place._replace(value=side.mapping(place.value, place.path))
     return Body(given.value.get("required") is True, read_media(side, given, "content"), place.path)
 
@@ -12329,13 +12332,17 @@ class Web:
         """Tell whether two values of the documents are the same, with everything that they refer to."""
         return self.alike and old == new and self.known.clean.issuperset(references(new))
 
+    def alike_places(self, old: Place, new: Place) -> bool:
+        """Tell whether two places hold the same; what a reference in another file means is not known yet."""
+        return self.unchanged(old.value, new.value) and not ((old.file or new.file) and references(new.value))
+
     def differing(self, old: Shape, new: Shape) -> List[str]:
         """Return the common properties that are not the same text; both directions ask for them."""
         key = (id(old), id(new))
         if key not in self.unlike:
             self.unlike[key] = [name for name, places in new.properties.items() if name in old.properties and (
-                len(places) != 1 or len(old.properties[name]) != 1 or places[0].file or old.properties[name][0].file
-                or not self.unchanged(old.properties[name][0].value, places[0].value))]
+                len(places) != 1 or len(old.properties[name]) != 1
+                or not self.alike_places(old.properties[name][0], places[0]))]
         return self.unlike[key]
 
     def enter(self, old: Places, new: Places, direction: str, medium: str) -> Optional[int]:
@@ -12388,7 +12395,7 @@ class Web:
         if key in self.numbers:
             return self.numbers[key]
         if self.alike and len(old_leaves) == len(new_leaves) and all(
-                self.unchanged(a.value, b.value) for a, b in zip(old_leaves, new_leaves)):
+                self.alike_places(a, b) for a, b in zip(old_leaves, new_leaves)):
             self.numbers[key] = None
             return None
         old_shape, new_shape = self.before.shape(old_leaves), self.after.shape(new_leaves)
@@ -12996,7 +13003,7 @@ def match_members(web: Web, pair: Pair, old: Places, new: Places, exactly: bool 
     `exactly` leaves it at those that are equal.
     """
     stages: Tuple[Tuple[Callable[[Side, Place], Any], Callable[[Place, Place], bool]], ...] = (
-        (lambda _, place: repr(place.value), lambda a, b: web.unchanged(a.value, b.value)),
+        (lambda _, place: repr(place.value), web.alike_places),
         (lambda side, place: None if is_inline(place) else (member_name(place), look(side, place)), lambda a, b: True),
         (look, lambda a, b: web.equivalent((a,), (b,), pair.direction, pair.medium)),
         (lambda _, place: None if is_inline(place) else member_name(place), lambda a, b: True),
@@ -14516,9 +14523,9 @@ def transition_steps(patch: Patch) -> Iterator[Step]:
     issues = tuple(patch.paths)
     yield Step("api-001", EXPAND, f"Publish the after document with this JSON Patch (RFC 6902), which brings back, "
                f"deprecated: {things}", forward, backward, "api", issues=issues)
-    yield Step("api-002", CONTRACT, f"When {SUNSET} has passed, take out again what the transition kept", backward,
-               forward,
-               "api", ("api-001",), issues=issues)
+    end = SUNSET if SUNSET in forward else "the last x-sunset in it"
+    yield Step("api-002", CONTRACT, f"When {end} has passed, take out again what the transition kept", backward,
+               forward, "api", ("api-001",), issues=issues)
 
 
 def sunset_headers(survey: Survey, findings: Sequence[Finding], count: int) -> List[Step]:
