@@ -11704,7 +11704,7 @@ class Side:
         self.value: Dict[str, Any] = document.value
         self.version = str(self.value.get("openapi") or self.value.get("swagger") or "")[:3]
         self.faults = Faults(document)
-        self.files: Dict[str, Any] = {"": document.value}
+        self.files: Dict[str, Optional[Document]] = {"": document}  # with those beside it; None cannot be read
         self.targets: Dict[Tuple[str, str], Optional[Place]] = {}
         self.leaf_sets: Dict[int, Places] = {}
         self.shapes: Dict[Tuple[int, ...], Shape] = {}
@@ -11753,7 +11753,8 @@ class Side:
         from urllib.parse import unquote
         name, _, pointer = reference.partition("#")
         name = os.path.normpath(os.path.join(os.path.dirname(file), unquote(name))) if name else file
-        value = self.beside(name)
+        document = self.beside(name)
+        value = None if document is None else document.value
         path: List[Union[str, int]] = [name] if name else []
         for step in unquote(pointer).split("/")[1:]:
             key = step.replace("~1", "/").replace("~0", "~")
@@ -11767,8 +11768,8 @@ class Side:
                 return None
         return None if value is None else Place(value, tuple(path), name)
 
-    def beside(self, name: str) -> Any:
-        """Return the content of a file in or below the folder of the document; None when it cannot be read."""
+    def beside(self, name: str) -> Optional[Document]:
+        """Return a file in or below the folder of the document; None when it cannot be read."""
         if name not in self.files:
             outside = os.path.isabs(name) or name.startswith("..") or ":" in name or self.document.name == "<stdin>"
             folder = os.path.dirname(self.document.name)
@@ -11844,9 +11845,9 @@ class Side:
         return shape
 
 
-def load_if_readable(path: str) -> Any:
+def load_if_readable(path: str) -> Optional[Document]:
     try:
-        return load(path).value
+        return load(path)
     except InputError:
         return None
 
@@ -14318,6 +14319,11 @@ def owner(steps: List[Union[str, int]]) -> Tuple[str, List[Union[str, int]]]:
         return f"{str(steps[0])[:-1]} {steps[1]}", steps[2:]
     if steps[:1] in (["paths"], ["webhooks"]) and len(steps) > 2:
         return part_of_operation(steps)
+    if steps and str(steps[0]).endswith(".json"):
+        whole, rest = owner(steps[1:])
+        if whole == "the document" and rest and rest[0] not in READERS:
+            whole, rest = str(rest[0]), rest[1:]
+        return f"{whole} of {steps[0]}", rest
     return "the document", steps
 
 
@@ -14339,19 +14345,32 @@ def part_of_operation(steps: List[Union[str, int]]) -> Tuple[str, List[Union[str
 # In: Findings with the paths of both sides. Out: the same with lines and columns, without reading all of a big text.
 
 
-def with_locations(findings: List[Finding], before: Document, after: Document) -> Iterator[Finding]:
+def with_locations(findings: List[Finding], before: Side, after: Side) -> Iterator[Finding]:
     """Yield the findings with the place in both documents; a side without the thing shows what is around it."""
-    wanted = [[nearest(document.value, finding.extra["paths"][side] or finding.extra["paths"][1 - side] or ())
-               for finding in findings] for side, document in enumerate((before, after))]
-    found = [find_places(document.text, set(paths)) for document, paths in zip((before, after), wanted)]
+    wanted = [[finding.extra["paths"][side] or finding.extra["paths"][1 - side] or () for finding in findings]
+              for side in (0, 1)]
+    found = [find_locations(side, paths) for side, paths in zip((before, after), wanted)]
     for number, finding in enumerate(findings):
-        locations = {}
-        for side, (name, document) in enumerate((("before", before), ("after", after))):
-            path = wanted[side][number]
-            line, column = found[side].get(path, (1, 1))
-            locations[name] = {"file": document.name, "path": show_path(path), "line": line, "column": column}
         extra = {key: value for key, value in finding.extra.items() if key != "paths"}
+        locations = {name: found[side][wanted[side][number]] for side, name in enumerate(("before", "after"))}
         yield finding._replace(extra={**extra, "locations": locations})
+
+
+def find_locations(side: Side, paths: Sequence[Path]) -> Dict[Path, Dict[str, Any]]:
+    """Return file, path, line and column of each path; one that starts with the name of a file stands in that file."""
+    by_file: Dict[str, Dict[Path, Path]] = {}
+    for path in paths:
+        name = path[0] if path and isinstance(path[0], str) and side.files.get(path[0]) else ""
+        inner = path[1:] if name else path
+        by_file.setdefault(name, {})[path] = nearest(side.files[name].value, inner)
+    locations: Dict[Path, Dict[str, Any]] = {}
+    for name, near in by_file.items():
+        document = side.files[name]
+        found = find_places(document.text, set(near.values()))
+        for path, place in near.items():
+            line, column = found.get(place, (1, 1))
+            locations[path] = {"file": document.name, "path": show_path(place), "line": line, "column": column}
+    return locations
 
 
 def nearest(value: Any, path: Path) -> Path:
@@ -14623,7 +14642,7 @@ def compare_apis(before: Document, after: Document, options: Options) -> Compari
         findings += compare_version(survey, findings)
     findings.sort(key=rank)
     steps, advice = advise(survey, findings)
-    return Comparison(tuple(with_locations(findings, before, after)), tuple(steps), recommendations=tuple(advice),
+    return Comparison(tuple(with_locations(findings, old, new)), tuple(steps), recommendations=tuple(advice),
                       not_compared=tuple(unread(old) + unread(new)))
 
 

@@ -129,6 +129,9 @@ def test_path_in_a_file_of_its_own_refers_to_what_stands_there(tmp_path):
     assert comparison.not_compared == ()
     (finding,) = comparison.findings
     assert (finding.rule.id, finding.operations) == ("type_changed", ("GET /orders", "PUT /orders"))
+    assert finding.description.startswith("Order of after_orders.json: type changed")
+    place = finding.extra["locations"]["after"]
+    assert (place["file"], place["path"], place["line"]) == (str(tmp_path / "after_orders.json"), "Order", 1)
 
 
 def test_same_text_in_two_files_may_mean_two_things(tmp_path):
