@@ -11452,8 +11452,8 @@ DOCUMENT_RULES: Tuple[Tuple[str, str, str, str, str], ...] = (
     ("version_not_raised", NON_BREAKING, "Version number does not tell of the break",
      "Clients that watch info.version take the release for a compatible one.",
      "Raise the major number of info.version."),
-    ("named_schema_removed", NON_BREAKING, "Named schema removed", "The wire is the same; generated clients lose a type.",
-     "Keep the name where generated clients are published."),
+    ("named_schema_removed", NON_BREAKING, "Named schema removed",
+     "The wire is the same; generated clients lose a type.", "Keep the name where generated clients are published."),
     ("security_tightened", BREAKING, "Security tightened", "Calls that were let in are answered 401 or 403.",
      "Accept the old credentials too until the clients have new ones: keep the old alternative beside the new one."),
     ("security_loosened", NON_BREAKING, "Security loosened", "Calls that were let in are still let in.",
@@ -12004,10 +12004,15 @@ def read_choice(side: Side, facets: Dict[str, Any], keyword: str, value: Any, le
         names = {name for item in for_types for name in ([item] if isinstance(item, str) else item)}
         allow_types(facets, frozenset(names - {"null"}))
         allow_null(facets, "null" in names)
-    elif len(rest) > 1 and not any(
-            known.keyword == keyword and [member.value for member in known.members] == [member.value for member in rest]
-            and known.leaf.file == leaf.file for known in facets.get("choices", ())):  # said twice is said once
-        facets["choices"] = facets.get("choices", ()) + (Choice(keyword, tuple(rest), leaf),)
+    elif len(rest) > 1:
+        choice, known = Choice(keyword, tuple(rest), leaf), facets.get("choices", ())
+        facets["choices"] = known if any(is_same_choice(choice, other) for other in known) else known + (choice,)
+
+
+def is_same_choice(one: Choice, other: Choice) -> bool:
+    """Tell whether two members of allOf have the same oneOf or anyOf: said twice is said once."""
+    values = ([member.value for member in choice.members] for choice in (one, other))
+    return one.keyword == other.keyword and one.leaf.file == other.leaf.file and next(values) == next(values)
 
 
 def is_bare_type(schema: Any) -> bool:
@@ -12997,13 +13002,12 @@ def member_facts(one: Choice, other: Choice, removed: Sequence[Place], added: Se
         yield Fact("union_member_added", *paths, *names, {"added": [*map(member_name, added)], "part": other.keyword})
 
 
-def match_members(web: Web, pair: Pair, old: Places, new: Places, exactly: bool = False) \
-        -> Tuple[List[Tuple[Place, Place]], List[Place], List[Place]]:
-    """Pair members that are the same, then equal in what they allow, then of one name, then the last inline ones.
+Stage = Tuple[Callable[[Side, Place], Any], Callable[[Place, Place], bool]]  # what has to be the same, and a test
 
-    `exactly` leaves it at those that are equal.
-    """
-    stages: Tuple[Tuple[Callable[[Side, Place], Any], Callable[[Place, Place], bool]], ...] = (
+
+def member_stages(web: Web, pair: Pair) -> Tuple[Stage, ...]:
+    """Return the ways to match alternatives, surest first."""
+    return (
         (lambda _, place: repr(place.value), web.alike_places),
         (lambda side, place: None if is_inline(place) else (member_name(place), look(side, place)), lambda a, b: True),
         (look, lambda a, b: web.equivalent((a,), (b,), pair.direction, pair.medium)),
@@ -13011,6 +13015,15 @@ def match_members(web: Web, pair: Pair, old: Places, new: Places, exactly: bool 
         (lambda _, place: title(place), lambda a, b: True),
         (lambda side, place: marks(side, place) or None, lambda a, b: True),
     )
+
+
+def match_members(web: Web, pair: Pair, old: Places, new: Places, exactly: bool = False) \
+        -> Tuple[List[Tuple[Place, Place]], List[Place], List[Place]]:
+    """Pair members that are the same, then equal in what they allow, then of one name, then the last inline ones.
+
+    `exactly` leaves it at those that are equal.
+    """
+    stages = member_stages(web, pair)
     matches: List[Tuple[Place, Place]] = []
     lost, fresh = list(old), list(new)
     for key_of, accepts in stages[:3 if exactly else None]:
@@ -13022,7 +13035,8 @@ def match_members(web: Web, pair: Pair, old: Places, new: Places, exactly: bool 
         matches += found
         taken = {id(place) for match in found for place in match}
         lost, fresh = ([place for place in places if id(place) not in taken] for places in (lost, fresh))
-    if not exactly and len(lost) == len(fresh) == 1 and all(is_inline(place) and not title(place) for place in lost + fresh):
+    last = len(lost) == len(fresh) == 1 and not exactly
+    if last and all(is_inline(place) and not title(place) for place in lost + fresh):
         matches.append((lost.pop(), fresh.pop()))
     return matches, lost, fresh
 
@@ -13349,11 +13363,16 @@ def operations_of(side: Side, key: str) -> Iterator[str]:
                 yield label(route, method)
 
 
+def own_servers(operation: Operation, route: Route) -> Optional[Place]:
+    for owner, path in ((operation.value, operation.path), (route.item.value, route.item.path)):
+        if isinstance(owner.get("servers"), list):
+            return Place(owner["servers"], path + ("servers",))
+    return None
+
+
 def compare_own_servers(meeting: Meeting, old: Route, new: Route) -> Iterator[Event]:
     """Yield the addresses that went from the servers of one operation or of its path."""
-    places = [next((Place(owner["servers"], path + ("servers",)) for owner, path in (
-        (operation.value, operation.path), (route.item.value, route.item.path))
-        if isinstance(owner.get("servers"), list)), None) for operation, route in ((meeting.old, old), (meeting.new, new))]
+    places = [own_servers(operation, route) for operation, route in ((meeting.old, old), (meeting.new, new))]
     if places[0] is None or places[1] is None:
         return
     urls = [[str(entry.get("url")).rstrip("/") if isinstance(entry, dict) else "" for entry in place.value]
@@ -14438,7 +14457,11 @@ def seek(text: str, at: int, tree: Dict[Any, Any], path: Path, offsets: List[Tup
 SUNSET = "{{sunset_date}}"
 RESTORED = ("path_removed", "operation_removed", "operation_removed_before_sunset", "request_property_removed",
             "response_property_removed", "optional_property_removed", "property_forbidden",
-            "request_optional_property_forbidden", "response_optional_property_forbidden")
+            "request_optional_property_forbidden", "response_optional_property_forbidden", "parameter_removed",
+            "parameter_removed_before_sunset", "request_media_type_removed", "response_media_type_removed",
+            "response_removed", "default_response_removed", "response_header_removed",
+            "optional_response_header_removed", "webhook_removed", "callback_removed")
+DEPRECATED = ("operation", "path", "property", "parameter", "header")  # what the field deprecated exists for
 
 
 class Patch(NamedTuple):
@@ -14463,10 +14486,18 @@ def transition(survey: Survey, findings: Sequence[Finding]) -> Patch:
     patch = Patch([], [], [], [])
     for finding in findings:
         old_path = finding.extra["paths"][0]
-        if finding.rule.id in RESTORED and old_path and nearest(survey.before.value, old_path) == old_path \
-                and nearest(survey.after.value, old_path) == old_path[:-1] and old_path not in patch.paths:
+        if finding.rule.id in RESTORED and old_path and old_path not in patch.paths \
+                and nearest(survey.before.value, old_path) == old_path and has_room(survey, finding.rule.id, old_path):
             restore(survey, patch, finding, old_path)
     return patch
+
+
+def has_room(survey: Survey, rule: str, path: Path) -> bool:
+    """Tell whether a removed thing can be put back where it stood; a shared part is referred to from elsewhere."""
+    near = nearest(survey.after.value, path)
+    if "property" not in rule and path[0] not in ("paths", "webhooks"):
+        return False
+    return near in (path, path[:-1], path[:-2]) if isinstance(path[-1], int) else near == path[:-1]
 
 
 def restore(survey: Survey, patch: Patch, finding: Finding, path: Path) -> None:
@@ -14479,27 +14510,31 @@ def restore(survey: Survey, patch: Patch, finding: Finding, path: Path) -> None:
             add_to_patch(patch, target.path, target.value)
     if finding.rule.id == "path_removed":
         value = {key: deprecated(item) if key in METHODS else item for key, item in value.items()}
-    elif isinstance(value, dict) and "$ref" not in value:
+    elif any(word in finding.rule.id for word in DEPRECATED) and isinstance(value, dict) and "$ref" not in value:
         value = deprecated(value)
-    add_to_patch(patch, path, value)
+    if isinstance(path[-1], int):
+        append_to_patch(survey, patch, path[:-1], value)
+        patch.paths.append(path)
+    else:
+        add_to_patch(patch, path, value)
     if finding.rule.id in ("response_property_removed", "property_forbidden") \
             and finding.extra["directions"] == [RESPONSE] and not finding.extra["harmless_in"]:
-        require_again(survey, patch, path)
+        append_to_patch(survey, patch, path[:-2] + ("required",), path[-1])
     patch.things.append(finding.description.split(",")[0].split(" removed")[0])
 
 
-def require_again(survey: Survey, patch: Patch, path: Path) -> None:
-    """Add to the patch that responses promise a property again."""
-    owner_path = path[:-2] + ("required",)
-    listed = at_path(survey.after.value, path[:-2]).get("required")
-    before = [entry for entry in patch.forward if entry["path"].startswith(json_pointer(owner_path))]
+def append_to_patch(survey: Survey, patch: Patch, path: Path, item: Any) -> None:
+    """Add to the patch one more item of a list, which may not be there yet."""
+    listed = at_path(survey.after.value, path) if nearest(survey.after.value, path) == path else None
+    pointer = json_pointer(path)
+    before = [entry for entry in patch.forward if pointer in (entry["path"], entry["path"].rsplit("/", 1)[0])]
     if not isinstance(listed, list) and not before:
-        patch.forward.append({"op": "add", "path": json_pointer(owner_path), "value": [path[-1]]})
-        patch.backward.insert(0, {"op": "remove", "path": json_pointer(owner_path)})
+        patch.forward.append({"op": "add", "path": pointer, "value": [item]})
+        patch.backward.insert(0, {"op": "remove", "path": pointer})
         return
     place = len(listed or ()) + len(before)
-    patch.forward.append({"op": "add", "path": json_pointer(owner_path + (place,)), "value": path[-1]})
-    patch.backward.insert(0, {"op": "remove", "path": json_pointer(owner_path + (place,))})
+    patch.forward.append({"op": "add", "path": json_pointer(path + (place,)), "value": item})
+    patch.backward.insert(0, {"op": "remove", "path": json_pointer(path + (place,))})
 
 
 def json_pointer(path: Path) -> str:
@@ -14540,11 +14575,12 @@ def transition_steps(patch: Patch) -> Iterator[Step]:
     forward, backward = (json.dumps(side, indent=2, ensure_ascii=False) + "\n" for side in (patch.forward,
                                                                                             patch.backward))
     issues = tuple(patch.paths)
-    yield Step("api-001", EXPAND, f"Publish the after document with this JSON Patch (RFC 6902), which brings back, "
-               f"deprecated: {things}", forward, backward, "api", issues=issues)
-    end = SUNSET if SUNSET in forward else "the last x-sunset in it"
-    yield Step("api-002", CONTRACT, f"When {end} has passed, take out again what the transition kept", backward,
-               forward, "api", ("api-001",), issues=issues)
+    yield Step("api-001", EXPAND, f"Publish the after document with this JSON Patch (RFC 6902), which brings back "
+               f"for a while: {things}", forward, backward, "api", issues=issues)
+    end = f"When {SUNSET} has passed" if SUNSET in forward else \
+        "When the last x-sunset in it has passed" if '"x-sunset"' in forward else "When no client needs it any more"
+    yield Step("api-002", CONTRACT, f"{end}, take out again what the transition kept", backward, forward, "api",
+               ("api-001",), issues=issues)
 
 
 def sunset_headers(survey: Survey, findings: Sequence[Finding], count: int) -> List[Step]:

@@ -48,8 +48,9 @@ def rich_document():
     words = {"description": "What people read."}
     upload = body({"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}},
                   "multipart/form-data")
-    upload["content"]["multipart/form-data"]["encoding"] = {"file": {
-        "contentType": "image/png, image/jpeg", "headers": {"X-Part": {"schema": {"type": "string", **words}, **words}}}}
+    part = {"X-Part": {"schema": {"type": "string", **words}, **words}}
+    upload["content"]["multipart/form-data"]["encoding"] = {
+        "file": {"contentType": "image/png, image/jpeg", "headers": part}}
     value = api({"/files/{id}": {
         "parameters": [{"$ref": "#/components/parameters/Id"}],
         "get": {"tags": ["a", "b"], "security": [{"key": []}, {"login": ["read", "write"]}],
@@ -58,7 +59,8 @@ def rich_document():
         "put": operation(requestBody=upload, callbacks={"done": {"{$request.query.url}": {
             "post": operation(requestBody=body({"type": "object", "required": ["id"],
                                                 "properties": {"id": {"type": "string", **words}}}))}}})}},
-        {"File": {"type": "object", "properties": {"id": {"type": "string"}, "next": {"$ref": "#/components/schemas/File"}}}})
+        {"File": {"type": "object", "properties": {"id": {"type": "string"},
+                                                   "next": {"$ref": "#/components/schemas/File"}}}})
     value["components"].update(
         parameters={"Id": {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}, **words}},
         responses={"File": {"description": "A file", "headers": {"X-Left": {"schema": {"type": "integer"}, **words}},
