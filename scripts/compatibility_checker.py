@@ -11144,10 +11144,11 @@ SCHEMA_KINDS: Tuple[Kind, ...] = tuple(Kind(*row) for row in (
     ("format_added", "narrower", "Format required", "format {new} required", "a value that is no {new}"),
     ("format_removed", "wider", "Format dropped", "format {old} dropped", "a value that is no {old}"),
     ("format_narrowed", "narrower", "Narrower format", "format narrowed from {old} to {new}",
-     "an {old} that is no {new}"),
-    ("format_widened", "wider", "Wider format", "format widened from {old} to {new}", "an {new} that is no {old}"),
+     "a value of format {old} and not {new}"),
+    ("format_widened", "wider", "Wider format", "format widened from {old} to {new}",
+     "a value of format {new} and not {old}"),
     ("format_changed", "different", "Format changed", "format changed from {old} to {new}",
-     "a {new} in place of a {old}"),
+     "a value of format {new}, not {old}"),
     ("became_not_nullable", "narrower", "null no longer allowed", "null is no longer allowed", "null"),
     ("became_nullable", "wider", "null allowed", "null is now allowed", "null"),
     ("enum_added", "narrower", "Values limited to a list", "values limited to {new}", "any other value"),
@@ -11296,9 +11297,10 @@ SCHEMA_KINDS: Tuple[Kind, ...] = tuple(Kind(*row) for row in (
      "a value of form {added}"),
     ("union_member_removed", "narrower", "Alternative removed", "alternative {removed} removed from {part}",
      "a value of form {removed}"),
-    ("wrapped_in_union", "different", "Replaced by alternatives", "replaced by {part} of {name}", "one of {name}"),
+    ("wrapped_in_union", "different", "Replaced by alternatives", "replaced by {part} of {name}",
+     "{new} in place of {old}"),
     ("unwrapped_from_union", "different", "Alternatives replaced", "the alternatives {name} replaced by one schema",
-     "the new form only"),
+     "{new} in place of {old}"),
     ("union_added", "narrower", "Alternatives required", "{part} of {name} required",
      "a value that fits none of {name}"),
     ("union_removed", "wider", "Alternatives dropped", "{part} of {name} no longer required",
@@ -11352,10 +11354,28 @@ REMEDIES: Dict[str, str] = {  # kind -> what to do instead, where there is somet
     **dict.fromkeys(("property_removed", "optional_property_removed", "property_forbidden",
                      "optional_property_forbidden"),
                     "Keep {name}, marked deprecated with an x-sunset date, and remove it after that date."),
+    "pattern_changed": "Check which values of {what} match only one of the two patterns.",
     "enum_value_added": "Announce {added}, and return it in {what} once the readers have a default branch.",
     "union_member_added": "Announce {added}, and return it in {what} once the readers skip forms they do not know.",
     "wrapped_in_union": "Keep the old form as one of the alternatives, or return the alternatives in a new property "
                         "beside {what}.",
+}
+NO_END = "Nobody can tell from the document when the end comes."
+OWN_FRAMES: Dict[str, Tuple[str, str]] = {  # kind -> impact, remedy, of what is not about single values
+    "default_changed": ("Nothing is refused; where the value is left out, something else happens than before.",
+                        "Tell the clients that leave {what} out."),
+    "discriminator_changed": ("What is sent is the same; generated clients choose the type by the discriminator.",
+                              "Generate the clients anew."),
+    "property_deprecated": ("The property keeps working.",
+                            "Add x-sunset with the date of the removal, so that clients can plan."),
+    "property_stability_lowered": ("Clients rely on more than the document promises now.",
+                                   "Keep the level until the clients have moved."),
+    "property_stability_invalid": ("Nobody can tell what the document promises.",
+                                   "Write draft, alpha, beta or stable."),
+    "property_sunset_invalid": (NO_END, "Write x-sunset as an RFC 3339 date: 2030-12-31."),
+    "property_sunset_missing": (NO_END, "Add x-sunset, at least the configured number of days away."),
+    "property_sunset_too_soon": ("The end comes before the promised notice has run.",
+                                 "Move x-sunset to a date that leaves the configured number of days."),
 }
 REMOVED_FROM_REQUESTS = "A client that still sends {name} is refused or ignored; the document cannot tell which."
 FORBIDDEN_IN_REQUESTS = "A client that still sends {name} is refused: properties that are not listed are forbidden."
@@ -11383,9 +11403,15 @@ def schema_rules() -> Iterator[Tuple[str, str, str, str, str]]:
 def frame(kind: Kind, direction: str, words: Dict[str, str]) -> Tuple[str, str]:
     """Return impact and remedy of one kind of schema change."""
     severity = SEVERITY_OF[kind.polarity][direction]
+    if kind.id in OWN_FRAMES:
+        impact, remedy = OWN_FRAMES[kind.id]
+        return impact, fill(remedy, words)
     if (direction, severity) in FRAMES:
         impact, remedy = FRAMES[direction, severity]
-        words = {**words, "offending": fill(kind.offending, words) or "another form"}
+        offending = words
+        if direction == REQUEST and kind.polarity in ("different", "undecidable"):  # clients go on to send the old
+            offending = {**words, "old": words["new"], "new": words["old"]}
+        words = {**words, "offending": fill(kind.offending, offending) or "another form"}
         if direction == REQUEST and kind.id in ("property_removed", "optional_property_removed"):
             impact = REMOVED_FROM_REQUESTS
         if direction == REQUEST and kind.id in ("property_forbidden", "optional_property_forbidden"):
@@ -14264,6 +14290,8 @@ def judge_cause(crowd: Crowd, cause: Cause) -> Finding:
     words = {key: spoken(value) for key, value in fact_words.items()}
     words.update(old=spoken(cause.fact.old), new=spoken(cause.fact.new), part=str(fact_words.get("part")),
                  marked=str(fact_words.get("marked")))
+    if kind.id.startswith(("minimum", "maximum")):  # 5 (excluded) is a number with a remark
+        words.update((word, words[word].strip('"')) for word in ("old", "new"))
     path = cause.fact.new_path if cause.fact.new_path is not None else cause.fact.old_path
     whole, words["what"] = subject(path or (), cause.fact, crowd)
     impact, remedy = frame(kind, hurt[0], words)
@@ -14318,6 +14346,8 @@ def subject(path: Path, item: Fact, crowd: Crowd) -> Tuple[str, str]:
             trail += f"({step} {rest.pop(0)})"
         elif step == "allOf" and rest:
             rest.pop(0)
+    if trail == "[]":
+        return f"The items of {whole}", "the items"
     trail = json.dumps(trail.lstrip("."), ensure_ascii=False) if trail else ""
     return (f"{trail} of {whole}", trail) if trail else (whole[:1].upper() + whole[1:], whole)
 

@@ -190,3 +190,25 @@ def test_description_names_values_and_place():
     finding = found(old, new, "request_max_length_decreased")
     assert finding.description == '"address.zip" of the body of POST /orders: maxLength lowered from 9 to 5.'
     assert "text longer than 5 characters" in finding.impact
+
+
+@pytest.mark.parametrize("old, new, rule, sent, read", [
+    pytest.param(TEXT, NUMBER, "type_changed", 'a value of type "string", not "number"',
+                 'a value of type "number", not "string"', id="type"),
+    pytest.param({"const": "a"}, {"const": "b"}, "const_changed", '"a" in place of "b"', '"b" in place of "a"',
+                 id="constant"),
+    pytest.param({**TEXT, "format": "uuid"}, {**TEXT, "format": "email"}, "format_changed",
+                 'a value of format "uuid", not "email"', 'a value of format "email", not "uuid"', id="format"),
+])
+def test_clients_send_the_old_and_read_the_new(old, new, rule, sent, read):
+    version = {"version": "3.1.0"}
+    request = found(sending(thing(a=old), **version), sending(thing(a=new), **version), rule)
+    response = found(returning(thing(a=old), **version), returning(thing(a=new), **version), rule)
+    assert request.impact == f'A client that sends {sent} in "a" was served before and is refused now.'
+    assert response.impact == f'A client that reads "a" can meet {read}, which the old document ruled out.'
+
+
+def test_bound_that_is_excluded_reads_as_a_number():
+    old, new = ({**NUMBER, **bounds} for bounds in ({}, {"exclusiveMaximum": 9}))
+    assert found(sending(old, version="3.1.0"), sending(new, version="3.1.0"),
+                 "request_maximum_set").description == "The body of POST /orders: maximum 9 (excluded) set."
