@@ -14333,23 +14333,29 @@ def subject(path: Path, item: Fact, crowd: Crowd) -> Tuple[str, str]:
     named = crowd.parameter_name(steps)
     if named:
         whole = named + whole[len("a parameter"):] if whole.startswith("a parameter") else named
-    trail = ""
-    while rest:
-        step = rest.pop(0)
-        if step in ("properties", "patternProperties", FORM) and rest:
-            trail += f".{rest.pop(0)}"
-        elif step == "items":
-            trail += "[]"
-        elif step in ("additionalProperties", "propertyNames", "contains", "not", "if", "then", "else"):
-            trail += f"({step})"
-        elif step in ("oneOf", "anyOf", "prefixItems") and rest:
-            trail += f"({step} {rest.pop(0)})"
-        elif step == "allOf" and rest:
-            rest.pop(0)
+    trail = way_down(rest)
     if trail == "[]":
         return f"The items of {whole}", "the items"
     trail = json.dumps(trail.lstrip("."), ensure_ascii=False) if trail else ""
     return (f"{trail} of {whole}", trail) if trail else (whole[:1].upper() + whole[1:], whole)
+
+
+def way_down(rest: List[Union[str, int]]) -> str:
+    """Return the steps inside a schema as people write them: .lines[].price."""
+    trail, waiting = "", list(rest)
+    while waiting:
+        step = waiting.pop(0)
+        if step in ("properties", "patternProperties", FORM) and waiting:
+            trail += f".{waiting.pop(0)}"
+        elif step == "items":
+            trail += "[]"
+        elif step in ("additionalProperties", "propertyNames", "contains", "not", "if", "then", "else"):
+            trail += f"({step})"
+        elif step in ("oneOf", "anyOf", "prefixItems") and waiting:
+            trail += f"({step} {waiting.pop(0)})"
+        elif step == "allOf" and waiting:
+            waiting.pop(0)
+    return trail
 
 
 KINDS_OF_PARTS = frozenset(kind.id for kind in SCHEMA_KINDS if kind.sentence.startswith(
