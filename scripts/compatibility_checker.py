@@ -466,6 +466,7 @@ BREAKING, POTENTIALLY, NON_BREAKING, ADDITIVE = "breaking", "potentially_breakin
 SEVERITIES = (BREAKING, POTENTIALLY, NON_BREAKING, ADDITIVE)  # worst first
 EXPAND, MIGRATE, CONTRACT = "expand", "migrate", "contract"
 PHASES = (EXPAND, MIGRATE, CONTRACT)
+OPERATIONS_SHOWN = 6  # of those that a finding of an API reaches, in the text report
 TEXT_ISSUES_SHOWN = 200  # a report longer than this is read with -f json
 
 
@@ -11127,6 +11128,7 @@ SEVERITY_OF: Dict[str, Dict[str, str]] = {  # polarity -> direction -> severity
     "excusing": {REQUEST: NON_BREAKING, RESPONSE: BREAKING},
     "lost": {REQUEST: POTENTIALLY, RESPONSE: BREAKING},
     "revealed": {REQUEST: NON_BREAKING, RESPONSE: POTENTIALLY},
+    "refused": {REQUEST: BREAKING, RESPONSE: POTENTIALLY},
 }
 
 SCHEMA_KINDS: Tuple[Kind, ...] = tuple(Kind(*row) for row in (
@@ -11145,10 +11147,11 @@ SCHEMA_KINDS: Tuple[Kind, ...] = tuple(Kind(*row) for row in (
     ("format_added", "narrower", "Format required", "format {new} required", "a value that is no {new}"),
     ("format_removed", "wider", "Format dropped", "format {old} dropped", "a value that is no {old}"),
     ("format_narrowed", "narrower", "Narrower format", "format narrowed from {old} to {new}",
-     "an {old} that is no {new}"),
-    ("format_widened", "wider", "Wider format", "format widened from {old} to {new}", "an {new} that is no {old}"),
+     "a value of format {old} and not {new}"),
+    ("format_widened", "wider", "Wider format", "format widened from {old} to {new}",
+     "a value of format {new} and not {old}"),
     ("format_changed", "different", "Format changed", "format changed from {old} to {new}",
-     "a {new} in place of a {old}"),
+     "a value of format {new}, not {old}"),
     ("became_not_nullable", "narrower", "null no longer allowed", "null is no longer allowed", "null"),
     ("became_nullable", "wider", "null allowed", "null is now allowed", "null"),
     ("enum_added", "narrower", "Values limited to a list", "values limited to {new}", "any other value"),
@@ -11242,6 +11245,10 @@ SCHEMA_KINDS: Tuple[Kind, ...] = tuple(Kind(*row) for row in (
     ("property_removed", "lost", "Required property removed", "property {name} removed", "an object without {name}"),
     ("optional_property_removed", "undecidable", "Property removed", "property {name} removed",
      "an object without {name}"),
+    ("property_forbidden", "different", "Required property removed from a closed object",
+     "property {name} removed, and properties that are not listed are forbidden", "an object without {name}"),
+    ("optional_property_forbidden", "refused", "Property removed from a closed object",
+     "property {name} removed, and properties that are not listed are forbidden", "an object without {name}"),
     ("hidden_property_removed", "neutral", "Property removed that this side never saw",
      "property {name} removed, which is "
      "{marked}"),
@@ -11269,8 +11276,14 @@ SCHEMA_KINDS: Tuple[Kind, ...] = tuple(Kind(*row) for row in (
      "need no longer match a schema", "an object whose unlisted properties have another form"),
     ("schema_keyword_added", "narrower", "Sub-schema required", "{part} added", "a value that {part} rules out"),
     ("schema_keyword_removed", "wider", "Sub-schema dropped", "{part} dropped", "a value that {part} ruled out"),
-    ("not_changed", "undecidable", "Excluded values changed", "what not excludes has changed",
+    ("exclusion_widened", "narrower", "More values excluded", "not excludes more values than before",
+     "a value that not excludes since"),
+    ("exclusion_narrowed", "wider", "Fewer values excluded", "not excludes fewer values than before",
+     "a value that not excluded"),
+    ("exclusion_changed", "different", "Other values excluded", "not excludes other values than before",
      "a value that only one side excludes"),
+    ("not_changed", "undecidable", "Condition or exclusion changed", "the schema under {part} has changed",
+     "a value that only one side treats so"),
     ("tuple_item_added", "larger", "Tuple became longer", "item {name} added to the tuple", "a list with {name} items"),
     ("tuple_item_removed", "narrower", "Tuple became shorter", "item {name} removed from the tuple",
      "a list with {name} items"),
@@ -11287,9 +11300,10 @@ SCHEMA_KINDS: Tuple[Kind, ...] = tuple(Kind(*row) for row in (
      "a value of form {added}"),
     ("union_member_removed", "narrower", "Alternative removed", "alternative {removed} removed from {part}",
      "a value of form {removed}"),
-    ("wrapped_in_union", "different", "Replaced by alternatives", "replaced by {part} of {name}", "one of {name}"),
+    ("wrapped_in_union", "different", "Replaced by alternatives", "replaced by {part} of {name}",
+     "{new} in place of {old}"),
     ("unwrapped_from_union", "different", "Alternatives replaced", "the alternatives {name} replaced by one schema",
-     "the new form only"),
+     "{new} in place of {old}"),
     ("union_added", "narrower", "Alternatives required", "{part} of {name} required",
      "a value that fits none of {name}"),
     ("union_removed", "wider", "Alternatives dropped", "{part} of {name} no longer required",
@@ -11340,14 +11354,34 @@ REMEDIES: Dict[str, str] = {  # kind -> what to do instead, where there is somet
     "required_property_added": "Make {name} optional, with a default that acts as before.",
     "property_became_required": "Keep {name} optional, with a default that acts as before.",
     "property_became_optional": "Keep sending {name} always.",
-    "property_removed": "Keep {name}, marked deprecated with an x-sunset date, and remove it after that date.",
-    "optional_property_removed": "Keep {name}, marked deprecated with an x-sunset date, and remove it after that date.",
+    **dict.fromkeys(("property_removed", "optional_property_removed", "property_forbidden",
+                     "optional_property_forbidden"),
+                    "Keep {name}, marked deprecated with an x-sunset date, and remove it after that date."),
+    "pattern_changed": "Check which values of {what} match only one of the two patterns.",
     "enum_value_added": "Announce {added}, and return it in {what} once the readers have a default branch.",
     "union_member_added": "Announce {added}, and return it in {what} once the readers skip forms they do not know.",
     "wrapped_in_union": "Keep the old form as one of the alternatives, or return the alternatives in a new property "
                         "beside {what}.",
 }
+NO_END = "Nobody can tell from the document when the end comes."
+OWN_FRAMES: Dict[str, Tuple[str, str]] = {  # kind -> impact, remedy, of what is not about single values
+    "default_changed": ("Nothing is refused; where the value is left out, something else happens than before.",
+                        "Tell the clients that leave {what} out."),
+    "discriminator_changed": ("What is sent is the same; generated clients choose the type by the discriminator.",
+                              "Generate the clients anew."),
+    "property_deprecated": ("The property keeps working.",
+                            "Add x-sunset with the date of the removal, so that clients can plan."),
+    "property_stability_lowered": ("Clients rely on more than the document promises now.",
+                                   "Keep the level until the clients have moved."),
+    "property_stability_invalid": ("Nobody can tell what the document promises.",
+                                   "Write draft, alpha, beta or stable."),
+    "property_sunset_invalid": (NO_END, "Write x-sunset as an RFC 3339 date: 2030-12-31."),
+    "property_sunset_missing": (NO_END, "Add x-sunset, at least the configured number of days away."),
+    "property_sunset_too_soon": ("The end comes before the promised notice has run.",
+                                 "Move x-sunset to a date that leaves the configured number of days."),
+}
 REMOVED_FROM_REQUESTS = "A client that still sends {name} is refused or ignored; the document cannot tell which."
+FORBIDDEN_IN_REQUESTS = "A client that still sends {name} is refused: properties that are not listed are forbidden."
 HARMLESS_FRAMES: Dict[str, str] = {
     REQUEST: "Requests that were valid stay valid.",
     RESPONSE: "Responses stay within what the old document allowed.",
@@ -11372,11 +11406,19 @@ def schema_rules() -> Iterator[Tuple[str, str, str, str, str]]:
 def frame(kind: Kind, direction: str, words: Dict[str, str]) -> Tuple[str, str]:
     """Return impact and remedy of one kind of schema change."""
     severity = SEVERITY_OF[kind.polarity][direction]
+    if kind.id in OWN_FRAMES:
+        impact, remedy = OWN_FRAMES[kind.id]
+        return impact, fill(remedy, words)
     if (direction, severity) in FRAMES:
         impact, remedy = FRAMES[direction, severity]
-        words = {**words, "offending": fill(kind.offending, words) or "another form"}
+        offending = words
+        if direction == REQUEST and kind.polarity in ("different", "undecidable"):  # clients go on to send the old
+            offending = {**words, "old": words["new"], "new": words["old"]}
+        words = {**words, "offending": fill(kind.offending, offending) or "another form"}
         if direction == REQUEST and kind.id in ("property_removed", "optional_property_removed"):
             impact = REMOVED_FROM_REQUESTS
+        if direction == REQUEST and kind.id in ("property_forbidden", "optional_property_forbidden"):
+            impact = FORBIDDEN_IN_REQUESTS
         return fill(impact, words), fill(REMEDIES.get(kind.id, remedy), words)
     return (BLANK_FRAMES[0] if kind.polarity in ("neutral",
                                                  "additive") else HARMLESS_FRAMES[direction]), BLANK_FRAMES[1]
@@ -11439,8 +11481,8 @@ DOCUMENT_RULES: Tuple[Tuple[str, str, str, str, str], ...] = (
     ("version_not_raised", NON_BREAKING, "Version number does not tell of the break",
      "Clients that watch info.version take the release for a compatible one.",
      "Raise the major number of info.version."),
-    ("schema_removed", NON_BREAKING, "Named schema removed", "The wire is the same; generated clients lose a type.",
-     "Keep the name where generated clients are published."),
+    ("named_schema_removed", NON_BREAKING, "Named schema removed",
+     "The wire is the same; generated clients lose a type.", "Keep the name where generated clients are published."),
     ("security_tightened", BREAKING, "Security tightened", "Calls that were let in are answered 401 or 403.",
      "Accept the old credentials too until the clients have new ones: keep the old alternative beside the new one."),
     ("security_loosened", NON_BREAKING, "Security loosened", "Calls that were let in are still let in.",
@@ -11691,7 +11733,7 @@ class Side:
         self.value: Dict[str, Any] = document.value
         self.version = str(self.value.get("openapi") or self.value.get("swagger") or "")[:3]
         self.faults = Faults(document)
-        self.files: Dict[str, Any] = {"": document.value}
+        self.files: Dict[str, Optional[Document]] = {"": document}  # with those beside it; None cannot be read
         self.targets: Dict[Tuple[str, str], Optional[Place]] = {}
         self.leaf_sets: Dict[int, Places] = {}
         self.shapes: Dict[Tuple[int, ...], Shape] = {}
@@ -11740,7 +11782,8 @@ class Side:
         from urllib.parse import unquote
         name, _, pointer = reference.partition("#")
         name = os.path.normpath(os.path.join(os.path.dirname(file), unquote(name))) if name else file
-        value = self.beside(name)
+        document = self.beside(name)
+        value = None if document is None else document.value
         path: List[Union[str, int]] = [name] if name else []
         for step in unquote(pointer).split("/")[1:]:
             key = step.replace("~1", "/").replace("~0", "~")
@@ -11754,8 +11797,8 @@ class Side:
                 return None
         return None if value is None else Place(value, tuple(path), name)
 
-    def beside(self, name: str) -> Any:
-        """Return the content of a file in or below the folder of the document; None when it cannot be read."""
+    def beside(self, name: str) -> Optional[Document]:
+        """Return a file in or below the folder of the document; None when it cannot be read."""
         if name not in self.files:
             outside = os.path.isabs(name) or name.startswith("..") or ":" in name or self.document.name == "<stdin>"
             folder = os.path.dirname(self.document.name)
@@ -11831,9 +11874,9 @@ class Side:
         return shape
 
 
-def load_if_readable(path: str) -> Any:
+def load_if_readable(path: str) -> Optional[Document]:
     try:
-        return load(path).value
+        return load(path)
     except InputError:
         return None
 
@@ -11991,7 +12034,14 @@ def read_choice(side: Side, facets: Dict[str, Any], keyword: str, value: Any, le
         allow_types(facets, frozenset(names - {"null"}))
         allow_null(facets, "null" in names)
     elif len(rest) > 1:
-        facets["choices"] = facets.get("choices", ()) + (Choice(keyword, tuple(rest), leaf),)
+        choice, known = Choice(keyword, tuple(rest), leaf), facets.get("choices", ())
+        facets["choices"] = known if any(is_same_choice(choice, other) for other in known) else known + (choice,)
+
+
+def is_same_choice(one: Choice, other: Choice) -> bool:
+    """Tell whether two members of allOf have the same oneOf or anyOf: said twice is said once."""
+    values = ([member.value for member in choice.members] for choice in (one, other))
+    return one.keyword == other.keyword and one.leaf.file == other.leaf.file and next(values) == next(values)
 
 
 def is_bare_type(schema: Any) -> bool:
@@ -12087,6 +12137,9 @@ def read_routes(side: Side, section: str = "paths") -> Dict[str, Route]:
         if not name.startswith("x-") or section != "paths":
             place = side.resolve(Place(item, (section, name)))
             place = place._replace(value=side.mapping(place.value, place.path))
+            for method in METHODS:
+                if method in place.value:
+                    side.mapping(place.value[method], place.path + (method,))
             routes[name] = Route(name, TEMPLATE.sub("{}", name), place)
     return routes
 
@@ -12100,13 +12153,14 @@ def read_operation(side: Side, item: Place, method: str, label: str) -> Operatio
     security = value["security"] if own else side.value.get("security")
     responses = side.mapping(value.get("responses"), path + ("responses",))
     return Operation(
-        label, value, path, parameters, read_body(side, value, path, form, old_body),
+        label, value, path, parameters,
+        read_form_body(side, value, path, form) if form else read_body(side, item, value, path, old_body),
         {status.upper() if status.lower() != "default" else "default":
-            read_response(side, Place(item, path + ("responses", status)), value)
-         for status, item in responses.items() if not status.startswith("x-")},
+            read_response(side, Place(entry, path + ("responses", status), item.file), value)
+         for status, entry in responses.items() if not status.startswith("x-")},
         security if isinstance(security, list) else [], path + ("security",) if own else ("security",),
-        {name: side.resolve(Place(item, path + ("callbacks", name)))
-         for name, item in side.mapping(value.get("callbacks"), path + ("callbacks",)).items()})
+        {name: side.resolve(Place(entry, path + ("callbacks", name), item.file))
+         for name, entry in side.mapping(value.get("callbacks"), path + ("callbacks",)).items()})
 
 
 def read_parameters(side: Side, item: Place, value: Dict[str, Any], path: Path) \
@@ -12128,7 +12182,7 @@ def read_parameters(side: Side, item: Place, value: Dict[str, Any], path: Path) 
                 parameter = read_parameter(side, place, given["name"], given["in"])
                 parameters[parameter.where, parameter.name.lower() if parameter.where == "header" else parameter.name] \
                     = parameter
-            elif place.value is not LOST:
+            elif isinstance(place.value, dict) and place.value is not LOST:
                 side.fault(place.path, "a parameter without name or in", "both")
     return parameters, form, body
 
@@ -12163,17 +12217,16 @@ def read_media(side: Side, place: Place, keyword: str) -> Dict[str, Media]:
     return media
 
 
-def read_body(side: Side, value: Dict[str, Any], path: Path, form: List[Place], old: Optional[Place]) -> Optional[Body]:
+def read_body(side: Side, item: Place, value: Dict[str, Any], path: Path, old: Optional[Place]) -> Optional[Body]:
+    """Return the body of an operation; `old` is the body parameter of Swagger 2.0."""
     if old is not None:
         types = media_names(side, value, "consumes")
         schema = (Place(old.value["schema"], old.path + ("schema",), old.file),) if "schema" in old.value else ()
         return Body(old.value.get("required") is True,
                     {name: Media(name, schema, None, old.path) for name in types}, old.path)
-    if form:
-        return read_form_body(side, value, path, form)
     if "requestBody" not in value:
         return None
-    place = side.resolve(Place(value["requestBody"], path + ("requestBody",)))
+    place = side.resolve(Place(value["requestBody"], path + ("requestBody",), item.file))
     given = place._replace(value=side.mapping(place.value, place.path))
     return Body(given.value.get("required") is True, read_media(side, given, "content"), place.path)
 
@@ -12228,7 +12281,8 @@ LOOSE = {  # what the keywords of an object or list mean in a URL or a header is
     medium: frozenset((*kinds, "schema_keyword_added", "schema_keyword_removed", "dependent_required_added",
                        "dependent_required_removed", "dependent_required_changed", "content_media_type_changed"))
     for medium, kinds in ((PARAMETER, ()), (EXPLODED, ()), *((medium, (
-        "property_removed", "optional_property_removed", "required_property_added", "property_became_required",
+        "property_removed", "optional_property_removed", "property_forbidden", "optional_property_forbidden",
+        "required_property_added", "property_became_required",
         "property_became_optional", "required_property_revealed", "tuple_item_added", "tuple_item_removed"))
         for medium in (MIXED, HEADER)))}
 REFERENCE = re.compile(r"""'\$ref': ("[^"]*"|'[^']*')""")  # '$ref': '#/components/schemas/User', as repr writes it
@@ -12299,6 +12353,7 @@ class Web:
         self.alike = before.version == after.version
         self.known = read_components(before, after) if self.alike else Components(frozenset(), {})
         self.numbers: Dict[Tuple[Any, ...], Optional[int]] = {}
+        self.unlike: Dict[Tuple[int, int], List[str]] = {}  # two shapes -> names of properties that differ
         self.pairs: List[Optional[Pair]] = []  # None is a bridge
         self.directions: List[str] = []
         self.facts: List[Optional[List[Fact]]] = []
@@ -12311,6 +12366,19 @@ class Web:
     def unchanged(self, old: Any, new: Any) -> bool:
         """Tell whether two values of the documents are the same, with everything that they refer to."""
         return self.alike and old == new and self.known.clean.issuperset(references(new))
+
+    def alike_places(self, old: Place, new: Place) -> bool:
+        """Tell whether two places hold the same; what a reference in another file means is not known yet."""
+        return self.unchanged(old.value, new.value) and not ((old.file or new.file) and references(new.value))
+
+    def differing(self, old: Shape, new: Shape) -> List[str]:
+        """Return the common properties that are not the same text; both directions ask for them."""
+        key = (id(old), id(new))
+        if key not in self.unlike:
+            self.unlike[key] = [name for name, places in new.properties.items() if name in old.properties and (
+                len(places) != 1 or len(old.properties[name]) != 1
+                or not self.alike_places(old.properties[name][0], places[0]))]
+        return self.unlike[key]
 
     def enter(self, old: Places, new: Places, direction: str, medium: str) -> Optional[int]:
         """Return the number of a pair, or None where both sides are the same or one could not be found."""
@@ -12362,7 +12430,7 @@ class Web:
         if key in self.numbers:
             return self.numbers[key]
         if self.alike and len(old_leaves) == len(new_leaves) and all(
-                self.unchanged(a.value, b.value) for a, b in zip(old_leaves, new_leaves)):
+                self.alike_places(a, b) for a, b in zip(old_leaves, new_leaves)):
             self.numbers[key] = None
             return None
         old_shape, new_shape = self.before.shape(old_leaves), self.after.shape(new_leaves)
@@ -12388,9 +12456,7 @@ class Web:
             if pair is None:
                 self.cross(number)
             else:
-                loose = LOOSE.get(pair.medium, ())
-                facts.extend(item._replace(is_loose=True)
-                             if item.kind in loose and item.words.get("part") not in ("not", "items") else item
+                facts.extend(item._replace(is_loose=True) if is_loose(item, pair.medium) else item
                              for item in compare_shapes(self, pair))
         return facts
 
@@ -12398,9 +12464,13 @@ class Web:
         """Lay the links of a bridge."""
         needed, medium = self.crossings[number]
         for reference in needed:
-            target = self.after.target(reference, "")
-            place = (Place({"$ref": reference}, target.path if target else ()),)
-            child = self.enter(place, place, self.directions[number], medium)
+            key = ((reference,), False, self.directions[number], medium)
+            if key in self.numbers:
+                child = self.numbers[key]
+            else:
+                target = self.after.target(reference, "")
+                place = (Place({"$ref": reference}, target.path if target else ()),)
+                child = self.enter(place, place, self.directions[number], medium)
             if child is not None:
                 self.links[number].append(child)
 
@@ -12445,6 +12515,35 @@ class Web:
             waiting.extend(fresh)
         self.trials.update(dict.fromkeys(seen, True))
         return True
+
+
+    def effects(self, old: Places, new: Places, pair: Pair) -> Set[str]:
+        """Return whether two schemas that differ were narrowed, widened, both, or neither for sure (unknown)."""
+        number = self.enter(old, new, pair.direction, CHILD_MEDIUM.get(pair.medium, pair.medium))
+        if number is None or self.trial_depth >= MAX_TRIAL_DEPTH or self.trial_steps > MAX_TRIAL_STEPS:
+            return {"unknown"}
+        self.trial_depth += 1
+        reached = self.explore([number])
+        self.trial_depth -= 1
+        self.trial_steps += len(reached)
+        found: Set[str] = set()
+        for known in reached:
+            for item in self.settle(known):
+                found |= EFFECT_OF.get(KINDS[item.kind].polarity, {"unknown"})
+        return found or {"unknown"}
+
+
+EFFECT_OF: Dict[str, Set[str]] = {  # polarity of a change -> what it does for sure to the values that a schema allows
+    **{polarity: {"narrowed"} for polarity in ("narrower", "obligatory", "obliging")},
+    **{polarity: {"widened"} for polarity in ("wider", "larger", "open_ended", "excusing", "lost")},
+    "different": {"narrowed", "widened"}, "neutral": set()}
+
+
+def is_loose(item: Fact, medium: str) -> bool:
+    """Tell whether a change of an object or list depends on how the server takes a URL or a header apart."""
+    part = item.words.get("part")
+    return item.kind in LOOSE.get(medium, ()) and part not in ("not", "items") \
+        or medium in LOOSE and part == "unevaluatedProperties" and item.kind == "additional_properties_restricted"
 
 
 class Components(NamedTuple):
@@ -12745,10 +12844,10 @@ def compare_properties(web: Web, pair: Pair) -> Iterator[Fact]:
     for name, places in new.properties.items():
         if name not in old.properties:
             yield property_added(web, pair, name, places)
-            continue
-        number = web.link(pair, old.properties[name], places)
-        if (name in old.required) != (name in new.required):
+        elif (name in old.required) != (name in new.required):
             yield property_duty(web, pair, name)
+    for name in web.differing(old, new):
+        number = web.link(pair, old.properties[name], new.properties[name])
         child = None if number is None else web.pairs[number]
         if child is not None:
             yield from compare_visibility(pair, child, name)
@@ -12768,8 +12867,16 @@ def hidden_mark(shape: Shape, direction: str) -> str:
 def property_removed(web: Web, pair: Pair, name: str, places: Places) -> Fact:
     marked = hidden_mark(web.before.shape(web.before.leaves(places)), pair.direction)
     required = name in pair.old.required and name not in pair.new.required
-    kind = "hidden_property_removed" if marked else "property_removed" if required else "optional_property_removed"
+    ending = "forbidden" if is_closed(web, pair.new) else "removed"
+    kind = "hidden_property_removed" if marked else f"property_{ending}" if required else f"optional_property_{ending}"
     return Fact(kind, places[0].path, None, places[0].value, None, {"name": name, "marked": marked})
+
+
+def is_closed(web: Web, shape: Shape) -> bool:
+    """Tell whether an object of the after document may have no property that is not listed."""
+    return not any(keyword.startswith("patternProperties") for keyword in shape.inner) and any(
+        openness(web.after, shape.inner.get(keyword, ())) == "closed"
+        for keyword in ("additionalProperties", "unevaluatedProperties"))
 
 
 def property_added(web: Web, pair: Pair, name: str, places: Places) -> Fact:
@@ -12840,7 +12947,7 @@ def compare_openness(web: Web, pair: Pair, keyword: str) -> Iterator[Fact]:
     states = openness(web.before, old), openness(web.after, new)
     if states in OPENNESS_KINDS:
         yield fact(pair, f"additional_properties_{OPENNESS_KINDS[states]}", keyword,
-                   *(places[0].value if places else True for places in (old, new)))
+                   *(places[0].value if places else True for places in (old, new)), part=keyword)
     elif states == ("schema", "schema"):
         web.link(pair, old, new)
 
@@ -12852,7 +12959,10 @@ def compare_excluded(web: Web, pair: Pair, keyword: str) -> Iterator[Fact]:
         if keyword == "not":
             yield fact(pair, "schema_keyword_added" if old is None else "schema_keyword_removed", keyword, part=keyword)
     elif not web.equivalent(old, new, pair.direction, CHILD_MEDIUM.get(pair.medium, pair.medium)):
-        yield fact(pair, "not_changed", keyword, old[0].value, new[0].value)
+        effects = web.effects(old, new, pair) if keyword == "not" else {"unknown"}
+        kind = "not_changed" if "unknown" in effects else \
+            "exclusion_changed" if len(effects) > 1 else f"exclusion_{effects.pop()}"
+        yield fact(pair, kind, keyword, old[0].value, new[0].value, part=keyword)
 
 
 def compare_tuples(web: Web, pair: Pair) -> Iterator[Fact]:
@@ -12883,7 +12993,7 @@ def compare_choices(web: Web, pair: Pair) -> Iterator[Fact]:
     old, new = list(pair.old.choices), list(pair.new.choices)
     while old and new:
         one = old.pop(0)
-        other = next((choice for choice in new if choice.keyword == one.keyword), new[0])
+        other = new[0] if len(new) == 1 else min(new, key=lambda choice: distance(web, pair, one, choice))
         new.remove(other)
         if one.keyword != other.keyword:
             kind = "union_loosened" if other.keyword == "anyOf" else "union_tightened"
@@ -12895,6 +13005,12 @@ def compare_choices(web: Web, pair: Pair) -> Iterator[Fact]:
     for choice in new:
         yield Fact("union_added", pair.old_place.path, choice.leaf.path, None, choice.keyword,
                    {"name": member_names(choice), "part": choice.keyword})
+
+
+def distance(web: Web, pair: Pair, one: Choice, other: Choice) -> Tuple[bool, int]:
+    """Return how far two of several oneOf or anyOf of one schema are apart: the nearest belong together."""
+    _, removed, added = match_members(web, pair, one.members, other.members, exactly=True)
+    return (one.keyword != other.keyword, len(removed) + len(added))
 
 
 def compare_members(web: Web, pair: Pair, one: Choice, other: Choice) -> Iterator[Fact]:
@@ -12915,20 +13031,31 @@ def member_facts(one: Choice, other: Choice, removed: Sequence[Place], added: Se
         yield Fact("union_member_added", *paths, *names, {"added": [*map(member_name, added)], "part": other.keyword})
 
 
-def match_members(web: Web, pair: Pair, old: Places, new: Places) \
-        -> Tuple[List[Tuple[Place, Place]], List[Place], List[Place]]:
-    """Pair members that are the same, then equal in what they allow, then of one name, then the last inline ones."""
-    stages: Tuple[Tuple[Callable[[Side, Place], Any], Callable[[Place, Place], bool]], ...] = (
-        (lambda _, place: repr(place.value), lambda a, b: web.unchanged(a.value, b.value)),
+Stage = Tuple[Callable[[Side, Place], Any], Callable[[Place, Place], bool]]  # what has to be the same, and a test
+
+
+def member_stages(web: Web, pair: Pair) -> Tuple[Stage, ...]:
+    """Return the ways to match alternatives, surest first."""
+    return (
+        (lambda _, place: repr(place.value), web.alike_places),
         (lambda side, place: None if is_inline(place) else (member_name(place), look(side, place)), lambda a, b: True),
         (look, lambda a, b: web.equivalent((a,), (b,), pair.direction, pair.medium)),
         (lambda _, place: None if is_inline(place) else member_name(place), lambda a, b: True),
         (lambda _, place: title(place), lambda a, b: True),
         (lambda side, place: marks(side, place) or None, lambda a, b: True),
     )
+
+
+def match_members(web: Web, pair: Pair, old: Places, new: Places, exactly: bool = False) \
+        -> Tuple[List[Tuple[Place, Place]], List[Place], List[Place]]:
+    """Pair members that are the same, then equal in what they allow, then of one name, then the last inline ones.
+
+    `exactly` leaves it at those that are equal.
+    """
+    stages = member_stages(web, pair)
     matches: List[Tuple[Place, Place]] = []
     lost, fresh = list(old), list(new)
-    for key_of, accepts in stages:
+    for key_of, accepts in stages[:3 if exactly else None]:
         waiting: Dict[Any, List[Place]] = {}
         for b in fresh:
             waiting.setdefault(key_of(web.after, b), []).append(b)
@@ -12937,7 +13064,8 @@ def match_members(web: Web, pair: Pair, old: Places, new: Places) \
         matches += found
         taken = {id(place) for match in found for place in match}
         lost, fresh = ([place for place in places if id(place) not in taken] for places in (lost, fresh))
-    if len(lost) == len(fresh) == 1 and all(is_inline(place) and not title(place) for place in lost + fresh):
+    last = len(lost) == len(fresh) == 1 and not exactly
+    if last and all(is_inline(place) and not title(place) for place in lost + fresh):
         matches.append((lost.pop(), fresh.pop()))
     return matches, lost, fresh
 
@@ -13234,16 +13362,54 @@ def match_routes(old: Dict[str, Route], new: Dict[str, Route], old_base: str, ne
 
 
 def compare_servers(before: Side, after: Side) -> Iterator[Event]:
+    """Yield the addresses that went and came, for all operations that have none of their own."""
     old, new = servers(before), servers(after)
-    key = "host" if before.version == "2.0" else "servers"
-    for url in old:
-        if url and url not in new and "https:" + url not in new and url.replace("http:", "https:") not in new:
-            yield Event("server_removed", f"The server {url} is no longer listed.", (key,), None, url, None)
-    for url in new:
+    for number, url in enumerate(old):
+        if url and not is_listed(url, new):
+            yield Event("server_removed", f"The server {url} is no longer listed.", server_path(before, number), None,
+                        url, None, tuple(operations_of(before, "servers")))
+    for number, url in enumerate(new):
         if url and url not in old:
-            yield Event("server_added", f"The server {url} is listed.", None,
-                        ("host" if after.version == "2.0" else "servers",),
-                        None, url)
+            yield Event("server_added", f"The server {url} is listed.", None, server_path(after, number), None, url,
+                        tuple(operations_of(after, "servers")))
+
+
+def server_path(side: Side, number: int) -> Path:
+    """Return where an address stands; Swagger 2.0 puts it together from host, base path and schemes."""
+    return ("servers", number) if side.version != "2.0" else ("host" if "host" in side.value else "basePath",)
+
+
+def is_listed(url: str, urls: List[str]) -> bool:
+    """Tell whether an address is among some; http may become https, for which servers redirect."""
+    return url in urls or "https:" + url in urls or url.replace("http:", "https:") in urls
+
+
+def operations_of(side: Side, key: str) -> Iterator[str]:
+    """Yield the operations that take something from the document because they and their paths do not have it."""
+    for route in read_routes(side).values():
+        for method in methods(route) if key not in route.item.value else ():
+            if key not in route.item.value[method]:
+                yield label(route, method)
+
+
+def own_servers(operation: Operation, route: Route) -> Optional[Place]:
+    for owner, path in ((operation.value, operation.path), (route.item.value, route.item.path)):
+        if isinstance(owner.get("servers"), list):
+            return Place(owner["servers"], path + ("servers",))
+    return None
+
+
+def compare_own_servers(meeting: Meeting, old: Route, new: Route) -> Iterator[Event]:
+    """Yield the addresses that went from the servers of one operation or of its path."""
+    places = [own_servers(operation, route) for operation, route in ((meeting.old, old), (meeting.new, new))]
+    if places[0] is None or places[1] is None:
+        return
+    urls = [[str(entry.get("url")).rstrip("/") if isinstance(entry, dict) else "" for entry in place.value]
+            for place in places]
+    for number, url in enumerate(urls[0]):
+        if not is_listed(url, urls[1]):
+            yield event(meeting, "server_removed", f"{meeting.label}: the server {url} is no longer listed.",
+                        places[0].path + (number,), places[1].path, url, None)
 
 
 def methods(route: Route) -> List[str]:
@@ -13335,19 +13501,43 @@ def compare_route(survey: Survey, old: Route, new: Route) -> Iterator[Event]:
                 yield added
         elif is_old:
             name = label(old, method)  # clients of the old document know it by this name
-            yield from compare_operation(survey, Meeting(
-                rename_path_parameters(read_operation(survey.before, old.item, method, name), renamed),
-                read_operation(survey.after, new.item, method, name), name))
+            meeting = Meeting(rename_path_parameters(read_operation(survey.before, old.item, method, name), renamed),
+                              read_operation(survey.after, new.item, method, name), name)
+            yield from compare_operation(survey, meeting)
+            yield from compare_own_servers(meeting, old, new)
 
 
 def revisit(survey: Survey, operation: Operation) -> Iterator[Event]:
     """Compare what an operation of the same text refers to: read once, it stands for both sides."""
+    if is_unstable(survey.notice, operation.value):
+        return
     meeting = Meeting(operation, operation, operation.label)
-    if not is_unstable(survey.notice, operation.value):
-        yield from compare_parameters(survey, meeting)
-        yield from compare_bodies(survey, meeting)
-        yield from compare_responses(survey, meeting)
+    for parameter in operation.parameters.values():
+        meet_parameter(survey, meeting, parameter, parameter, meeting.sends, f"{parameter.where} parameter",
+                       EXPLODED if parameter.style == "form" and parameter.explode else PARAMETER)
+    if operation.body is not None:
+        meet_alike(survey, meeting, operation.body.media, meeting.sends)
+    for response in operation.responses.values():
+        meet_alike(survey, meeting, response.media, meeting.answers)
+        for header in response.headers.values():
+            meet_parameter(survey, meeting, header, header, meeting.answers, "header", HEADER)
+    if operation.callbacks:
         yield from compare_callbacks(survey, meeting)
+
+
+def meet_alike(survey: Survey, meeting: Meeting, media: Dict[str, Media], direction: str) -> None:
+    """Let the schemas of a body meet that has the same text on both sides."""
+    for name, entry in media.items():
+        survey.meet(meeting, entry.schema, entry.schema, direction, entry.name, medium_of(name))
+
+
+def meet_parameter(survey: Survey, meeting: Meeting, old: Parameter, new: Parameter, direction: str, way: str,
+                   medium: str) -> None:
+    """Let the schemas of a parameter or header meet, and those of its media types."""
+    survey.meet(meeting, old.schema, new.schema, direction, way, medium)
+    for media, entry in old.media.items():
+        if media in new.media:
+            survey.meet(meeting, entry.schema, new.media[media].schema, direction, way, medium_of(media))
 
 
 def rename_path_parameters(operation: Operation, renamed: Dict[str, str]) -> Operation:
@@ -13384,7 +13574,7 @@ def event(meeting: Meeting, rule: str, text: str, old_path: Optional[Path], new_
 def compare_stability(notice: Notice, meeting: Meeting) -> Iterator[Event]:
     levels = [side.value.get("x-stability-level") for side in (meeting.old, meeting.new)]
     change = stability_change(notice, *levels)
-    if change and (levels[0] != levels[1] or change == "invalid"):
+    if change and levels[0] != levels[1]:
         path = ("x-stability-level",)
         yield event(meeting, f"stability_{change}", f"{meeting.label}: x-stability-level is {describe(levels[1])}, "
                     f"it was {describe(levels[0])}.", meeting.old.path + path, meeting.new.path + path, *levels)
@@ -13524,12 +13714,8 @@ def compare_parameter(survey: Survey, meeting: Meeting, old: Parameter, new: Par
                     *paths, carrier(old), carrier(new))
     else:
         yield from compare_style(survey, meeting, old, new)
-    medium = EXPLODED if new.style == "form" and new.explode else PARAMETER
-    survey.meet(meeting, old.schema, new.schema, meeting.sends, f"{new.where} parameter", medium)
-    for media, entry in old.media.items():
-        if media in new.media:
-            survey.meet(meeting, entry.schema, new.media[media].schema, meeting.sends, f"{new.where} parameter",
-                        medium_of(media))
+    meet_parameter(survey, meeting, old, new, meeting.sends, f"{new.where} parameter",
+                   EXPLODED if new.style == "form" and new.explode else PARAMETER)
 
 
 def carrier(parameter: Parameter) -> str:
@@ -13636,9 +13822,31 @@ def compare_media(survey: Survey, meeting: Meeting, old: Media, new: Media, dire
 
 def encoding_matters(old: Any, new: Any) -> bool:
     """Tell whether parts that both sides know are encoded differently."""
-    old, new = (value if isinstance(value, dict) else {} for value in (old, new))
-    return any(old.get(name, new.get(name)) != new.get(name, old.get(name)) or (name in old) != (name in new)
-               for name in old.keys() | new.keys())
+    old, new = ({name: encoding_of(part) for name, part in value.items() if isinstance(part, dict)}
+                if isinstance(value, dict) else {} for value in (old, new))
+    unsaid = encoding_of({})
+    return any(old.get(name, unsaid) != new.get(name, unsaid) for name in old.keys() | new.keys())
+
+
+def encoding_of(part: Dict[str, Any]) -> Tuple[Any, ...]:
+    """Return how a part of a body is written: media types, style and headers, with the defaults filled in."""
+    types = frozenset(re.sub(r"\s", "", str(part.get("contentType") or "").lower()).split(","))
+    style = part.get("style") or "form"
+    explode = part["explode"] if isinstance(part.get("explode"), bool) else style == "form"
+    headers = part.get("headers") if isinstance(part.get("headers"), dict) else {}
+    return (types, style, explode, part.get("allowReserved") is True,
+            json_key(wordless({name.lower(): header for name, header in headers.items()})))
+
+
+def wordless(value: Any) -> Any:
+    """Return a value of a document without what only people read."""
+    if isinstance(value, dict):
+        return {key: wordless(item) for key, item in value.items()
+                if key not in WORDS or isinstance(item, dict) and key not in ("example", "examples", "externalDocs")}
+    return [wordless(item) for item in value] if isinstance(value, list) else value
+
+
+WORDS = ("description", "summary", "title", "example", "examples", "externalDocs")
 
 
 def media_renamed(meeting: Meeting, old: Media, new: Media, what: str) -> Iterator[Event]:
@@ -13687,7 +13895,7 @@ def compare_response(survey: Survey, meeting: Meeting, status: str, old: Respons
     yield from compare_headers(survey, meeting, what, old, new)
     for name in sorted(old.links.keys() | new.links.keys()):
         one, other = old.links.get(name), new.links.get(name)
-        if one is None or other is None or one.value != other.value:
+        if one is None or other is None or wordless(one.value) != wordless(other.value):
             rule = "added" if one is None else "removed" if other is None else "changed"
             yield event(meeting, f"link_{rule}", f"{meeting.label}: link {name} of {what} {rule}.", one and one.path,
                         other and other.path)
@@ -13706,11 +13914,7 @@ def compare_headers(survey: Survey, meeting: Meeting, what: str, old: Response, 
             yield event(meeting, f"response_header_became_{change}", f"{name} became {change}.", header.path,
                         other.path,
                         header.required, other.required)
-        survey.meet(meeting, header.schema, other.schema, meeting.answers, "header", HEADER)
-        for media, entry in header.media.items():
-            if media in other.media:
-                survey.meet(meeting, entry.schema, other.media[media].schema, meeting.answers, "header",
-                            medium_of(media))
+        meet_parameter(survey, meeting, header, other, meeting.answers, "header", HEADER)
     for key, header in new.headers.items():
         if key not in old.headers:
             yield event(meeting, "response_header_added", f"{meeting.label}: header {header.name} of {what} added.",
@@ -13911,7 +14115,7 @@ def compare_names(before: Side, after: Side) -> Iterator[Event]:
     old, new = (named_schemas(side) for side in (before, after))
     for name in old:
         if name not in new:
-            yield Event("schema_removed", f"The named schema {name} is gone.", path + (name,), None)
+            yield Event("named_schema_removed", f"The named schema {name} is gone.", path + (name,), None)
 
 
 def named_schemas(side: Side) -> Dict[str, Any]:
@@ -13980,7 +14184,7 @@ class Crowd:
     def names(self, bits: int) -> Tuple[Tuple[str, ...], List[str]]:
         """Return the operations and the ways of some users, sorted."""
         if bits not in self.named:
-            users = [user for user, bit in zip(self.users, reversed(bin(bits)[2:])) if bit == "1"]
+            users = [self.users[number] for number in ones(bits)]
             self.named[bits] = (tuple(sorted({user.operation for user in users})), sorted({user.way for user in users}))
         return self.named[bits]
 
@@ -13994,6 +14198,15 @@ class Crowd:
                 if isinstance(value, dict) and isinstance(value.get("name"), str):
                     return f"{value.get('in')} parameter {json.dumps(value['name'], ensure_ascii=False)}"
         return ""
+
+
+def ones(bits: int) -> Iterator[int]:
+    """Yield the numbers of the bits that are set; few are, of many."""
+    text = bin(bits)[:1:-1]
+    number = text.find("1")
+    while number >= 0:
+        yield number
+        number = text.find("1", number + 1)
 
 
 NAMED_KINDS = ("dependent_required_added", "dependent_required_removed", "dependent_required_changed", "union_added",
@@ -14080,6 +14293,8 @@ def judge_cause(crowd: Crowd, cause: Cause) -> Finding:
     words = {key: spoken(value) for key, value in fact_words.items()}
     words.update(old=spoken(cause.fact.old), new=spoken(cause.fact.new), part=str(fact_words.get("part")),
                  marked=str(fact_words.get("marked")))
+    if kind.id.startswith(("minimum", "maximum")):  # 5 (excluded) is a number with a remark
+        words.update((word, words[word].strip('"')) for word in ("old", "new"))
     path = cause.fact.new_path if cause.fact.new_path is not None else cause.fact.old_path
     whole, words["what"] = subject(path or (), cause.fact, crowd)
     impact, remedy = frame(kind, hurt[0], words)
@@ -14121,21 +14336,29 @@ def subject(path: Path, item: Fact, crowd: Crowd) -> Tuple[str, str]:
     named = crowd.parameter_name(steps)
     if named:
         whole = named + whole[len("a parameter"):] if whole.startswith("a parameter") else named
-    trail = ""
-    while rest:
-        step = rest.pop(0)
-        if step in ("properties", "patternProperties", FORM) and rest:
-            trail += f".{rest.pop(0)}"
+    trail = way_down(rest)
+    if trail == "[]":
+        return f"The items of {whole}", "the items"
+    trail = json.dumps(trail.lstrip("."), ensure_ascii=False) if trail else ""
+    return (f"{trail} of {whole}", trail) if trail else (whole[:1].upper() + whole[1:], whole)
+
+
+def way_down(rest: List[Union[str, int]]) -> str:
+    """Return the steps inside a schema as people write them: .lines[].price."""
+    trail, waiting = "", list(rest)
+    while waiting:
+        step = waiting.pop(0)
+        if step in ("properties", "patternProperties", FORM) and waiting:
+            trail += f".{waiting.pop(0)}"
         elif step == "items":
             trail += "[]"
         elif step in ("additionalProperties", "propertyNames", "contains", "not", "if", "then", "else"):
             trail += f"({step})"
-        elif step in ("oneOf", "anyOf", "prefixItems") and rest:
-            trail += f"({step} {rest.pop(0)})"
-        elif step == "allOf" and rest:
-            rest.pop(0)
-    trail = json.dumps(trail.lstrip("."), ensure_ascii=False) if trail else ""
-    return (f"{trail} of {whole}", trail) if trail else (whole[:1].upper() + whole[1:], whole)
+        elif step in ("oneOf", "anyOf", "prefixItems") and waiting:
+            trail += f"({step} {waiting.pop(0)})"
+        elif step == "allOf" and waiting:
+            waiting.pop(0)
+    return trail
 
 
 KINDS_OF_PARTS = frozenset(kind.id for kind in SCHEMA_KINDS if kind.sentence.startswith(
@@ -14154,6 +14377,11 @@ def owner(steps: List[Union[str, int]]) -> Tuple[str, List[Union[str, int]]]:
         return f"{str(steps[0])[:-1]} {steps[1]}", steps[2:]
     if steps[:1] in (["paths"], ["webhooks"]) and len(steps) > 2:
         return part_of_operation(steps)
+    if steps and str(steps[0]).endswith(".json"):
+        whole, rest = owner(steps[1:])
+        if whole == "the document" and rest and rest[0] not in READERS:
+            whole, rest = str(rest[0]), rest[1:]
+        return f"{whole} of {steps[0]}", rest
     return "the document", steps
 
 
@@ -14175,19 +14403,32 @@ def part_of_operation(steps: List[Union[str, int]]) -> Tuple[str, List[Union[str
 # In: Findings with the paths of both sides. Out: the same with lines and columns, without reading all of a big text.
 
 
-def with_locations(findings: List[Finding], before: Document, after: Document) -> Iterator[Finding]:
+def with_locations(findings: List[Finding], before: Side, after: Side) -> Iterator[Finding]:
     """Yield the findings with the place in both documents; a side without the thing shows what is around it."""
-    wanted = [[nearest(document.value, finding.extra["paths"][side] or finding.extra["paths"][1 - side] or ())
-               for finding in findings] for side, document in enumerate((before, after))]
-    found = [find_places(document.text, set(paths)) for document, paths in zip((before, after), wanted)]
+    wanted = [[finding.extra["paths"][side] or finding.extra["paths"][1 - side] or () for finding in findings]
+              for side in (0, 1)]
+    found = [find_locations(side, paths) for side, paths in zip((before, after), wanted)]
     for number, finding in enumerate(findings):
-        locations = {}
-        for side, (name, document) in enumerate((("before", before), ("after", after))):
-            path = wanted[side][number]
-            line, column = found[side].get(path, (1, 1))
-            locations[name] = {"file": document.name, "path": show_path(path), "line": line, "column": column}
         extra = {key: value for key, value in finding.extra.items() if key != "paths"}
+        locations = {name: found[side][wanted[side][number]] for side, name in enumerate(("before", "after"))}
         yield finding._replace(extra={**extra, "locations": locations})
+
+
+def find_locations(side: Side, paths: Sequence[Path]) -> Dict[Path, Dict[str, Any]]:
+    """Return file, path, line and column of each path; one that starts with the name of a file stands in that file."""
+    by_file: Dict[str, Dict[Path, Path]] = {}
+    for path in paths:
+        name = path[0] if path and isinstance(path[0], str) and side.files.get(path[0]) else ""
+        inner = path[1:] if name else path
+        by_file.setdefault(name, {})[path] = nearest(side.files[name].value, inner)
+    locations: Dict[Path, Dict[str, Any]] = {}
+    for name, near in by_file.items():
+        document = side.files[name]
+        found = find_places(document.text, set(near.values()))
+        for path, place in near.items():
+            line, column = found.get(place, (1, 1))
+            locations[path] = {"file": document.name, "path": show_path(place), "line": line, "column": column}
+    return locations
 
 
 def nearest(value: Any, path: Path) -> Path:
@@ -14254,7 +14495,12 @@ def seek(text: str, at: int, tree: Dict[Any, Any], path: Path, offsets: List[Tup
 
 SUNSET = "{{sunset_date}}"
 RESTORED = ("path_removed", "operation_removed", "operation_removed_before_sunset", "request_property_removed",
-            "response_property_removed", "optional_property_removed")
+            "response_property_removed", "optional_property_removed", "property_forbidden",
+            "request_optional_property_forbidden", "response_optional_property_forbidden", "parameter_removed",
+            "parameter_removed_before_sunset", "request_media_type_removed", "response_media_type_removed",
+            "response_removed", "default_response_removed", "response_header_removed",
+            "optional_response_header_removed", "webhook_removed", "callback_removed")
+DEPRECATED = ("operation", "path", "property", "parameter", "header")  # what the field deprecated exists for
 
 
 class Patch(NamedTuple):
@@ -14279,10 +14525,18 @@ def transition(survey: Survey, findings: Sequence[Finding]) -> Patch:
     patch = Patch([], [], [], [])
     for finding in findings:
         old_path = finding.extra["paths"][0]
-        if finding.rule.id in RESTORED and old_path and nearest(survey.before.value, old_path) == old_path \
-                and nearest(survey.after.value, old_path) == old_path[:-1] and old_path not in patch.paths:
+        if finding.rule.id in RESTORED and old_path and old_path not in patch.paths \
+                and nearest(survey.before.value, old_path) == old_path and has_room(survey, finding.rule.id, old_path):
             restore(survey, patch, finding, old_path)
     return patch
+
+
+def has_room(survey: Survey, rule: str, path: Path) -> bool:
+    """Tell whether a removed thing can be put back where it stood; a shared part is referred to from elsewhere."""
+    near = nearest(survey.after.value, path)
+    if "property" not in rule and path[0] not in ("paths", "webhooks"):
+        return False
+    return near in (path, path[:-1], path[:-2]) if isinstance(path[-1], int) else near == path[:-1]
 
 
 def restore(survey: Survey, patch: Patch, finding: Finding, path: Path) -> None:
@@ -14295,26 +14549,31 @@ def restore(survey: Survey, patch: Patch, finding: Finding, path: Path) -> None:
             add_to_patch(patch, target.path, target.value)
     if finding.rule.id == "path_removed":
         value = {key: deprecated(item) if key in METHODS else item for key, item in value.items()}
-    elif isinstance(value, dict) and "$ref" not in value:
+    elif any(word in finding.rule.id for word in DEPRECATED) and isinstance(value, dict) and "$ref" not in value:
         value = deprecated(value)
-    add_to_patch(patch, path, value)
-    if finding.rule.id == "response_property_removed" and not finding.extra["harmless_in"]:
-        require_again(survey, patch, path)
+    if isinstance(path[-1], int):
+        append_to_patch(survey, patch, path[:-1], value)
+        patch.paths.append(path)
+    else:
+        add_to_patch(patch, path, value)
+    if finding.rule.id in ("response_property_removed", "property_forbidden") \
+            and finding.extra["directions"] == [RESPONSE] and not finding.extra["harmless_in"]:
+        append_to_patch(survey, patch, path[:-2] + ("required",), path[-1])
     patch.things.append(finding.description.split(",")[0].split(" removed")[0])
 
 
-def require_again(survey: Survey, patch: Patch, path: Path) -> None:
-    """Add to the patch that responses promise a property again."""
-    owner_path = path[:-2] + ("required",)
-    listed = at_path(survey.after.value, path[:-2]).get("required")
-    before = [entry for entry in patch.forward if entry["path"].startswith(json_pointer(owner_path))]
+def append_to_patch(survey: Survey, patch: Patch, path: Path, item: Any) -> None:
+    """Add to the patch one more item of a list, which may not be there yet."""
+    listed = at_path(survey.after.value, path) if nearest(survey.after.value, path) == path else None
+    pointer = json_pointer(path)
+    before = [entry for entry in patch.forward if pointer in (entry["path"], entry["path"].rsplit("/", 1)[0])]
     if not isinstance(listed, list) and not before:
-        patch.forward.append({"op": "add", "path": json_pointer(owner_path), "value": [path[-1]]})
-        patch.backward.insert(0, {"op": "remove", "path": json_pointer(owner_path)})
+        patch.forward.append({"op": "add", "path": pointer, "value": [item]})
+        patch.backward.insert(0, {"op": "remove", "path": pointer})
         return
     place = len(listed or ()) + len(before)
-    patch.forward.append({"op": "add", "path": json_pointer(owner_path + (place,)), "value": path[-1]})
-    patch.backward.insert(0, {"op": "remove", "path": json_pointer(owner_path + (place,))})
+    patch.forward.append({"op": "add", "path": json_pointer(path + (place,)), "value": item})
+    patch.backward.insert(0, {"op": "remove", "path": json_pointer(path + (place,))})
 
 
 def json_pointer(path: Path) -> str:
@@ -14355,11 +14614,12 @@ def transition_steps(patch: Patch) -> Iterator[Step]:
     forward, backward = (json.dumps(side, indent=2, ensure_ascii=False) + "\n" for side in (patch.forward,
                                                                                             patch.backward))
     issues = tuple(patch.paths)
-    yield Step("api-001", EXPAND, f"Publish the after document with this JSON Patch (RFC 6902), which brings back, "
-               f"deprecated: {things}", forward, backward, "api", issues=issues)
-    yield Step("api-002", CONTRACT, f"When {SUNSET} has passed, take out again what the transition kept", backward,
-               forward,
-               "api", ("api-001",), issues=issues)
+    yield Step("api-001", EXPAND, f"Publish the after document with this JSON Patch (RFC 6902), which brings back "
+               f"for a while: {things}", forward, backward, "api", issues=issues)
+    end = f"When {SUNSET} has passed" if SUNSET in forward else \
+        "When the last x-sunset in it has passed" if '"x-sunset"' in forward else "When no client needs it any more"
+    yield Step("api-002", CONTRACT, f"{end}, take out again what the transition kept", backward, forward, "api",
+               ("api-001",), issues=issues)
 
 
 def sunset_headers(survey: Survey, findings: Sequence[Finding], count: int) -> List[Step]:
@@ -14448,9 +14708,6 @@ def operation_id(side: Side, name: str) -> Any:
 
 def compare_apis(before: Document, after: Document, options: Options) -> Comparison:
     """Compare two API documents, or two JSON Schema documents, as contracts."""
-    if len(before.text) + len(after.text) > 1_000_000:
-        import gc
-        gc.freeze()  # both documents stay whole: looking through them for garbage again and again finds nothing
     old, new = read_side(before), read_side(after)
     survey = Survey(old, new, read_notice(options))
     if is_schema_document(old) or is_schema_document(new):
@@ -14460,7 +14717,7 @@ def compare_apis(before: Document, after: Document, options: Options) -> Compari
         findings += compare_version(survey, findings)
     findings.sort(key=rank)
     steps, advice = advise(survey, findings)
-    return Comparison(tuple(with_locations(findings, before, after)), tuple(steps), recommendations=tuple(advice),
+    return Comparison(tuple(with_locations(findings, old, new)), tuple(steps), recommendations=tuple(advice),
                       not_compared=tuple(unread(old) + unread(new)))
 
 
@@ -14519,8 +14776,11 @@ def fingerprint(finding: Finding) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True, ensure_ascii=False).encode("utf-8")).hexdigest()[:16]
 
 
-def rank(finding: Finding) -> Tuple[int, str, str, str]:
-    return (SEVERITIES.index(finding.rule.severity), show_path(finding.path), finding.rule.id, finding.description)
+def rank(finding: Finding) -> Tuple[int, int, str, str, str]:
+    """Return the key that puts the worst findings first: by severity, of an API then by the operations it reaches."""
+    reach = len(finding.operations) if finding.rule.id in API_RULES else 0
+    return (SEVERITIES.index(finding.rule.severity), -reach, show_path(finding.path), finding.rule.id,
+            finding.description)
 
 
 def located(findings: Sequence[Finding], inputs: Sequence[Document]) -> List[Finding]:
@@ -15967,12 +16227,19 @@ def place_text(issue: Dict[str, Any]) -> str:
     return f"{place['file']}:{place['line']}:{place['column']}" if place else ""
 
 
+def reach_text(operations: Sequence[str]) -> str:
+    """Return operations in words, many of them cut: the JSON report has all."""
+    hidden = len(operations) - OPERATIONS_SHOWN
+    shown = ", ".join(operations[:OPERATIONS_SHOWN if hidden > 1 else None])
+    return f"{len(operations)} operations: {shown} and {hidden} more" if hidden > 1 else shown
+
+
 def issue_lines(issue: Dict[str, Any], screen: Screen) -> List[str]:
     """Return one issue: the rule and where, what happens to whom, what to do."""
     return [f"{screen.paint(issue['type'], issue['severity'])}  {one_line(issue['field_path'])}",
             *wrapped("", issue["description"], screen), *wrapped("at", place_text(issue), screen),
             *wrapped("impact", issue["impact"], screen), *wrapped("do", issue["suggested_migration"], screen),
-            *wrapped("reaches", ", ".join(issue["affected_operations"]), screen), ""]
+            *wrapped("reaches", reach_text(issue["affected_operations"]), screen), ""]
 
 
 def heading(text: str, screen: Screen, name: str = "heading") -> List[str]:
@@ -16587,6 +16854,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 def command_line() -> int:
     """Entry point of the installed command."""
+    import gc
+    gc.disable()  # one comparison, then the end: looking for garbage in big documents takes longer than reading them
     return run(TOOL, main)
 
 

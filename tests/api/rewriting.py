@@ -54,6 +54,33 @@ def inlined(document: Dict[str, Any]) -> Dict[str, Any]:
     return {**document, "paths": inline(document.get("paths", {}), ())}
 
 
+def parts_inlined(document: Dict[str, Any]) -> Dict[str, Any]:
+    """Put shared parameters, responses, bodies, headers, links and callbacks where references to them stand."""
+    parts = {f"#/components/{section}/{name}": part for section, named in document.get("components", {}).items()
+             if section not in ("schemas", "securitySchemes") for name, part in named.items()}
+
+    def inline(value: Any, depth: int = 0) -> Any:
+        if isinstance(value, list):
+            return [inline(item, depth) for item in value]
+        if not isinstance(value, dict):
+            return value
+        reference = value.get("$ref")
+        if isinstance(reference, str) and reference in parts and depth < 8:
+            return inline(parts[reference], depth + 1)
+        return {key: inline(item, depth) for key, item in value.items()}
+
+    return {**document, "paths": inline(document.get("paths", {}))}
+
+
+LISTS = ("required", "enum", "oneOf", "anyOf", "allOf", "type", "parameters", "security", "tags", "examples")
+
+
+def lists_reversed(document: Dict[str, Any]) -> Dict[str, Any]:
+    """Turn round the lists whose order says nothing."""
+    return rewrite(document, lambda item: {key: value[::-1] if key in LISTS and isinstance(value, list) else value
+                                           for key, value in item.items()})
+
+
 def wrapped(document: Dict[str, Any]) -> Dict[str, Any]:
     """Wrap every reference to a schema in an allOf of its own."""
     return rewrite(document, lambda item: {"allOf": [item]} if str(item.get("$ref", "")).startswith(PREFIX) else item)
@@ -104,7 +131,7 @@ def without_words(document: Dict[str, Any]) -> Dict[str, Any]:
 
 REWRITINGS: Dict[str, Callable[[Dict[str, Any]], Dict[str, Any]]] = {
     "itself": copy.deepcopy, "keys in another order": reordered, "components renamed": renamed,
-    "references inlined": inlined,
+    "references inlined": inlined, "shared parts inlined": parts_inlined, "lists in another order": lists_reversed,
     "references wrapped in allOf": wrapped, "parameters moved to the operations": lowered,
     "3.0 written as 3.1": upgraded,
     "documentation dropped": without_words,

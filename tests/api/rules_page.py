@@ -31,7 +31,7 @@ stability_raised: api-stability-increased
 webhook_added: webhook-added
 webhook_removed: webhook-removed
 version_not_raised: api-version-not-bumped api-version-decreased api-major-version-not-bumped
-schema_removed: api-schema-removed
+named_schema_removed: api-schema-removed
 security_tightened: api-security-{added,removed} api-security-scope-added api-global-security-{added,removed}
   api-global-security-scope-added
 security_loosened: api-security-{added,removed} api-security-scope-removed api-global-security-{added,removed}
@@ -164,6 +164,9 @@ response_required_property_added: response-required-property-added response-requ
 request_property_removed: request-property-removed
 optional_property_removed: request-property-removed response-optional-property-removed
 response_property_removed: response-required-property-removed
+property_forbidden: request-property-removed response-required-property-removed
+request_optional_property_forbidden: request-property-removed
+response_optional_property_forbidden: response-optional-property-removed
 hidden_property_removed: response-{required,optional}-write-only-property-removed
 request_property_became_required: request-property-became-required request-property-became-required-with-default
   request-header-property-became-required

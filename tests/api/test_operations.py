@@ -67,6 +67,8 @@ EDITS = [
                  ["request_media_type_added", "request_media_type_removed"], id="another media type"),
     pytest.param([(PUT + ".requestBody.content.application/json.schema", None)], ["request_schema_removed"],
                  id="body without a schema"),
+    pytest.param([(PUT + ".requestBody.content.application/json.encoding", {"a": {"style": "form", "explode": True}})],
+                 [], id="encoding as it is without a word"),
     pytest.param([(PUT + ".requestBody.content.application/json.encoding", {"a": {"contentType": "text/csv"}})],
                  ["encoding_changed"], id="encoding"),
     pytest.param([(OK, None)], ["response_removed"], id="200 removed"),
@@ -103,6 +105,7 @@ EDITS = [
                  ["security_scheme_scopes_changed"], id="scope no longer offered"),
     pytest.param([("servers", [{"url": "https://shop.example/v2"}])], ["server_added", "server_removed"],
                  id="another server"),
+    pytest.param([("paths./orders/{id}.servers", [{"url": "https://orders.example"}])], [], id="a server of the path"),
     pytest.param([("servers", [{"url": "https://shop.example"}]), ("paths",
                                                                    {"/v1/orders/{id}": ITEM})], [],
                                                                    id="prefix moved from the server to the paths"),
@@ -191,3 +194,12 @@ def test_version_that_hides_a_break_is_named_and_advised():
     assert found(before, after, "version_not_raised").description == "info.version stays 1.4.2 although clients break."
     assert "Publish the after document as version 2.0.0 or higher." in compare(before, after).recommendations
     assert "version_not_raised" not in rules(before, edited(after, ("info.version", "2.0.0")))
+
+
+def test_each_server_that_goes_is_told_with_the_operations_that_use_it():
+    hosts = [{"url": f"https://{name}.example"} for name in ("a", "b", "c")]
+    before = api({"/x": {"get": operation(), "put": operation(servers=hosts[:2])}}, servers=hosts)
+    after = edited(before, ("servers", hosts[2:]), ("paths./x.put.servers", hosts[:1]))
+    gone = [finding for finding in compare(before, after).findings if finding.rule.id == "server_removed"]
+    assert sorted((finding.old, *finding.operations) for finding in gone) == [
+        ("https://a.example", "GET /x"), ("https://b.example", "GET /x"), ("https://b.example", "PUT /x")]

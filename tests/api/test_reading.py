@@ -71,7 +71,7 @@ def test_swagger_2_and_its_openapi_3_are_one_contract():
                  ("POST /photos",), id="form field"),
     pytest.param(("responses.Made.schema", {"type": "string"}), "type_changed", ("POST /pets",), id="response"),
     pytest.param(("produces", ["application/xml"]), "response_media_type_removed", ("GET /pets",), id="produces"),
-    pytest.param(("basePath", "/v2"), "server_removed", (), id="base path"),
+    pytest.param(("basePath", "/v2"), "server_removed", ("GET /pets", "POST /pets", "POST /photos"), id="base path"),
 ])
 def test_swagger_2_is_compared(edit, rule, operations):
     finding = [item for item in compare(SWAGGER, edited(SWAGGER, edit)).findings if item.rule.id == rule][0]
@@ -115,6 +115,36 @@ def test_reference_to_a_file_beside_the_document_is_followed(tmp_path):
     comparison = checker.compare_apis(before, after, checker.Options())
     assert [finding.rule.id for finding in comparison.findings] == ["type_changed"]
     assert comparison.not_compared == ()
+
+
+def test_path_in_a_file_of_its_own_refers_to_what_stands_there(tmp_path):
+    for side, kind in (("before", "string"), ("after", "integer")):
+        reference = {"$ref": "#/Order"}
+        item = {"get": {"responses": {"200": {"description": "ok", **body(reference)}}},
+                "put": operation(requestBody=body(reference))}
+        (tmp_path / f"{side}_orders.json").write_text(json.dumps({"Item": item, "Order": {"type": kind}}))
+        (tmp_path / f"{side}.json").write_text(json.dumps(api({"/orders": {"$ref": f"{side}_orders.json#/Item"}})))
+    before, after = (checker.load(str(tmp_path / f"{side}.json")) for side in ("before", "after"))
+    comparison = checker.compare_apis(before, after, checker.Options())
+    assert comparison.not_compared == ()
+    (finding,) = comparison.findings
+    assert (finding.rule.id, finding.operations) == ("type_changed", ("GET /orders", "PUT /orders"))
+    assert finding.description.startswith("Order of after_orders.json: type changed")
+    place = finding.extra["locations"]["after"]
+    assert (place["file"], place["path"], place["line"]) == (str(tmp_path / "after_orders.json"), "Order", 1)
+
+
+def test_same_text_in_two_files_may_mean_two_things(tmp_path):
+    """The file refers to its own components, which have the names of those of the document."""
+    for side, kind in (("before", "string"), ("after", "integer")):
+        part = {"Order": {"type": "object", "properties": {"id": {"$ref": "#/components/schemas/Id"}}},
+                "components": {"schemas": {"Id": {"type": kind}}}}
+        (tmp_path / f"{side}_part.json").write_text(json.dumps(part))
+        whole = sending({"$ref": f"{side}_part.json#/Order"}, schemas={"Id": {"type": "string"}})
+        (tmp_path / f"{side}.json").write_text(json.dumps(whole))
+    before, after = (checker.load(str(tmp_path / f"{side}.json")) for side in ("before", "after"))
+    findings = checker.compare_apis(before, after, checker.Options()).findings
+    assert [finding.rule.id for finding in findings] == ["type_changed"]
 
 
 @pytest.mark.parametrize("reference",

@@ -83,6 +83,11 @@ CHANGES = [
                  id="optional property gone"),
     pytest.param(thing(["a"], a=TEXT), thing(), ["request_property_removed"], ["response_property_removed"],
                  id="required property gone"),
+    pytest.param({**thing(a=TEXT), "additionalProperties": False}, {**thing(), "additionalProperties": False},
+                 ["request_optional_property_forbidden"], ["response_optional_property_forbidden"],
+                 id="optional property of a closed object gone"),
+    pytest.param({**thing(["a"], a=TEXT), "additionalProperties": False}, {**thing(), "additionalProperties": False},
+                 ["property_forbidden"], ["property_forbidden"], id="required property of a closed object gone"),
     pytest.param(thing(["a"], a={**TEXT, "writeOnly": True}), thing(), ["request_property_removed"],
                  ["hidden_property_removed"], id="writeOnly property gone"),
     pytest.param(thing(a=TEXT), thing(["a"], a=TEXT), ["request_property_became_required"],
@@ -102,6 +107,14 @@ CHANGES = [
     pytest.param(THING, {**THING, "additionalProperties": {}}, [], [], id="empty schema allows anything"),
     pytest.param(TEXT, {**TEXT, "not": {"const": "a"}}, ["request_schema_keyword_added"],
                  ["response_schema_keyword_added"], id="not added"),
+    pytest.param({**TEXT, "not": {"maxLength": 9}}, {**TEXT, "not": {"maxLength": 5}}, ["request_exclusion_narrowed"],
+                 ["response_exclusion_narrowed"], id="not excludes less"),
+    pytest.param({**TEXT, "not": {"maxLength": 5}}, {**TEXT, "not": {"maxLength": 9}}, ["request_exclusion_widened"],
+                 ["response_exclusion_widened"], id="not excludes more"),
+    pytest.param({**TEXT, "not": {"const": "a"}}, {**TEXT, "not": {"const": "b"}}, ["exclusion_changed"],
+                 ["exclusion_changed"], id="not excludes something else"),
+    pytest.param({**TEXT, "not": {"pattern": "^a"}}, {**TEXT, "not": {"pattern": "^b"}}, ["not_changed"],
+                 ["not_changed"], id="not with another pattern"),
     pytest.param(THING, {**THING, "dependentRequired": {"a": ["b"]}}, ["request_dependent_required_added"],
                  ["response_dependent_required_added"], id="dependentRequired"),
     pytest.param({"oneOf": [thing(["a"], a=TEXT), thing(["b"], b=TEXT)]},
@@ -177,3 +190,25 @@ def test_description_names_values_and_place():
     finding = found(old, new, "request_max_length_decreased")
     assert finding.description == '"address.zip" of the body of POST /orders: maxLength lowered from 9 to 5.'
     assert "text longer than 5 characters" in finding.impact
+
+
+@pytest.mark.parametrize("old, new, rule, sent, read", [
+    pytest.param(TEXT, NUMBER, "type_changed", 'a value of type "string", not "number"',
+                 'a value of type "number", not "string"', id="type"),
+    pytest.param({"const": "a"}, {"const": "b"}, "const_changed", '"a" in place of "b"', '"b" in place of "a"',
+                 id="constant"),
+    pytest.param({**TEXT, "format": "uuid"}, {**TEXT, "format": "email"}, "format_changed",
+                 'a value of format "uuid", not "email"', 'a value of format "email", not "uuid"', id="format"),
+])
+def test_clients_send_the_old_and_read_the_new(old, new, rule, sent, read):
+    version = {"version": "3.1.0"}
+    request = found(sending(thing(a=old), **version), sending(thing(a=new), **version), rule)
+    response = found(returning(thing(a=old), **version), returning(thing(a=new), **version), rule)
+    assert request.impact == f'A client that sends {sent} in "a" was served before and is refused now.'
+    assert response.impact == f'A client that reads "a" can meet {read}, which the old document ruled out.'
+
+
+def test_bound_that_is_excluded_reads_as_a_number():
+    old, new = ({**NUMBER, **bounds} for bounds in ({}, {"exclusiveMaximum": 9}))
+    assert found(sending(old, version="3.1.0"), sending(new, version="3.1.0"),
+                 "request_maximum_set").description == "The body of POST /orders: maximum 9 (excluded) set."

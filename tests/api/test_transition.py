@@ -28,8 +28,10 @@ def apply(patch, document):
 
 def shop():
     order = {"type": "object", "required": ["id", "state"], "properties": {"id": TEXT, "state": TEXT, "note/old": TEXT}}
-    return api({"/orders": {"get": {"responses": {"200": {"description": "ok",
-                                                          **body({"$ref": "#/components/schemas/Order"})}}},
+    return api({"/orders": {"get": {"parameters": [{"name": name, "in": "query", "schema": TEXT} for name in "abc"],
+                                    "responses": {"200": {"description": "ok", "headers": {"X-Left": {"schema": TEXT}},
+                                                          **body({"$ref": "#/components/schemas/Order"})},
+                                                  "202": {"description": "later"}}},
                             "post": operation(operationId="makeOrder")},
                 "/carts/{id}": {"get": operation(responses={"200": {"description": "ok",
                                                                     **body({"$ref": "#/components/schemas/Cart"})}})}},
@@ -42,6 +44,12 @@ REMOVALS = [
     pytest.param([("paths./carts/{id}", None), ("components.schemas.Cart", None), ("components.schemas.Line", None)],
                  id="path and what only it used"),
     pytest.param([("paths./orders.post", None)], id="operation"),
+    pytest.param([("paths./orders.get.parameters", [{"name": "b", "in": "query", "schema": TEXT}])], id="parameters"),
+    pytest.param([("paths./orders.get.parameters", [])], id="all parameters"),
+    pytest.param([("paths./orders.get.parameters", None)], id="the list of parameters"),
+    pytest.param([("paths./orders.get.responses.202", None)], id="response"),
+    pytest.param([("paths./orders.get.responses.200.headers.X-Left", None)], id="response header"),
+    pytest.param([("paths./carts/{id}.get.responses.200.content", {"text/csv": {"schema": TEXT}})], id="media type"),
     pytest.param([("components.schemas.Order.properties.note/old", None)], id="optional property"),
     pytest.param([("components.schemas.Order.properties.state", None), ("components.schemas.Order.required", ["id"])],
                  id="required property"),
@@ -63,6 +71,15 @@ def test_transition_document_serves_old_clients_and_can_be_undone(edits):
     assert hurt == []
     assert apply(json.loads(forward.rollback_script), transition) == after
     assert (contract.script_content, contract.rollback_script) == (forward.rollback_script, forward.script_content)
+
+
+def test_reference_to_a_shared_part_is_not_put_back():
+    before = edited(shop(), ("paths./orders.get.parameters.0", {"$ref": "#/components/parameters/A"}),
+                    ("components.parameters", {"A": {"name": "a", "in": "query", "schema": TEXT}}))
+    after = edited(before, ("paths./orders.get.parameters", []), ("components.parameters", {}))
+    (forward, _) = compare(before, after).steps
+    assert [entry["path"] for entry in json.loads(forward.script_content)] == [
+        "/paths/~1orders/get/parameters/0", "/paths/~1orders/get/parameters/1"]
 
 
 def test_harmless_change_needs_no_transition():
