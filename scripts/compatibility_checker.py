@@ -1181,6 +1181,7 @@ class Dialect:
     table_traits: Tuple[str, ...] = ()  # facts of a table that only this database has
     key_not_null = True  # a primary key makes its columns NOT NULL
     strict_types = True  # the server refuses values that are not of the column's type
+    archive_place = "migration_archive"  # where scripts keep what they take away, in words
 
     def quote(self, name: str) -> str:
         """Return an identifier as SQL, quoted only where it must be."""
@@ -1599,6 +1600,7 @@ class MySQL(Dialect):
     max_name_bytes = 64
     column_checks = True
     table_traits = ("partitions",)
+    archive_place = "the tables named _migration_archive_*"
 
     def quote(self, name: str) -> str:
         return "`" + name.replace("`", "``") + "`"
@@ -1864,6 +1866,7 @@ class SQLite(Dialect):
     max_name_bytes = 1000
     key_not_null = False  # a primary key that is not the rowid may hold NULL: https://www.sqlite.org/quirks.html
     strict_types = False
+    archive_place = "the tables named _migration_archive_*"
 
     def quote(self, name: str) -> str:
         if PLAIN_NAME.fullmatch(name) and name not in SQLITE_KEYWORDS and "$" not in name:
@@ -11050,7 +11053,10 @@ def misfit_query(change: Change, text: str, dialect: Dialect) -> Iterator[Tuple[
         )
 
 
-def recommend(findings: Sequence[Finding], steps: Sequence[Step]) -> Iterator[str]:
+ARCHIVING = re.compile(rf"(?:SCHEMA(?: IF NOT EXISTS)?|CREATE TABLE|TO) [`\"]?_?{ARCHIVE}")  # made, or moved into
+
+
+def recommend(findings: Sequence[Finding], steps: Sequence[Step], dialect: Dialect) -> Iterator[str]:
     """Yield what to do with this report, as far as its content gives reason."""
     phases = {step.phase for step in steps if step.script_type == "sql"}
     if CONTRACT in phases and findings:
@@ -11065,8 +11071,8 @@ def recommend(findings: Sequence[Finding], steps: Sequence[Step]) -> Iterator[st
     lossy = [step.description for step in steps if step.data_loss]
     if lossy:
         yield f"Take a backup that can be restored beside the server first: {'; '.join(lossy[:3])} cannot be undone without loss."
-    if ARCHIVE in "".join(step.script_content for step in steps):
-        yield f"Dropped and narrowed values stay in {ARCHIVE} until you purge it; the undo needs it."
+    if any(ARCHIVING.search(step.script_content) for step in steps):
+        yield f"Dropped and narrowed values stay in {dialect.archive_place} until you purge it; the undo needs it."
 
 
 def compare_databases(before: Document, after: Document, options: Options) -> Comparison:
@@ -11087,7 +11093,7 @@ def compare_databases(before: Document, after: Document, options: Options) -> Co
         dialect.name,
         tuple(count_queries(changes, dialect)),
         None,
-        tuple(recommend(findings, steps)),
+        tuple(recommend(findings, steps, dialect)),
         tuple({"kind": kind, "count": count} for kind, count in sorted(counts.items())),
     )
 

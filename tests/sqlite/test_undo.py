@@ -52,6 +52,13 @@ def test_nothing_of_the_archive_is_left(bench):
     assert not [name for _, name, _ in migration.live.schema() if name.startswith("_migration")]
 
 
+@pytest.mark.parametrize("wanted, advised", [("CREATE TABLE t (id INTEGER PRIMARY KEY);", True), (T + "CREATE TABLE u (a);", False)])
+def test_the_advice_names_the_archive_that_the_database_has(bench, wanted, advised):
+    advice = " ".join(bench.migration(T + ROWS, wanted).report["recommendations"])
+    assert ("tables named _migration_archive_*" in advice) == advised
+    assert advice.count("migration_archive") == advised
+
+
 def test_the_archive_of_an_earlier_migration_is_not_in_the_way(bench):
     first = bench.migration(T + ROWS, "CREATE TABLE t (id INTEGER PRIMARY KEY, b TEXT COLLATE NOCASE);")
     first.apply()
