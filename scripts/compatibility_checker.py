@@ -617,6 +617,9 @@ DATABASE_RULES = catalogue(
      "The column holds other values than before.", "Check the readers of the column."),
     ("column_collation_changed", POTENTIALLY, "Column collation changed",
      "Order, equality and indexes of the column differ.", "Check ORDER BY, unique values and LIKE on it."),
+    ("column_on_update_changed", POTENTIALLY, "Column changes otherwise on UPDATE",
+     "An UPDATE that does not name the column gives it the current time, or no longer does.",
+     "Check the programs that rely on the time of the last change."),
     ("column_storage_changed", NON_BREAKING, "Column storage changed", "Space and speed differ, values do not.", "None needed."),
     ("column_visibility_changed", POTENTIALLY, "Column visibility changed",
      "SELECT * and INSERT without a column list see other columns.", "Name the columns in statements."),
@@ -1256,6 +1259,10 @@ class Dialect:
         """Return a type in the vocabulary that the judges know."""
         return parse_type(text)
 
+    def labels(self, text: str) -> Sequence[str]:
+        """Return the values of a type that lists them itself."""
+        return ()
+
     def key_constraint(self, kind: str, table: str, columns: Tuple[str, ...], entry: Dict[str, Any]) -> Constraint:
         """Return a primary key or unique constraint from the names of its columns and what the entry adds."""
         word, label = ("PRIMARY KEY", "pkey") if kind == "primary_key" else ("UNIQUE", "key")
@@ -1629,6 +1636,10 @@ class MySQL(Dialect):
             "char": "character",
         }
         return kind._replace(base="text" if base in MYSQL_TEXT_BYTES else names.get(base, base))
+
+    def labels(self, text: str) -> Sequence[str]:
+        kind = parse_mysql(text)
+        return mysql_labels(kind) if kind.base in ("enum", "set") else ()
 
     def type_text(self, kind: str, spec: Dict[str, Any]) -> str:
         if kind.strip().lower() in ("enum", "set") and isinstance(spec.get("values"), list):
@@ -3008,7 +3019,7 @@ def judge_column_added(change: Change, dialect: Dialect) -> Iterator[Verdict]:
     column = change.new
     if column.generated:
         yield "generated_column_added", f"{column_name(change)} is added, generated as {column.generated}."
-    elif column.nullable or column.default is not None or column.identity:
+    elif column.nullable or column.default is not None or column.identity or ("auto_increment", True) in column.traits:
         extra = f" with default {column.default}" if column.default is not None else ""
         yield "column_added", f"{column_name(change)} ({column.type}) is added{extra}."
     else:
@@ -3027,6 +3038,9 @@ def judge_column_renamed(change: Change, dialect: Dialect) -> Iterator[Verdict]:
 def judge_column_type(change: Change, dialect: Dialect) -> Iterator[Verdict]:
     old, new = change.old.type, change.new.type
     conversion = dialect.convert(old, new)
+    if all(dialect.labels(kind) for kind in (old, new)):
+        yield from judge_labels(column_name(change), dialect.labels(old), dialect.labels(new))
+        return
     if not dialect.strict_types:
         rule = "column_declared_type_changed" if conversion.instant else "column_affinity_changed"
         yield rule, f"{column_name(change)} changes its type from {old or 'none'} to {new or 'none'}."
@@ -3105,6 +3119,9 @@ def judge_column_generated(change: Change, dialect: Dialect) -> Iterator[Verdict
 
 @judges("column.collation")
 def judge_column_collation(change: Change, dialect: Dialect) -> Iterator[Verdict]:
+    bases = {dialect.parse(side.type).base for side in (change.old, change.new)}
+    if len(bases) > 1 and not bases <= set(TEXTS):
+        return  # it comes or goes with the type
     yield (
         "column_collation_changed",
         (
@@ -3114,17 +3131,25 @@ def judge_column_collation(change: Change, dialect: Dialect) -> Iterator[Verdict
     )
 
 
+TRAIT_VERDICTS = {
+    "invisible": "column_visibility_changed",
+    "on_update": "column_on_update_changed",
+}
+
+
 @judges("column.traits")
 def judge_column_traits(change: Change, dialect: Dialect) -> Iterator[Verdict]:
-    rule = (
-        "column_visibility_changed"
-        if dict(change.old.traits).get("invisible") != dict(change.new.traits).get("invisible")
-        else "column_storage_changed"
-    )
-    yield (
-        rule,
-        f"{column_name(change)} changes {describe(dict(change.old.traits))} to {describe(dict(change.new.traits))}.",
-    )
+    old, new = dict(change.old.traits), dict(change.new.traits)
+    for trait in sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name)):
+        if trait == "generated_kind" and (change.old.generated is None) != (change.new.generated is None):
+            continue  # "column.generated" says it
+        rule = TRAIT_VERDICTS.get(trait, "column_storage_changed")
+        if trait in ("check", "auto_increment"):
+            noun = "check" if trait == "check" else "identity"
+            verb = "added" if trait not in old else "removed" if trait not in new else "changed"
+            rule = f"{noun}_{verb}"
+        words = (describe(side.get(trait)) if trait in side else "nothing" for side in (old, new))
+        yield rule, f"{column_name(change)} changes its {trait.replace('_', ' ')} from {next(words)} to {next(words)}."
 
 
 def item_text(item: Any) -> str:
@@ -3169,12 +3194,16 @@ def judge_index(change: Change, dialect: Dialect) -> Iterator[Verdict]:
 @judges("enum.changed")
 def judge_enum_changed(change: Change, dialect: Dialect) -> Iterator[Verdict]:
     old, new = change.old.facts.get("values", []), change.new.facts.get("values", [])
+    yield from judge_labels(f'Enum "{change.old.key}"', old, new)
+
+
+def judge_labels(what: str, old: Sequence[str], new: Sequence[str]) -> Iterator[Verdict]:
     for value in (value for value in old if value not in new):
-        yield "enum_value_removed", f'Enum "{change.old.key}" loses the value "{value}".'
+        yield "enum_value_removed", f'{what} loses the value "{value}".'
     for value in (value for value in new if value not in old):
-        yield "enum_value_added", f'Enum "{change.old.key}" gets the value "{value}".'
+        yield "enum_value_added", f'{what} gets the value "{value}".'
     if [value for value in old if value in new] != [value for value in new if value in old]:
-        yield "enum_values_reordered", f'Enum "{change.old.key}" orders its values {", ".join(new)}.'
+        yield "enum_values_reordered", f'{what} orders its values {", ".join(new)}.'
 
 
 @judges("domain.changed")
@@ -8555,10 +8584,8 @@ def my_table_drafts(case: MyCase, key: str) -> Iterator[Draft]:
     state, previous = old, ""
     for stage in MY_STAGES:
         mine = [edit for edit in edits if edit.stage == stage.name]
-        if not mine:
-            continue
         target = my_evolve(state, mine, new)
-        for draft in my_stage(case, stage, state, target, mine):
+        for draft in my_stage(case, stage, state, target, mine) if mine else ():
             ahead = PHASES.index(draft.phase) < PHASES.index(stage.phase)  # what a later stage prepares early
             yield draft if ahead or not previous else draft._replace(after=(*draft.after, previous))
             previous = previous if ahead else draft.key
@@ -8589,7 +8616,7 @@ def my_change(
     elif rung == COPY and my_is_large(state):
         yield my_online_tool(f"{stage.name} {state.key}", state, clauses, paths)
     else:
-        lost = None if state.row_count == 0 else my_loss(state, target, stage.name)
+        lost = my_loss(state, target, stage.name)  # a count of 0 is an estimate, and rows may have come since
         if lost:
             yield my_archive_draft(case, stage, state, target, lost, paths)
         yield my_alter_draft(case, stage, state, target, (statement, rung), lost, paths)
@@ -8614,8 +8641,12 @@ def my_unknown_value(key: str, table: Table, name: str, paths: Tuple[Path, ...])
 
 
 def my_has_no_value(table: Table, column: Column) -> bool:
+    return table.row_count != 0 and my_says_no_value(column)
+
+
+def my_says_no_value(column: Column) -> bool:
     counted = dict(column.traits).get("auto_increment")
-    return table.row_count != 0 and not (column.nullable or column.default is not None or column.generated or counted)
+    return not (column.nullable or column.default is not None or column.generated or counted)
 
 
 def my_is_large(table: Table) -> bool:
@@ -8755,7 +8786,7 @@ def my_obstacles(case: MyCase, state: Table, target: Table) -> List[Tuple[str, s
     renamed = {after: str(before) for before, after in my_renames(state, target).items()}
     for name, column in target.columns.items():
         old = state.columns.get(renamed.get(name, name))
-        tests += my_column_obstacles(state, old, column) if old else []
+        tests += my_column_obstacles(state, old, column) if old else my_new_column_obstacles(state, column)
     for name, item in target.constraints.items():
         gone = state.constraints.get(name)
         if (gone is None or gone.definition != item.definition) and state.columns.keys() >= set(item.columns):
@@ -8781,6 +8812,17 @@ def my_column_obstacles(table: Table, old: Column, new: Column) -> Iterator[Tupl
             f"SELECT 1 FROM {text} WHERE NOT ({check})",
             f"rows of {table.key} violate the CHECK of {new.name}: nothing was changed",
         )
+
+
+def my_new_column_obstacles(table: Table, new: Column) -> Iterator[Tuple[str, str]]:
+    """Yield a query for rows of a table that was said to be empty: the server would fill them with '' or 0 unasked."""
+    if not my_says_no_value(new):
+        return
+    column = my_there("columns", table.name, f" AND x.column_name = {my_literal(new.name)}")
+    yield (
+        f"SELECT 1 FROM {my_quote(table.name)} WHERE NOT {column}",
+        f"{table.key} holds rows, and nothing says what they get for {new.name}: nothing was changed",
+    )
 
 
 def my_duplicates(text: str, tail: str) -> str:
