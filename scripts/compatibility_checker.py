@@ -7410,8 +7410,17 @@ def my_refuse(server: Server, tests: Sequence[Tuple[str, str]]) -> str:
     """Return a block that stops the script, before it has changed anything, where rows stand in the way."""
     if not tests:
         return ""
-    lines = "\n".join(f"  IF EXISTS ({query}) THEN\n    {my_signal(message)};\n  END IF;" for query, message in tests)
-    return my_block(server, lines)
+    lines = [my_when(query, my_signal(message)) for query, message in tests]
+    return my_block(server, "\n".join(["  DECLARE _found INT;", *lines]))
+
+
+def my_when(query: str, *statements: str) -> str:
+    """Return statements of a block, which declares _found, that run where a query finds rows.
+
+    SELECT INTO reads as of one moment; IF EXISTS would lock every row that it reads (tried on MariaDB 10.11).
+    """
+    lines = "".join(f"    {statement};\n" for statement in statements)
+    return f"  SELECT EXISTS ({query}) INTO _found;\n  IF _found THEN\n{lines}  END IF;"
 
 
 def my_signal(message: str) -> str:
@@ -7419,7 +7428,11 @@ def my_signal(message: str) -> str:
 
 
 def my_walk(server: Server, table: Table, key: str, update: str) -> str:
-    """Return a block that runs an UPDATE of a table named `t` for 1000 keys at a time; it ends where AND can follow."""
+    """Return a block that runs an UPDATE of a table named `t` for 1000 keys at a time; it ends where AND can follow.
+
+    No batch waits for a row: who waits while it holds others can bring a program of the user's into a deadlock, and
+    the server would end that one, which has written less. After a refusal fewer rows are tried.
+    """
     number, text = my_quote(key), my_quote(table.name)
     kind = "BIGINT UNSIGNED" if "unsigned" in table.columns[key].type else "BIGINT"
     return my_block(
@@ -7427,25 +7440,39 @@ def my_walk(server: Server, table: Table, key: str, update: str) -> str:
         f"""\
   DECLARE _low {kind};
   DECLARE _next {kind};
-  DECLARE _first INT DEFAULT 1;
-  SET SESSION innodb_lock_wait_timeout = 2;
+  DECLARE _size INT DEFAULT 1000;
+  DECLARE _tries INT DEFAULT 0;
+{"" if server.maria else "  DECLARE _rows INT;"}
+  SET SESSION innodb_lock_wait_timeout = {0 if server.maria else 1};
   SELECT MIN({number}) INTO _low FROM {text};
   WHILE _low IS NOT NULL DO
     SELECT MAX(q.k) INTO _next
-      FROM (SELECT {number} AS k FROM {text} WHERE {number} >= _low ORDER BY {number} LIMIT 1000) AS q;
+      FROM (SELECT {number} AS k FROM {text} WHERE {number} >= _low ORDER BY {number} LIMIT _size) AS q;
     BEGIN
-      DECLARE EXIT HANDLER FOR 1205, 1213
+      DECLARE EXIT HANDLER FOR 1205, 1213{"" if server.maria else ", 3572"}
       BEGIN
-        SET _first = _first + 1;
-        IF _first > 1000 THEN RESIGNAL; END IF;
+        ROLLBACK;
+        SET _tries = _tries + 1;
+        IF _tries > 1000 THEN RESIGNAL; END IF;
+        SET _size = GREATEST(_size DIV 2, 1);
         DO SLEEP(0.1);
       END;
-      {update} AND t.{number} BETWEEN _low AND _next;
+{my_batch(server, f"FROM {text} WHERE {number} BETWEEN _low AND _next", f"{update} AND t.{number} BETWEEN _low AND _next")}
+      SET _tries = 0, _size = LEAST(_size * 2, 1000);
       SELECT MIN({number}) INTO _low FROM {text} WHERE {number} > _next;
       DO SLEEP(0.01);
     END;
-  END WHILE;""",
+  END WHILE;
+  SET SESSION innodb_lock_wait_timeout = DEFAULT;""".replace("\n\n", "\n"),
     )
+
+
+def my_batch(server: Server, these: str, update: str) -> str:
+    """Return an UPDATE that waits for no row: MariaDB takes 0 for that, and MySQL knows NOWAIT in a program."""
+    if server.maria:
+        return f"      {update};"
+    lock = f"SELECT COUNT(*) INTO _rows {these} FOR UPDATE NOWAIT"
+    return f"      START TRANSACTION;\n      {lock};\n      {update};\n      COMMIT;"
 
 
 def my_native_type(server: Server, column: Column) -> str:
@@ -8412,6 +8439,7 @@ def my_archive(state: Table, lost: Lost, target: Table) -> str:
     value that cannot be converted stops the script before anything has changed.
     """
     extra = [f"{my_quote(n + '__now')} {my_bare_type(target.columns[n])}" for n in lost.bent]
+    extra += [f"{my_quote(n + '__back')} {my_bare_type(state.columns[n])}" for n in lost.bent]
     extra += [f"KEY {my_key_terms(state, lost.key)}"] if lost.key else []
     head = f" ({', '.join(extra)})" if extra else ""
     picked = [my_quote(name) for name in (*(lost.key or lost.kept), *lost.gone, *lost.bent)]
@@ -8425,12 +8453,11 @@ def my_archive(state: Table, lost: Lost, target: Table) -> str:
 
 
 def my_bare_type(column: Column) -> str:
+    """Return the type of a column of an archive; without NULL, an older server gives a timestamp a default."""
     charset = dict(column.traits).get("charset")
-    return (
-        column.type
-        + (f" CHARACTER SET {charset}" if charset else "")
-        + (f" COLLATE {column.collation}" if column.collation else "")
-    )
+    words = [column.type, f"CHARACTER SET {charset}" if charset else ""]
+    words += [f"COLLATE {column.collation}" if column.collation else "", "NULL"]
+    return " ".join(filter(None, words))
 
 
 def my_key_terms(state: Table, key: Tuple[str, ...]) -> str:
@@ -8454,11 +8481,8 @@ def my_prepare_back(state: Table, lost: Optional[Lost]) -> str:
     """Return SQL that has the archive say what a value of the new type looks like in the old one."""
     if not (lost and lost.bent):
         return ""
-    adds = ", ".join(
-        f"ADD COLUMN IF NOT EXISTS {my_quote(n + '__back')} {my_bare_type(state.columns[n])}" for n in lost.bent
-    )
     sets = ", ".join(f"{my_quote(n + '__back')} = {my_quote(n + '__now')}" for n in lost.bent)
-    return f"ALTER TABLE {my_quote(lost.archive)} {adds};\nUPDATE {my_quote(lost.archive)} SET {sets};\n"
+    return f"UPDATE {my_quote(lost.archive)} SET {sets};\n"
 
 
 def my_was(name: str, bent: bool) -> str:
@@ -8882,8 +8906,8 @@ def my_recheck(case: MyCase, state: Table, target: Table) -> str:
         ):
             drop = f"ALTER TABLE {my_quote(target.name)} DROP FOREIGN KEY {my_quote(name)}"
             said = my_signal(f"rows of {target.key} have no parent for {name}: it was taken away again")
-            lines.append(f"  IF EXISTS ({my_orphans(target, item)}) THEN\n    {drop};\n    {said};\n  END IF;")
-    return my_block(case.server, "\n".join(lines)) if lines else ""
+            lines.append(my_when(my_orphans(target, item), drop, said))
+    return my_block(case.server, "\n".join(["  DECLARE _found INT;", *lines])) if lines else ""
 
 
 def my_stage_proof(case: MyCase, state: Table, target: Table) -> Optional[str]:
