@@ -2031,20 +2031,24 @@ def constraint_form(constraints: Any) -> Any:
     if not isinstance(constraints, dict):
         return None
     keys = [constraints.get("primary_key"), *(constraints.get("unique") or ())]
-    if not all(key is None or isinstance(key, dict) for key in keys):
+    links = [link_form(entry) for entry in constraints.get("foreign_key") or ()]
+    if not all(key is None or isinstance(key, dict) for key in keys) or None in links:
         return None
     forms: List[Any] = [key and (key.get("name"), key["columns"], key.get("on_conflict")) for key in keys]
-    for entry in constraints.get("foreign_key") or ():
-        target = entry.get("references") if isinstance(entry, dict) else None
-        if not isinstance(target, dict):
-            return None
-        table = str(target.get("table")).lower()
-        answers = [entry.get(key) for key in ("name", "columns", "on_delete", "on_update", "deferrable")]
-        forms.append([*answers, table])
-    for entry in constraints.get("check") or ():
-        expression = entry.get("expression") if isinstance(entry, dict) else entry
-        forms.append([entry.get("name") if isinstance(entry, dict) else None, canonical(str(expression))])
-    return forms
+    return [*forms, *links, *(check_form(entry) for entry in constraints.get("check") or ())]
+
+
+def link_form(entry: Any) -> Any:
+    target = entry.get("references") if isinstance(entry, dict) else None
+    if not isinstance(target, dict):
+        return None
+    answers = [entry.get(key) for key in ("name", "columns", "on_delete", "on_update", "deferrable")]
+    return [*answers, str(target.get("table")).lower()]
+
+
+def check_form(entry: Any) -> Any:
+    body = entry if isinstance(entry, dict) else {"expression": entry}
+    return [body.get("name"), canonical(str(body.get("expression")))]
 
 
 def align_sqlite(before: Schema, after: Schema) -> Schema:
@@ -2078,25 +2082,27 @@ def respelled(old: Table, new: Table) -> Table:
         return names.get(name.lower(), name)
 
     columns = {spell(name): column._replace(name=spell(name)) for name, column in new.columns.items()}
-    constraints, indexes = {}, {}
+    constraints, indexes, parts = {}, {}, {}
     for constraint in new.constraints.values():
-        name, there = spell(constraint.name), old.constraints.get(spell(constraint.name))
-        equal = there is not None and folded(there.definition) == folded(constraint.definition)
+        name = spell(constraint.name)
         constraint = constraint._replace(name=name, columns=tuple(spell(column) for column in constraint.columns))
-        constraints[name] = constraint._replace(definition=there.definition) if there and equal else constraint
+        constraints[name] = as_spelled(old.constraints.get(name), constraint, "definition")
     for index in new.indexes.values():
         name, known = spell(index.name), old.indexes.get(spell(index.name))
-        equal = known is not None and known.unique == index.unique and folded(known.tail) == folded(index.tail)
-        indexes[name] = index._replace(name=name, tail=known.tail) if known and equal else index._replace(name=name)
-    parts = {}
+        twin = known if known is not None and known.unique == index.unique else None
+        indexes[name] = as_spelled(twin, index._replace(name=name), "tail")
     for (kind, name), part in new.parts.items():
-        part = part._replace(name=spell(name))
-        twin = old.parts.get((kind, part.name))
-        equal = twin is not None and folded(twin.definition) == folded(part.definition)
-        parts[kind, part.name] = part._replace(definition=twin.definition) if twin and equal else part
+        twin = old.parts.get((kind, spell(name)))
+        parts[kind, spell(name)] = as_spelled(twin, part._replace(name=spell(name)), "definition")
     return new._replace(
         key=old.key, name=old.name, columns=columns, constraints=constraints, indexes=indexes, parts=parts
     )
+
+
+def as_spelled(known: Any, item: Any, member: str) -> Any:
+    """Return an item with the text of the one that is known where the two differ in case, quotes and spaces only."""
+    equal = known is not None and folded(getattr(known, member)) == folded(getattr(item, member))
+    return item._replace(**{member: getattr(known, member)}) if equal else item
 
 
 def folded(text: Optional[str]) -> Optional[str]:
@@ -2108,18 +2114,11 @@ def folded(text: Optional[str]) -> Optional[str]:
 
 def completed(old: Table, new: Table) -> Table:
     """Return a table written by hand with the spellings of the database where both mean the same."""
+    keyed = {name for c in new.constraints.values() if c.kind == "primary_key" for name in c.columns}
     columns = {}
     for name, column in new.columns.items():
         live = old.columns.get(name) or old.columns.get(column.renamed_from or "")
-        if live is not None:
-            column = column._replace(
-                type=live.type if plain_type(live.type) == plain_type(column.type) else column.type,
-                default=live.default if plain_value(live.default) == plain_value(column.default) else column.default,
-                traits=live.traits if not column.traits else column.traits,
-            )
-            keyed = any(c.kind == "primary_key" and name in c.columns for c in new.constraints.values())
-            column = column._replace(nullable=live.nullable) if keyed else column
-        columns[name] = column
+        columns[name] = column if live is None else completed_column(live, column, name in keyed)
     constraints = {}
     for constraint in new.constraints.values():
         twin = next((c for c in old.constraints.values() if meaning(c) == meaning(constraint)), None)
@@ -2128,6 +2127,15 @@ def completed(old: Table, new: Table) -> Table:
         constraints[constraint.name] = constraint
     traits = {**{key: value for key, value in old.traits.items() if key != "sql"}, **new.traits}
     return new._replace(columns=columns, constraints=constraints, traits=traits)
+
+
+def completed_column(live: Column, column: Column, keyed: bool) -> Column:
+    return column._replace(
+        type=live.type if plain_type(live.type) == plain_type(column.type) else column.type,
+        default=live.default if plain_value(live.default) == plain_value(column.default) else column.default,
+        traits=column.traits or live.traits,
+        nullable=live.nullable if keyed else column.nullable,
+    )
 
 
 def plain_type(kind: str) -> Tuple[str, Any]:
@@ -3037,14 +3045,19 @@ def judge_column_renamed(change: Change, dialect: Dialect) -> Iterator[Verdict]:
 @judges("column.type")
 def judge_column_type(change: Change, dialect: Dialect) -> Iterator[Verdict]:
     old, new = change.old.type, change.new.type
-    conversion = dialect.convert(old, new)
-    if all(dialect.labels(kind) for kind in (old, new)):
-        yield from judge_labels(column_name(change), dialect.labels(old), dialect.labels(new))
-        return
-    if not dialect.strict_types:
-        rule = "column_declared_type_changed" if conversion.instant else "column_affinity_changed"
+    labels = dialect.labels(old), dialect.labels(new)
+    if all(labels):
+        yield from judge_labels(column_name(change), *labels)
+    elif dialect.strict_types:
+        yield from judge_conversion(change, dialect)
+    else:
+        rule = "column_declared_type_changed" if dialect.convert(old, new).instant else "column_affinity_changed"
         yield rule, f"{column_name(change)} changes its type from {old or 'none'} to {new or 'none'}."
-        return
+
+
+def judge_conversion(change: Change, dialect: Dialect) -> Iterator[Verdict]:
+    old, new = change.old.type, change.new.type
+    conversion = dialect.convert(old, new)
     same_base = dialect.parse(old).base == dialect.parse(new).base and dialect.parse(old).base in TEXTS + ("bit varying", "bit")
     family = {dialect.parse(old).base, dialect.parse(new).base} <= {*INTEGERS, *FLOATS, "numeric"} or dialect.parse(
         old
@@ -9782,14 +9795,11 @@ def read_table_text(sql: str) -> Optional[TableText]:
     reader = TableReader(sql)
     for first, last in item_spans(found, start, end):
         reader.item(found[first:last])
-    tail = [token.word for token in found[end + 1 :]]
+    options = {token.word for token in found[end + 1 :]} & {"STRICT", "ROWID"}
+    reader.require_key(options)
     members: Dict[str, Any] = {"columns": reader.columns, "constraints": reader.constraints()}
-    members.update({"strict": True} if "STRICT" in tail else {})
-    members.update({"without_rowid": True} if "ROWID" in tail else {})
-    for name in (reader.primary or {}).get("columns", ()) if set(tail) & {"ROWID", "STRICT"} else ():
-        spec = next(spec for key, spec in reader.columns.items() if same(key, name))
-        rowid = len(reader.primary["columns"]) == 1 and spec["type"].upper() == "INTEGER" and "ROWID" not in tail
-        spec["nullable"] = spec["nullable"] and rowid  # the options make the columns of the key NOT NULL
+    members.update({"strict": True} if "STRICT" in options else {})
+    members.update({"without_rowid": True} if "ROWID" in options else {})
     members.update({"autoincrement": True} if any("auto_increment" in c for c in reader.columns.values()) else {})
     last = next((token for token in reversed(found) if token.word != ";"), found[end])
     return TableText(members, sql[found[start].start : last.end], reader.items)
@@ -9833,6 +9843,14 @@ class TableReader:
         self.columns[name] = {"type": self.text(found[1:end]), "nullable": True}
         self.items[name] = self.text(found)
         self.clauses(found[end:], name)
+
+    def require_key(self, options: Set[str]) -> None:
+        """Make the columns of the key NOT NULL, as STRICT and WITHOUT ROWID do; the rowid stays as it is."""
+        columns = (self.primary or {}).get("columns", ()) if options else ()
+        for name in columns:
+            spec = next(spec for key, spec in self.columns.items() if same(key, name))
+            rowid = len(columns) == 1 and spec["type"].upper() == "INTEGER" and "ROWID" not in options
+            spec["nullable"] = spec["nullable"] and rowid
 
     def clauses(self, found: Sequence[Token], column: Optional[str]) -> None:
         """Read constraint after constraint; a name goes with the one that follows it."""
@@ -9938,21 +9956,30 @@ class TableReader:
         start = next((i for i, token in enumerate(clause) if token.word == "REFERENCES"), None)
         if start is None or start + 1 >= len(clause):
             return
-        columns = [column] if column is not None else [t.name for t in clause[3 : start - 1] if t.word != ","]
+        columns = [column] if column is not None else plain_names(clause[3 : start - 1])
         words = [token.word for token in clause]
         there = clause[start + 3 : closing(clause, start + 2)] if words[start + 2 : start + 3] == ["("] else []
         entry: Dict[str, Any] = {"name": name} if name else {}
         entry["columns"] = columns
-        entry["references"] = {"table": clause[start + 1].name, "columns": [t.name for t in there if t.word != ","]}
-        for event in ("DELETE", "UPDATE"):
-            action = action_of(words, event)
-            entry.update({f"on_{event.lower()}": action} if action else {})
-        if "DEFERRABLE" in words and words[words.index("DEFERRABLE") - 1] != "NOT":
-            deferred = words[words.index("DEFERRABLE") + 1 :][:2] == ["INITIALLY", "DEFERRED"]
-            entry["deferrable"] = "initially_deferred" if deferred else True
+        entry["references"] = {"table": clause[start + 1].name, "columns": plain_names(there)}
+        entry.update(link_answers(words))
         listed_columns = ", ".join(name_text(key) for key in columns)
         entry["definition"] = f"FOREIGN KEY ({listed_columns}) {self.text(clause[start:])}"
         self.lists["foreign_key"].append(entry)
+
+
+def plain_names(found: Sequence[Token]) -> List[str]:
+    return [token.name for token in found if token.word != ","]
+
+
+def link_answers(words: Sequence[str]) -> Dict[str, Any]:
+    """Return what a foreign key does on DELETE and UPDATE, and when it is checked."""
+    actions = {f"on_{event.lower()}": action_of(words, event) for event in ("DELETE", "UPDATE")}
+    answers: Dict[str, Any] = {key: action for key, action in actions.items() if action}
+    if "DEFERRABLE" in words and words[words.index("DEFERRABLE") - 1] != "NOT":
+        deferred = words[words.index("DEFERRABLE") + 1 :][:2] == ["INITIALLY", "DEFERRED"]
+        answers["deferrable"] = "initially_deferred" if deferred else True
+    return answers
 
 
 def same(one: str, other: str) -> bool:
@@ -10411,21 +10438,31 @@ def archive_sql(copy: Copy, made: str) -> List[str]:
     """Return statements that keep the values that the change takes away, and what became of converted ones."""
     if not copy.archived:
         return []
-    kinds = [copy.new.columns[n].type if n in copy.new.columns else "INTEGER" for n, _ in copy.keys]
     names = [f"key_{number}" for number in range(1, len(copy.keys) + 1)]
-    columns = [f"{name} {kind if kind != 'ANY' else ''}".strip() for name, kind in zip(names, kinds)]
-    olds = [lite(f"old_{name}") for name in (*copy.gone, *copy.converted)]
-    news = [lite(f"new_{name}") for name in copy.converted]
+    columns = [f"{name} {key_type(copy.new, column)}".strip() for name, (column, _) in zip(names, copy.keys)]
+    columns += [lite(f"old_{name}") for name in (*copy.gone, *copy.converted)]
+    columns += [lite(f"new_{name}") for name in copy.converted]
     values = [expression for _, expression in copy.keys]
     values += [f"o.{lite(name)}" for name in (*copy.gone, *copy.converted)] + [f"n.{lite(n)}" for n in copy.converted]
+    return [
+        f"CREATE TABLE {lite(copy.archive)} ({', '.join(columns)}, PRIMARY KEY ({', '.join(names)}))",
+        f"INSERT INTO {lite(copy.archive)} SELECT {', '.join(values)} "
+        f"FROM {lite(copy.old.name)} AS o{converted_rows(copy, made)}",
+    ]
+
+
+def key_type(table: Table, column: str) -> str:
+    """Return the type of a key in the archive; the bare rowid is a number, and ANY is none."""
+    kind = table.columns[column].type if column in table.columns else "INTEGER"
+    return "" if kind == "ANY" else kind
+
+
+def converted_rows(copy: Copy, made: str) -> str:
+    """Return the join that finds what became of a row in the new form of the table, where values were converted."""
     bare = rowid_name(copy.new)
     pairs = ((bare, copy.values[bare]),) if bare in copy.values and has_rowid(copy.old) else copy.keys
     match = " AND ".join(f"n.{lite(name)} IS {expression}" for name, expression in pairs)
-    join = f" JOIN {lite(made)} AS n ON {match}" if copy.converted else ""
-    return [
-        f"CREATE TABLE {lite(copy.archive)} ({', '.join(columns + olds + news)}, PRIMARY KEY ({', '.join(names)}))",
-        f"INSERT INTO {lite(copy.archive)} SELECT {', '.join(values)} FROM {lite(copy.old.name)} AS o{join}",
-    ]
+    return f" JOIN {lite(made)} AS n ON {match}" if copy.converted else ""
 
 
 def restored(copy: Copy) -> Dict[str, str]:
@@ -10581,25 +10618,46 @@ def is_droppable(table: Table, column: Column, removed: Sequence[Constraint]) ->
 PART_KINDS = ("index", "trigger")
 
 
+class Facts(NamedTuple):
+    """The changes of one table that ALTER TABLE would have to make, by what they are."""
+
+    others: bool  # whether there are any that it cannot make
+    come: List[Column]
+    gone: List[Column]
+    added: List[Constraint]
+    removed: List[Constraint]
+
+    @property
+    def owned(self) -> bool:
+        """Tell whether each constraint belongs to a column that comes or goes with it."""
+        pairs = ((self.come, self.added), (self.gone, self.removed))
+        return all(any(c.name in item.columns for c in columns) for columns, items in pairs for item in items)
+
+
+def facts_of(changes: Sequence[Change]) -> Facts:
+    facts = [change for change in changes if change.kind.split(".")[0] not in PART_KINDS]
+
+    def items(verb: str, *kinds: str) -> List[Any]:
+        found = [change for change in facts if change.kind in {f"{kind}.{verb}" for kind in kinds}]
+        return [change.new if verb == "added" else change.old for change in found]
+
+    known = items("added", "column"), items("removed", "column")
+    constraints = items("added", "check", "foreign_key"), items("removed", "check", "foreign_key")
+    return Facts(len(facts) != sum(map(len, known + constraints)), *known, *constraints)
+
+
 def altered_in_place(whole: Whole, changes: Sequence[Change]) -> Optional[Tuple[List[Column], List[Column]]]:
     """Return the columns to add and to drop where ALTER TABLE can do all of a table's changes, else None."""
     old, new = whole.before.tables[changes[0].table or ""], whole.after.tables[changes[0].table or ""]
-    facts = [change for change in changes if change.kind.split(".")[0] not in PART_KINDS]
-    come = [change.new for change in facts if change.kind == "column.added"]
-    gone = [change.old for change in facts if change.kind == "column.removed"]
-    added = [change.new for change in facts if change.kind in ("check.added", "foreign_key.added")]
-    removed = [change.old for change in facts if change.kind in ("check.removed", "foreign_key.removed")]
-    owned = all(any(c.name in item.columns for c in come) for item in added)
-    owned = owned and all(any(c.name in item.columns for c in gone) for item in removed)
-    if (
-        len(facts) == len(come) + len(gone) + len(added) + len(removed)
-        and owned
-        and all(is_addable(new, column, added) for column in come)
-        and all(is_droppable(old, column, removed) for column in gone)
-        and not (gone and (whole.views or not copy_of(old, new).keys))
-    ):
-        return come, gone
-    return None
+    facts = facts_of(changes)
+    possible = (
+        not facts.others
+        and facts.owned
+        and all(is_addable(new, column, facts.added) for column in facts.come)
+        and all(is_droppable(old, column, facts.removed) for column in facts.gone)
+        and not (facts.gone and (whole.views or not copy_of(old, new).keys))
+    )
+    return (facts.come, facts.gone) if possible else None
 
 
 def alter_forward(copy: Copy, come: Sequence[Column], gone: Sequence[Column]) -> str:
@@ -10734,34 +10792,41 @@ def altered(
     if copy.archived and not copy.keys:
         return manual(
             changes[0],
-            f"Table {new.key} loses values of {', '.join((*copy.gone, *copy.converted))}, and nothing identifies a row both "
-            "before and after: which columns are to tell rows apart? Change the key in a step of its own.",
+            f"Table {new.key} loses values of {', '.join((*copy.gone, *copy.converted))}, and nothing identifies a row "
+            "both before and after: which columns are to tell rows apart? Change the key in a step of its own.",
         )
-    words = ", ".join(said(change) for change in changes)
-    come = [c for c in new.columns if c not in old.columns]
-    gone = [c for c in old.columns if c not in new.columns]
     targets = [c.references[0] for c in new.constraints.values() if c.references and c not in old.constraints.values()]
     body = table_definition(new)
-    proof = has_text("table", (new.name, body))
-    if in_place:
-        proof = has_lite_column(new, in_place[0][0].name) if in_place[0] else lacks(has_lite_column(new, gone[0]))
     return Draft(
         f"table {new.key}",
         phase_of(changes),
         RANKS["column"],
-        f"{'Alter' if in_place else 'Rebuild'} table {new.key}: {words}",
+        f"{'Alter' if in_place else 'Rebuild'} table {new.key}: {', '.join(said(change) for change in changes)}",
         alter_forward(copy, *in_place) if in_place else rebuild_forward(copy, whole.before, whole.after),
         rebuild_back(copy),
-        makes=(*((new.name.lower(), c.lower()) for c in come), *((i.lower(),) for i in new.indexes if i not in old.indexes)),
+        makes=own_names(new, old),
         reads=names_text(body, *parts_sql(new)),
-        frees=(*((old.name.lower(), c.lower()) for c in gone), *((i.lower(),) for i in old.indexes if i not in new.indexes)),
+        frees=own_names(old, new),
         holds=names_text(table_definition(old)),
-        proof=proof,
+        proof=altered_proof(in_place, old, new),
         lock=LITE_LOCK,
-        rewrites=not in_place or bool(gone),
+        rewrites=not in_place or any(name not in new.columns for name in old.columns),
         issues=tuple(change.path for change in changes),
         after=tuple(f"table {target}" for target in targets if target != new.key),
     )
+
+
+def altered_proof(in_place: Optional[Tuple[List[Column], List[Column]]], old: Table, new: Table) -> str:
+    if not in_place:
+        return has_text("table", (new.name, table_definition(new)))
+    come, gone = in_place
+    return has_lite_column(new, come[0].name) if come else lacks(has_lite_column(new, gone[0].name))
+
+
+def own_names(table: Table, other: Table) -> Tuple[Tuple[str, ...], ...]:
+    """Return the columns and indexes that one form of a table has and the other has not."""
+    columns = [(table.name.lower(), name.lower()) for name in table.columns if name not in other.columns]
+    return (*columns, *((name.lower(),) for name in table.indexes if name not in other.indexes))
 
 
 def table_made(table: Table, changes: Sequence[Change]) -> Draft:
@@ -10773,7 +10838,7 @@ def table_made(table: Table, changes: Sequence[Change]) -> Draft:
         f"Create table {table.key}",
         lite_script(*statements),
         lite_script(f"DROP TABLE IF EXISTS {lite(table.name)}"),
-        makes=((table.name.lower(),), *((name.lower(),) for name in table.indexes), *((n.lower(),) for _, n in table.parts)),
+        makes=whole_names(table),
         reads=names_text(*statements),
         proof=has_object("table", table.name),
         lock=LITE_LOCK,
@@ -10783,32 +10848,32 @@ def table_made(table: Table, changes: Sequence[Change]) -> Draft:
 
 def table_archived(table: Table, changes: Sequence[Change]) -> Draft:
     """Return the script that copies a table to the archive and drops it; a copy has no constraint that acts on rows."""
-    kept, bare = archive_name(table.name), rowid_name(table) if rowid_alias(table) is None else None
+    kept, counter = lite(archive_name(table.name)), lite(archive_name(table.name, "counter"))
+    bare = rowid_name(table) if rowid_alias(table) is None else None
     plain = [name for name, column in table.columns.items() if not column.generated]
-    stored = [lite("old_" + name) for name in plain] + (["row"] if bare else [])
-    values = {**{name: f"a.{lite('old_' + name)}" for name in plain}, **({bare: 'a."row"'} if bare else {})}
-    taken = ", ".join([lite(name) for name in plain] + ([bare] if bare else []))
-    counter = [f"CREATE TABLE {lite(archive_name(table.name, 'counter'))} AS SELECT seq FROM sqlite_sequence "
-               f"WHERE name = {literal(table.name)}"] if counts(table) else []
+    stored = {name: lite(f"old_{name}") for name in plain}
+    stored.update({bare: '"row"'} if bare else {})
+    taken = ", ".join(lite(name) if name in plain else name for name in stored)
+    numbers = f"SELECT seq FROM sqlite_sequence WHERE name = {literal(table.name)}"
     return Draft(
         f"drop table {table.key}",
         CONTRACT,
         RANKS["drop_table"],
         f"Move table {table.key} to the archive",
         lite_script(
-            f"CREATE TABLE {lite(kept)} ({', '.join(name if name != 'row' else lite(name) for name in stored)})",
-            f"INSERT INTO {lite(kept)} SELECT {taken} FROM {lite(table.name)}",
-            *counter,
+            f"CREATE TABLE {kept} ({', '.join(stored.values())})",
+            f"INSERT INTO {kept} SELECT {taken} FROM {lite(table.name)}",
+            f"CREATE TABLE {counter} AS {numbers}" if counts(table) else "",
             f"DROP TABLE {lite(table.name)}",
         ),
         lite_script(
             create_lite_table(table),
-            move_rows(table.name, values, f"{lite(kept)} AS a"),
-            *(counter_back(table, table.name) if counter else []),
+            move_rows(table.name, {name: f"a.{column}" for name, column in stored.items()}, f"{kept} AS a"),
+            *(counter_back(table, table.name) if counts(table) else []),
             *parts_sql(table),
-            f"DROP TABLE {lite(kept)}",
+            f"DROP TABLE {kept}",
         ),
-        frees=((table.name.lower(),), *((name.lower(),) for name in table.indexes), *((n.lower(),) for _, n in table.parts)),
+        frees=whole_names(table),
         holds=names_text(table_definition(table), *parts_sql(table)),
         proof=lacks(has_object("table", table.name)),
         lock=LITE_LOCK,
@@ -10816,36 +10881,45 @@ def table_archived(table: Table, changes: Sequence[Change]) -> Draft:
     )
 
 
+def whole_names(table: Table) -> Tuple[Tuple[str, ...], ...]:
+    """Return the names that exist with a table: its own, those of its indexes and of its triggers."""
+    return tuple((name.lower(),) for name in (table.name, *table.indexes, *(name for _, name in table.parts)))
+
+
 def part_drafts(old: Table, new: Table, change: Change) -> Iterator[Draft]:
     """Yield the script for one index or trigger of a table that is not built anew."""
     kind = "index" if change.kind.startswith("index") else "trigger"
-
-    def made(table: Table, item: Any) -> str:
-        return create_lite_index(table, item) if kind == "index" else item.definition
-
-    leave = [f"DROP {kind.upper()} IF EXISTS {lite(change.old.name)}"] if change.old else []
-    back = [made(old, change.old)] if change.old else []
-    enter = [made(new, change.new)] if change.new else []
-    undo = [f"DROP {kind.upper()} IF EXISTS {lite(change.new.name)}"] if change.new else []
     item, verb = change.new or change.old, change.kind.split(".")[1]
+    leave, back = part_sql(kind, old, change.old)
+    undo, enter = part_sql(kind, new, change.new)
     proof = lacks(has_object(kind, item.name))
     if change.new:
         proof = has_text(kind, (item.name, enter[0] if kind == "index" else trigger_text(enter[0])))
+    ranks = (RANKS[kind], RANKS["drop_index" if kind == "index" else "drop_part"])
+    replaced = bool(change.old and change.new and same(change.old.name, change.new.name))
     yield Draft(
         f"{kind} {new.key} {item.name}",
         EXPAND if change.new else CONTRACT,
-        RANKS[kind] if change.new else RANKS["drop_index" if kind == "index" else "drop_part"],
+        ranks[0 if change.new else 1],
         f"{CHANGE_WORDS.get(verb, 'Change').capitalize()} {kind} {item.name} of table {new.key}",
         lite_script(*leave, *enter),
         lite_script(*undo, *back),
         makes=((change.new.name.lower(),),) if change.new else (),
         reads=names_text(*enter),
-        frees=((change.old.name.lower(),),) if change.old and not same(change.old.name, item.name if change.new else "") else (),
+        frees=((change.old.name.lower(),),) if change.old and not replaced else (),
         holds=names_text(*back),
         proof=proof,
         lock=LITE_LOCK,
         issues=(change.path,),
     )
+
+
+def part_sql(kind: str, table: Table, item: Any) -> Tuple[List[str], List[str]]:
+    """Return the statements that drop and that make an index or trigger; none where there is none."""
+    if item is None:
+        return [], []
+    made = create_lite_index(table, item) if kind == "index" else item.definition
+    return [f"DROP {kind.upper()} IF EXISTS {lite(item.name)}"], [made]
 
 
 def view_sql(thing: Thing) -> List[str]:
@@ -10928,27 +11002,36 @@ def renamed_table(table: Table, old: str, new: str, column: bool) -> Table:
     def swap(name: str) -> str:
         return new if column and same(name, old) else name
 
-    columns = {}
-    for name, spec in table.columns.items():
-        columns[swap(name)] = spec._replace(name=swap(name), generated=renamed_text(spec.generated, old, new, column))
-    constraints, indexes, parts = {}, {}, {}
-    for constraint in table.constraints.values():
-        target, there = constraint.references or ("", ())
-        target = new if not column and same(target, old) else target
-        constraint = constraint._replace(
-            name=constraint.name if constraint.named else renamed_text(constraint.name, old, new, column),
-            columns=tuple(swap(name) for name in constraint.columns),
-            definition=renamed_text(constraint.definition, old, new, column) or "",
-            references=(target, tuple(swap(name) for name in there)) if constraint.references else None,
-        )
-        constraints[constraint.name] = constraint
-    for name, index in table.indexes.items():
-        tail = renamed_text(index.tail, old, new, column) or ""
-        indexes[name] = index._replace(tail=tail, columns=tuple(swap(term) for term in index.columns))
-    for key, part in table.parts.items():
-        parts[key] = part._replace(definition=renamed_text(part.definition, old, new, column) or "")
-    traits = {k: renamed_text(v, old, new, column) if k == "sql" else v for k, v in table.traits.items()}
+    def text(words: Optional[str]) -> Any:
+        return renamed_text(words, old, new, column)
+
+    columns = {
+        swap(name): spec._replace(name=swap(name), generated=text(spec.generated))
+        for name, spec in table.columns.items()
+    }
+    items = [renamed_constraint(item, old, new, column) for item in table.constraints.values()]
+    indexes = {
+        name: index._replace(tail=text(index.tail), columns=tuple(map(swap, index.columns)))
+        for name, index in table.indexes.items()
+    }
+    parts = {key: part._replace(definition=text(part.definition)) for key, part in table.parts.items()}
+    traits = {key: text(value) if key == "sql" else value for key, value in table.traits.items()}
+    constraints = {item.name: item for item in items}
     return table._replace(columns=columns, constraints=constraints, indexes=indexes, parts=parts, traits=traits)
+
+
+def renamed_constraint(item: Constraint, old: str, new: str, column: bool) -> Constraint:
+    def swap(name: str) -> str:
+        return new if column and same(name, old) else name
+
+    target, there = item.references or ("", ())
+    target = new if not column and same(target, old) else target
+    return item._replace(
+        name=item.name if item.named else str(renamed_text(item.name, old, new, column)),
+        columns=tuple(map(swap, item.columns)),
+        definition=renamed_text(item.definition, old, new, column) or "",
+        references=(target, tuple(map(swap, there))) if item.references else None,
+    )
 
 
 def renamed_schema(schema: Schema, table: str, old: str, new: str, column: bool) -> Schema:
