@@ -7448,6 +7448,7 @@ def my_walk(server: Server, table: Table, key: str, update: str) -> str:
     """
     number, text = my_quote(key), my_quote(table.name)
     kind = "BIGINT UNSIGNED" if "unsigned" in table.columns[key].type else "BIGINT"
+    these, between = f"FROM {text} WHERE {number}", "BETWEEN _low AND _next"
     return my_block(
         server,
         f"""\
@@ -7470,7 +7471,7 @@ def my_walk(server: Server, table: Table, key: str, update: str) -> str:
         SET _size = GREATEST(_size DIV 2, 1);
         DO SLEEP(0.1);
       END;
-{my_batch(server, f"FROM {text} WHERE {number} BETWEEN _low AND _next", f"{update} AND t.{number} BETWEEN _low AND _next")}
+{my_batch(server, f"{these} {between}", f"{update} AND t.{number} {between}")}
       SET _tries = 0, _size = LEAST(_size * 2, 1000);
       SELECT MIN({number}) INTO _low FROM {text} WHERE {number} > _next;
       DO SLEEP(0.01);
@@ -10164,7 +10165,9 @@ LITE = SQLite()
 lite = LITE.quote
 LITE_ARCHIVE = "_migration_archive_"
 LITE_NEW = "_migration_new_"
-LITE_BEGIN = "PRAGMA busy_timeout = 5000;\nPRAGMA foreign_keys = OFF;\nPRAGMA legacy_alter_table = ON;\nBEGIN IMMEDIATE;\n"
+LITE_BEGIN = (
+    "PRAGMA busy_timeout = 5000;\nPRAGMA foreign_keys = OFF;\nPRAGMA legacy_alter_table = ON;\nBEGIN IMMEDIATE;\n"
+)
 LITE_LOCK = "the database's only write lock; readers go on where the journal mode is WAL"
 
 
@@ -10256,7 +10259,8 @@ def table_definition(table: Table) -> str:
     for constraint in table.constraints.values():
         if constraint.kind != "primary_key" or counted is None:
             lines.append(constraint_sql(constraint))
-    options = [word for trait, word in (("strict", "STRICT"), ("without_rowid", "WITHOUT ROWID")) if table.traits.get(trait)]
+    known = (("strict", "STRICT"), ("without_rowid", "WITHOUT ROWID"))
+    options = [word for trait, word in known if table.traits.get(trait)]
     return "(\n  " + ",\n  ".join(lines) + "\n)" + (f" {', '.join(options)}" if options else "")
 
 
@@ -10285,7 +10289,8 @@ def has_object(kind: str, name: str) -> str:
 def has_text(kind: str, *objects: Tuple[str, str]) -> str:
     """Return a query that tells whether objects exist whose text, as SQLite keeps it, ends with the one given."""
     tests = [
-        f"name = {literal(name)} COLLATE NOCASE AND substr(sql, -{len(text)}) = {literal(text)}" for name, text in objects
+        f"name = {literal(name)} COLLATE NOCASE AND substr(sql, -{len(text)}) = {literal(text)}"
+        for name, text in objects
     ]
     return (
         f"SELECT count(*) = {len(tests)} FROM sqlite_master WHERE type IN ({literal(kind)}, 'trigger') "
@@ -10301,9 +10306,9 @@ def trigger_text(definition: str) -> str:
     return definition[found[start].start : found[-1].end]
 
 
-def has_lite_column(table: Table, name: str) -> str:
+def has_lite_column(table: str, name: str) -> str:
     return (
-        f"SELECT EXISTS (SELECT 1 FROM pragma_table_xinfo({literal(table.name)}) "
+        f"SELECT EXISTS (SELECT 1 FROM pragma_table_xinfo({literal(table)}) "
         f"WHERE name = {literal(name)} COLLATE NOCASE);\n"
     )
 
@@ -10696,8 +10701,8 @@ def said(change: Change) -> str:
 
 def phase_of(changes: Sequence[Change]) -> str:
     """Return expand when programs of the running release can go on, else contract."""
-    relaxed = all(change.kind in RELAXING or (change.kind == "column.nullable" and change.new.nullable) for change in changes)
-    return EXPAND if relaxed else CONTRACT
+    eased = {id(change) for change in changes if change.kind == "column.nullable" and change.new.nullable}
+    return EXPAND if all(change.kind in RELAXING or id(change) in eased for change in changes) else CONTRACT
 
 
 def same_value(table: Table, changes: Sequence[Change]) -> Iterator[Draft]:
@@ -10711,8 +10716,8 @@ def same_value(table: Table, changes: Sequence[Change]) -> Iterator[Draft]:
         if columns and set(columns) <= constant:
             yield manual(
                 come[columns[0]],
-                f"Column {', '.join(columns)} of table {table.key} is to be unique, and its default is the same for all "
-                f'rows that exist: what do they get? State "backfill" with an expression on '
+                f"Column {', '.join(columns)} of table {table.key} is to be unique, and its default is the same for "
+                f'all rows that exist: what do they get? State "backfill" with an expression on '
                 f"{show_path(come[columns[0]].path)}.",
             )
 
@@ -10774,7 +10779,7 @@ def column_drafts(old: Table, new: Table, come: Sequence[Column], changes: Seque
             lite_script(f"ALTER TABLE {lite(old.name)} DROP COLUMN {lite(column.name)}"),
             makes=((new.name.lower(), column.name.lower()),),
             reads=names_text(item, lite(old.name)),
-            proof=has_lite_column(new, column.name),
+            proof=has_lite_column(new.name, column.name),
             lock=LITE_LOCK,
             issues=(("tables", new.key, "columns", column.name), *issues),
         )
@@ -10820,7 +10825,7 @@ def altered_proof(in_place: Optional[Tuple[List[Column], List[Column]]], old: Ta
     if not in_place:
         return has_text("table", (new.name, table_definition(new)))
     come, gone = in_place
-    return has_lite_column(new, come[0].name) if come else lacks(has_lite_column(new, gone[0].name))
+    return has_lite_column(new.name, come[0].name) if come else lacks(has_lite_column(new.name, gone[0].name))
 
 
 def own_names(table: Table, other: Table) -> Tuple[Tuple[str, ...], ...]:
@@ -10959,8 +10964,8 @@ def virtual_drafts(change: Change) -> Iterator[Draft]:
     if change.old is not None:
         yield manual(
             change,
-            f"Virtual table {change.old.key} is to be {change.kind.split('.')[1]}: its module alone knows its content, so "
-            "where will the undo get that from? Drop it by hand when its source can fill it again.",
+            f"Virtual table {change.old.key} is to be {change.kind.split('.')[1]}: its module alone knows its content, "
+            "so where will the undo get that from? Drop it by hand when its source can fill it again.",
         )
         return
     key, create = change.new.key, strip_words(change.new.facts["definition"])
@@ -11071,7 +11076,7 @@ def rename_draft(change: Change, table: str, old: str, new: str, column: bool) -
         alter(table if column else new, old, new),
         makes=((table.lower(), new.lower()),) if column else ((new.lower(),),),
         frees=((table.lower(), old.lower()),) if column else ((old.lower(),),),
-        proof=has_lite_column(Table(table, "main", table, {}, {}, {}, {}, {}), new) if column else has_object("table", new),
+        proof=has_lite_column(table, new) if column else has_object("table", new),
         lock=LITE_LOCK,
         issues=(change.path,),
     )

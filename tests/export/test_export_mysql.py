@@ -67,7 +67,9 @@ FACTS = {
     "views.names.options.check_option": "cascaded",
     "views.names.options.security": "invoker",
     "sequences.tickets.cycle": True,
-    "events.once.definition": "CREATE EVENT `once` ON SCHEDULE AT '2035-01-01 00:00:00' ON COMPLETION NOT PRESERVE ENABLE DO SET @x = 1",
+    "events.once.definition": (
+        "CREATE EVENT `once` ON SCHEDULE AT '2035-01-01 00:00:00' ON COMPLETION NOT PRESERVE ENABLE DO SET @x = 1"
+    ),
 }
 
 
@@ -89,7 +91,17 @@ def test_the_scripts_make_the_same_schema_from_the_document(full, new_mariadb, t
     document["tables"].pop("versioned")  # its versioning is what the export names as left out
     for name, side in (("empty", {**EMPTY, "server_version": document["server_version"]}), ("full", document)):
         (tmp_path / f"{name}.json").write_text(json.dumps(side), encoding="utf-8")
-    command = [sys.executable, SCRIPTS / "compatibility_checker.py", "--before", "empty.json", "--after", "full.json", "-q", "-f", "json"]
+    command = [
+        sys.executable,
+        SCRIPTS / "compatibility_checker.py",
+        "--before",
+        "empty.json",
+        "--after",
+        "full.json",
+        "-q",
+        "-f",
+        "json",
+    ]
     copy = new_mariadb()
     for script in execute(command, cwd=tmp_path).json["migration_scripts"]:
         done = copy.apply(script["script_content"])

@@ -23,7 +23,9 @@ def full(sqlite):
 def test_the_document_is_valid_and_leaves_the_archive_out(full):
     document = json.loads(full.query(EXPORT))
     assert [str(problem) for problem in problems(document, read_schema("database_schema"))] == []
-    assert sorted(document["tables"]) == ["child", "firm", "parent", "wide"], "no archive, no shadow table of the full text index"
+    assert sorted(document["tables"]) == ["child", "firm", "parent", "wide"], (
+        "no archive, no shadow table of the full text index"
+    )
 
 
 def test_what_the_pragmas_do_not_show_is_there(full):
@@ -74,7 +76,19 @@ def test_the_scripts_make_the_same_schema_from_the_document(full, new_sqlite, tm
     for name, side in (("empty", empty), ("full", document)):
         (tmp_path / f"{name}.json").write_text(json.dumps(side), encoding="utf-8")
     report = tmp_path / "report.json"
-    checker.main(["--before", str(tmp_path / "empty.json"), "--after", str(tmp_path / "full.json"), "-q", "-f", "json", "-o", str(report)])
+    checker.main(
+        [
+            "--before",
+            str(tmp_path / "empty.json"),
+            "--after",
+            str(tmp_path / "full.json"),
+            "-q",
+            "-f",
+            "json",
+            "-o",
+            str(report),
+        ]
+    )
     copy = new_sqlite()
     for script in json.loads(report.read_text(encoding="utf-8"))["migration_scripts"]:
         done = copy.apply(script["script_content"])

@@ -52,7 +52,9 @@ def created(database: Any) -> Dict[str, str]:
         text = database.query(f"SHOW CREATE {KINDS.get(kind, kind)} {quoted(name)};")
         text = re.sub(r" AUTO_INCREMENT=\d+| DEFINER=\S+|\t\d{4}-\d\d-\d\d \d\d:.*$", "", text)
         text = text.replace(f"`{database.name}`.", "")
-        lines = sorted(line.rstrip(",") for line in text.split("\n")) if kind == "BASE TABLE" else [text.replace("`", "")]
+        lines = (
+            sorted(line.rstrip(",") for line in text.split("\n")) if kind == "BASE TABLE" else [text.replace("`", "")]
+        )
         found[f"{kind} {name}"] = "\n".join(lines)  # programs are kept as they were written, quoted or not
     return found
 
@@ -60,7 +62,9 @@ def created(database: Any) -> Dict[str, str]:
 def rows(database: Any) -> Dict[str, List[str]]:
     """Return every row of every table that is not an archive, as bytes, whatever the order of columns and rows."""
     found = {}
-    for name, _ in names(database, name="table_name", kind="'t'", source="tables", schema="table_type = 'BASE TABLE' AND table_schema"):
+    for name, _ in names(
+        database, name="table_name", kind="'t'", source="tables", schema="table_type = 'BASE TABLE' AND table_schema"
+    ):
         columns = names(
             database,
             name="column_name",

@@ -9,7 +9,10 @@ from my_live import different, everything, rows
 
 pytestmark = pytest.mark.live
 
-T = "CREATE TABLE t (id int PRIMARY KEY AUTO_INCREMENT, a varchar(40) NOT NULL, b varchar(20), u timestamp NULL ON UPDATE current_timestamp());"
+T = (
+    "CREATE TABLE t (id int PRIMARY KEY AUTO_INCREMENT, a varchar(40) NOT NULL, b varchar(20), u "
+    "timestamp NULL ON UPDATE current_timestamp());"
+)
 ROWS = "INSERT INTO t VALUES (1, '01', 'x', '2001-01-01 00:00:00'), (2, '2', 'y', NULL), (3, '30', 'z', NULL);"
 
 
@@ -20,7 +23,9 @@ def values(database, query: str):
 def test_rows_written_since_survive_a_dropped_column(bench):
     migration = bench.migration(T + ROWS, T.replace("a varchar(40) NOT NULL, ", ""))
     migration.apply()
-    done = migration.live.apply("INSERT INTO t (id, b) VALUES (9, 'new'); DELETE FROM t WHERE id = 2; UPDATE t SET b = 'X' WHERE id = 1;")
+    done = migration.live.apply(
+        "INSERT INTO t (id, b) VALUES (9, 'new'); DELETE FROM t WHERE id = 2; UPDATE t SET b = 'X' WHERE id = 1;"
+    )
     assert done.code == 0, done.err
     migration.undo()
     found = values(migration.live, "SELECT id, a, b FROM t ORDER BY id;")
@@ -56,9 +61,14 @@ def test_a_dropped_table_keeps_the_counter_of_its_key(bench):
 
 
 def test_nothing_of_the_archive_is_left(bench):
-    migration = bench.migration(T + ROWS + "CREATE TABLE gone (a int);", "CREATE TABLE t (id int PRIMARY KEY AUTO_INCREMENT, a int);")
+    migration = bench.migration(
+        T + ROWS + "CREATE TABLE gone (a int);", "CREATE TABLE t (id int PRIMARY KEY AUTO_INCREMENT, a int);"
+    )
     migration.apply()
-    tables = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE '\\_migration%';"
+    tables = (
+        "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name "
+        "LIKE '\\_migration%';"
+    )
     assert int(migration.live.query(tables)) >= 2
     assert "tables named _migration_archive_*" in " ".join(migration.report["recommendations"])
     migration.undo()
@@ -66,10 +76,15 @@ def test_nothing_of_the_archive_is_left(bench):
 
 
 MANY = (
-    T + "CREATE TABLE gone (a int PRIMARY KEY); CREATE VIEW v AS SELECT id, b FROM t;" + ROWS + "INSERT INTO gone VALUES (4);",
-    "CREATE TABLE t (id bigint PRIMARY KEY AUTO_INCREMENT, a varchar(30) NOT NULL, c int NOT NULL DEFAULT 3, s int AS (c + 1) STORED,"
+    T
+    + "CREATE TABLE gone (a int PRIMARY KEY); CREATE VIEW v AS SELECT id, b FROM t;"
+    + ROWS
+    + "INSERT INTO gone VALUES (4);",
+    "CREATE TABLE t (id bigint PRIMARY KEY AUTO_INCREMENT, a varchar(30) NOT NULL, c int NOT NULL "
+    "DEFAULT 3, s int AS (c + 1) STORED,"
     " UNIQUE KEY one (a), KEY two (c), CONSTRAINT pos CHECK (c > 0));"
-    "CREATE TABLE come (a bigint, CONSTRAINT up FOREIGN KEY (a) REFERENCES t (id)); CREATE VIEW v AS SELECT id, c FROM t;",
+    "CREATE TABLE come (a bigint, CONSTRAINT up FOREIGN KEY (a) REFERENCES t (id)); CREATE VIEW v AS "
+    "SELECT id, c FROM t;",
 )
 
 

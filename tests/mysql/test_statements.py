@@ -37,7 +37,10 @@ CHANGES = {
     "a column goes": ({"a": NUMBER}, {}),
     "NOT NULL comes": ({"a": NUMBER}, {"a": {"type": "int", "nullable": False}}),
     "a type changes": ({"a": TEXT}, {"a": NUMBER}),
-    "a stored column comes": ({"a": NUMBER}, {"a": NUMBER, "b": {"type": "int", "generated": "a + 1", "generated_kind": "stored"}}),
+    "a stored column comes": (
+        {"a": NUMBER},
+        {"a": NUMBER, "b": {"type": "int", "generated": "a + 1", "generated_kind": "stored"}},
+    ),
 }
 
 
@@ -62,7 +65,10 @@ def test_one_change_of_a_table_a_script(scripts, old, new):
 @pytest.mark.parametrize("old, new", CHANGES.values(), ids=CHANGES.keys())
 def test_mysql_gets_nothing_that_only_mariadb_knows(scripts, old, new):
     text = "".join(script["script_content"] + script["rollback_script"] for script in scripts(old, new, MYSQL))
-    assert not re.search(r"NOT ATOMIC|EXECUTE IMMEDIATE|ALGORITHM=NOCOPY|(COLUMN|INDEX|CONSTRAINT) IF (NOT )?EXISTS|OR REPLACE TRIGGER", text)
+    assert not re.search(
+        r"NOT ATOMIC|EXECUTE IMMEDIATE|ALGORITHM=NOCOPY|(COLUMN|INDEX|CONSTRAINT) IF (NOT )?EXISTS|OR REPLACE TRIGGER",
+        text,
+    )
     assert "lock_wait_timeout = 0" not in text
 
 
@@ -84,7 +90,9 @@ def test_a_large_table_with_a_number_as_key_is_converted_in_stages(scripts):
     """A new column beside the old one, triggers, batches, and an instant exchange."""
     found = scripts({"a": TEXT}, {"a": NUMBER}, rows=5_000_000)
     assert {script["script_type"] for script in found} == {"sql"}
-    assert [script["phase"] for script in found] == sorted((s["phase"] for s in found), key=["expand", "migrate", "contract"].index)
+    assert [script["phase"] for script in found] == sorted(
+        (s["phase"] for s in found), key=["expand", "migrate", "contract"].index
+    )
     text = "".join(script["script_content"] for script in found)
     assert "ALGORITHM=COPY" not in text, [script["description"] for script in found]
     assert "LIMIT _size" in text and "LOCK TABLES" in text

@@ -29,7 +29,10 @@ SPEC = {
     "target": {"name": "notes.db, schema 2", "engine": "SQLite", "version": "3.40"},
     "description": "Unique addresses, tiers and tags.",
     "constraints": {"max_downtime_minutes": 5, "data_volume_gb": 1},
-    "tables_to_migrate": [{"name": "users", "row_count": 2, "size_mb": 1}, {"name": "notes", "row_count": 3, "size_mb": 1}],
+    "tables_to_migrate": [
+        {"name": "users", "row_count": 2, "size_mb": 1},
+        {"name": "notes", "row_count": 3, "size_mb": 1},
+    ],
 }
 
 
