@@ -8443,7 +8443,8 @@ def my_loss(state: Table, target: Table, stage: str) -> Optional[Lost]:
         for name, c in state.columns.items()
         if name in target.columns and name not in gone + bent and not c.generated
     )
-    return Lost(my_archive_name(state.name, stage), my_key(state, target), tuple(gone), tuple(bent), kept)
+    name = my_archive_name(state.name, stage, *gone, *bent)  # another one than that of an earlier migration
+    return Lost(name, my_key(state, target), tuple(gone), tuple(bent), kept)
 
 
 def my_archive(state: Table, lost: Lost, target: Table) -> str:
@@ -8651,12 +8652,13 @@ def my_change(
     swapped = my_swapped_columns(case, state, target) if rung == COPY and state.row_count != 0 else ()
     if swapped:
         yield from my_swap(case, stage, Way(state, target, swapped), paths)
-    elif rung == COPY and my_is_large(state):
-        yield my_online_tool(f"{stage.name} {state.key}", state, clauses, paths)
+        return
+    lost = my_loss(state, target, stage.name)  # a count of 0 is an estimate, and rows may have come since
+    if lost:
+        yield my_archive_draft(case, stage, state, target, lost, paths)
+    if rung == COPY and my_is_large(state):
+        yield my_online_tool(case, stage, state, target, lost)._replace(issues=paths)
     else:
-        lost = my_loss(state, target, stage.name)  # a count of 0 is an estimate, and rows may have come since
-        if lost:
-            yield my_archive_draft(case, stage, state, target, lost, paths)
         yield my_alter_draft(case, stage, state, target, (statement, rung), lost, paths)
 
 
@@ -8698,25 +8700,43 @@ def my_manual(key: str, paths: Tuple[Path, ...], question: str, more: str = "") 
     )
 
 
-def my_online_tool(key: str, table: Table, clauses: Sequence[Clause], paths: Tuple[Path, ...]) -> Draft:
-    """Return the command for a table that is too large to be copied while its writers wait."""
+def my_online_tool(case: MyCase, stage: Stage, table: Table, target: Table, lost: Optional[Lost]) -> Draft:
+    """Return the commands for a table that is too large to be copied while its writers wait, there and back."""
+    size = f"{table.row_count} rows" if table.row_count else f"{table.size_mb} MB"
+    back = "To undo it" + (f", and then bring back what {lost.archive} holds" if lost else "")
+    lines = [
+        *my_online_commands(case, table, my_clauses(case.server, table, target)),
+        f"{back}:",
+        *my_online_commands(case, target, my_clauses(case.server, target, table)),
+    ]
+    question = (
+        f"Table {table.key} ({size}) can only be changed by a copy during which its writers wait ({my_said(table, target)}): "
+        "run one of these commands instead."
+    )
+    more = "".join(f"-- {line}\n" for line in lines)
+    draft = my_manual(f"{stage.name} {table.key}", (), question, more)
+    return draft._replace(phase=stage.phase, rank=stage.rank)
+
+
+def my_online_commands(case: MyCase, table: Table, clauses: Sequence[Clause]) -> Iterator[str]:
+    """Yield the command of each tool that can do it.
+
+    gh-ost refuses tables with foreign keys on either side, or with triggers (requirements-and-limitations.md of the
+    project); pt-online-schema-change has to be told what to do with them (its manual, the options named here).
+    """
     import shlex
 
     alter = shlex.quote(", ".join(MY_EXISTS.sub(r"\1 \2 ", clause.text) for clause in clauses))
-    name = shlex.quote(table.name)
-    size = f"{table.row_count} rows" if table.row_count else f"{table.size_mb} MB"
-    command = (
-        f"gh-ost --database={{{{database}}}} --host={{{{host}}}} --table={name} --alter={alter} --execute\n"
-        f"pt-online-schema-change --alter {alter} D={{{{database}}}},t={name},h={{{{host}}}} --execute\n"
-    )
-    return my_manual(
-        key,
-        paths,
-        f"Table {table.key} ({size}) can only be changed by a copy during which its writers wait: "
-        "run one of these commands instead. "
-        "gh-ost needs row based binary logs and no foreign keys or triggers on the table.",
-        "".join(f"-- {line}\n" for line in command.splitlines()),
-    )
+    keys = [item for side in case.before.tables.values() for item in side.constraints.values() if item.references]
+    children = any(item.references and item.references[0] == table.key for item in keys)
+    parents = any(item.kind == "foreign_key" for item in table.constraints.values())
+    if not (children or parents or table.parts):
+        name = f"--database={{{{database}}}} --host={{{{host}}}} --table={shlex.quote(table.name)}"
+        yield f"gh-ost {name} --alter={alter} --execute  (with row based binary logs)"
+    options = " --alter-foreign-keys-method=auto" if children else ""
+    options += " --preserve-triggers" if table.parts else ""
+    place = f"D={{{{database}}}},t={shlex.quote(table.name)},h={{{{host}}}}"
+    yield f"pt-online-schema-change --alter {alter}{options} {place} --execute"
 
 
 def my_alter_draft(
@@ -8800,14 +8820,26 @@ def my_said(state: Table, target: Table) -> str:
 
 
 def my_guarded(server: Server, state: Table, target: Table, statement: str, rung: int) -> str:
-    """Return the retrying block; a primary key knows no IF EXISTS, so a statement that moves one looks first."""
+    """Return the retrying block; where the statement itself knows no IF EXISTS, the block looks first."""
     if rung < COPY and not my_is_large(state):
         statement = my_weaker(statement)
-    a, b = state.constraints.get("PRIMARY"), target.constraints.get("PRIMARY")
-    if (a and a.columns) == (b and b.columns):
+    there = my_reached(server, state, target)
+    if not there:
         return my_retry(server, [statement], rung)
-    there = my_key_there(target.name, b.columns if b else ())
     return my_retry(server, [f"IF NOT ({there}) THEN\n        {statement};\n      END IF"], rung)
+
+
+def my_reached(server: Server, state: Table, target: Table) -> str:
+    """Return a condition that is true once a table has its new form, as far as repeating a statement would fail.
+
+    MariaDB has IF EXISTS for all but the primary key; MySQL has none in ALTER TABLE.
+    """
+    if not server.maria:
+        proofs = (my_column_proofs(server, state, target), my_index_proofs(state, target))
+        conditions = [text for found in (*proofs, my_constraint_proofs(state, target)) for text in found]
+        return " AND ".join(dict.fromkeys(conditions))
+    a, b = state.constraints.get("PRIMARY"), target.constraints.get("PRIMARY")
+    return "" if (a and a.columns) == (b and b.columns) else my_key_there(target.name, b.columns if b else ())
 
 
 def my_key_there(table: str, columns: Sequence[str]) -> str:
@@ -9407,22 +9439,14 @@ def my_old_table(case: MyCase, change: Change) -> Iterator[Draft]:
         yield from my_stage(
             case, stage, table, bare, [Edit("unlink", "constraints", n, None, change.path) for n in links]
         )
-    archive = my_quote(my_archive_name(table.name))
-    text = my_quote(table.name)
+    archive = my_archive_name(table.name)
     yield Draft(
         f"drop table {table.key}",
         CONTRACT,
         MY_RANKS["drop_table"],
         f"Move table {table.key} to the archive",
-        my_retry(case.server, [f"RENAME TABLE {text} TO {archive}"]),
-        my_retry(
-            case.server,
-            [
-                f"RENAME TABLE IF EXISTS {archive} TO {text}"
-                if case.server.maria
-                else f"RENAME TABLE {archive} TO {text}"
-            ],
-        ),
+        my_retry(case.server, [my_move(table.name, archive)]),
+        my_retry(case.server, [my_move(archive, table.name)]),
         frees=((table.name,), *((table.name, name) for name in table.columns)),
         proof=my_proof(["NOT " + my_there("tables", table.name, "")]),
         transactional=False,
@@ -9433,15 +9457,43 @@ def my_old_table(case: MyCase, change: Change) -> Iterator[Draft]:
         yield my_trigger_draft(case, change.path, part, None)
 
 
+def my_base(name: str) -> str:
+    return my_there("tables", name, " AND x.table_type = 'BASE TABLE'")
+
+
+def my_move(old: str, new: str) -> str:
+    """Return a rename that does nothing where there is nothing left to rename."""
+    return f"IF {my_base(old)} THEN\n        RENAME TABLE {my_quote(old)} TO {my_quote(new)};\n      END IF"
+
+
 def my_renamed_table(case: MyCase, change: Change) -> Iterator[Draft]:
     """Yield the steps of a rename: a view bears the old name until the release that uses it is gone.
 
     A view cannot be made of a table that is not there yet, and a rename is only atomic if the view is: so it is made
-    over an empty table of the new name, and takes the old name in the same statement in which the table leaves it.
+    over an empty table of the new name, and takes the old name in the same statement in which the table leaves it. A
+    run that stopped between these leaves the empty table, which both scripts know from one that holds rows.
     """
     old, new = my_quote(change.old.name), my_quote(change.new.name)
-    work = my_quote(my_archive_name(change.old.name, "name"))
-    view = f"CREATE TABLE {new} LIKE {old};\nCREATE VIEW {work} AS SELECT * FROM {new};\nDROP TABLE {new};\n"
+    work = my_quote(own_name("_migration_name", change.old.name))
+    taken = my_signal(f"there is another table {change.new.key}: nothing was changed")
+    begin = f"""\
+IF {my_base(change.old.name)} THEN
+        CREATE TABLE IF NOT EXISTS {new} LIKE {old};
+        IF EXISTS (SELECT 1 FROM {new}) THEN
+          {taken};
+        END IF;
+        CREATE OR REPLACE VIEW {work} AS SELECT * FROM {new};
+        DROP TABLE {new};
+        RENAME TABLE {old} TO {new}, {work} TO {old};
+      END IF"""
+    back = f"""\
+IF NOT {my_base(change.old.name)} THEN
+        RENAME TABLE {old} TO {work}, {new} TO {old};
+      ELSEIF {my_base(change.new.name)} THEN
+        IF NOT EXISTS (SELECT 1 FROM {new}) THEN
+          DROP TABLE {new};
+        END IF;
+      END IF"""
     key = f"rename table {change.new.key}"
     names = tuple((change.new.name, name) for name in change.new.columns)
     yield Draft(
@@ -9449,8 +9501,8 @@ def my_renamed_table(case: MyCase, change: Change) -> Iterator[Draft]:
         EXPAND,
         MY_RANKS["table_rename"],
         f"Rename table {change.old.key} to {change.new.key}; a view keeps the old name",
-        MY_STRICT + view + my_retry(case.server, [f"RENAME TABLE {old} TO {new}, {work} TO {old}"]),
-        my_retry(case.server, [f"RENAME TABLE {old} TO {work}, {new} TO {old}"]) + f"DROP VIEW {work};\n",
+        MY_STRICT + my_retry(case.server, [begin]),
+        MY_STRICT + my_retry(case.server, [back, f"DROP VIEW IF EXISTS {work}"]),
         makes=((change.new.name,), *names),
         proof=my_proof([my_there("tables", change.new.name, "")]),
         transactional=False,
@@ -9623,7 +9675,7 @@ def my_sequence_draft(case: MyCase, path: Path, old: Optional[Thing], new: Optio
     verb = "ALTER SEQUENCE" if old and new else "CREATE SEQUENCE IF NOT EXISTS"
     make = tuple(f"{verb} {text} {my_sequence_options(side.facts)};\n" if side else None for side in (old, new))
     if old and not new:  # it keeps its position in the archive
-        make = (f"RENAME TABLE IF EXISTS {archive} TO {text};\n", None)
+        make = (f"RENAME TABLE IF EXISTS {archive} TO {text};\n", None)  # only MariaDB has sequences
     drop = f"DROP SEQUENCE IF EXISTS {text};\n" if new else f"RENAME TABLE {text} TO {archive};\n"
     maker = Maker("sequence", thing.name, drop, my_there("tables", thing.name, ""), ("sequence", "drop_sequence"))
     return my_object(path, maker, (make[0], make[1]), ("", ""))

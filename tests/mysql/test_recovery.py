@@ -221,3 +221,43 @@ def test_batches_never_wait_while_they_hold_rows(bench):
     assert done.code == 0, done.err
     assert holder.wait(30) == 0, "the program was ended by a deadlock"
     assert values(migration.live, "SELECT b FROM t ORDER BY id;") == [["r"], ["y"], ["q"]]
+
+
+def test_a_rename_that_stopped_half_way_is_repeated_or_undone(bench):
+    """What the script has made until then is an empty table of the new name: neither way may take it for the real one."""
+    live = T.replace("TABLE t", "TABLE `old t`") + ROWS.replace("INTO t", "INTO `old t`")
+    wanted = T.replace("TABLE t", "TABLE `new t`")
+    migration = bench.migration(live, wanted, {"new t": {"renamed_from": "old t"}})
+    before = everything(migration.live)
+    for count in (len(migration.scripts), 1):
+        assert migration.live.apply("CREATE TABLE `new t` LIKE `old t`;").code == 0
+        if count > 1:
+            migration.apply()
+        migration.undo(count)
+        assert different(before, everything(migration.live)) == {}
+
+
+def test_a_rename_does_not_touch_another_table_of_the_new_name(bench):
+    wanted = T.replace("TABLE t", "TABLE n")
+    migration = bench.migration(T + ROWS, wanted, {"n": {"renamed_from": "t"}})
+    assert migration.live.apply("CREATE TABLE n (id int); INSERT INTO n VALUES (1);").code == 0
+    before = everything(migration.live)
+    done = migration.forward(migration.scripts[0])
+    assert done.code != 0 and "another table n" in done.err
+    migration.undo(1)
+    assert different(before, everything(migration.live)) == {}
+
+
+def test_the_archive_of_an_earlier_migration_is_not_in_the_way(bench):
+    one, two, three = T, T.replace("b varchar(20), ", ""), T.replace("a varchar(40) NOT NULL, b varchar(20), ", "")
+    first = bench.migration(one + ROWS, two)
+    before = everything(first.live)
+    first.apply()
+    middle = everything(first.live)
+    second = first._replace(wanted=bench.database(three))
+    second = second._replace(report=second.check_again())
+    second.apply()
+    second.undo()
+    assert different(middle, everything(first.live)) == {}
+    first.undo()
+    assert different(before, everything(first.live)) == {}

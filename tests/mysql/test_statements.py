@@ -72,6 +72,14 @@ def test_mysql_gets_nothing_that_only_mariadb_knows(scripts, old, new):
     assert "lock_wait_timeout = 0" not in text
 
 
+@pytest.mark.parametrize("old, new", CHANGES.values(), ids=CHANGES.keys())
+def test_on_mysql_a_block_looks_before_it_repeats_what_has_no_if_exists(scripts, old, new):
+    for script in scripts(old, new, MYSQL):
+        for part in ("script_content", "rollback_script"):
+            for place in re.finditer(r"ALTER TABLE `t` (ADD|DROP|MODIFY) COLUMN", script[part]):
+                assert "IF NOT (" in script[part][: place.start()], script[part]
+
+
 @pytest.mark.parametrize("size", [{"row_count": 5_000_000}, {"size_mb": 40_000.0}], ids=["rows", "megabytes"])
 def test_a_large_table_gets_the_command_of_an_online_tool(tmp_path, size):
     """A stored generated column has no staged form: the server copies the table while its writers wait."""
@@ -84,6 +92,23 @@ def test_a_large_table_gets_the_command_of_an_online_tool(tmp_path, size):
         assert command in script["script_content"]
     assert "GENERATED ALWAYS AS (a + 1) STORED" in script["script_content"]
     assert "IF NOT EXISTS" not in script["script_content"], "MySQL's own parser reads it"
+
+
+def test_the_commands_suit_the_table(tmp_path):
+    """gh-ost refuses foreign keys and triggers; the other tool has to be told what to do with them."""
+    old, new = CHANGES["a stored column comes"]
+    before, after = document(MARIADB, 5_000_000, **old), document(MARIADB, 5_000_000, **new)
+    for side in (before, after):
+        side["tables"]["t"]["triggers"] = {
+            "g": {"definition": "CREATE TRIGGER `g` BEFORE INSERT ON `t` FOR EACH ROW SET NEW.a = 1"}
+        }
+        key = {"name": "up", "columns": ["t"], "references": "t(id)"}
+        side["tables"]["c"] = {"columns": {"t": NUMBER}, "constraints": {"foreign_key": [key]}}
+    (script,) = check(tmp_path, before, after)["migration_scripts"]
+    there, back = script["script_content"].split("To undo it")
+    for text, action in ((there, "ADD COLUMN"), (back, "DROP COLUMN")):
+        assert "gh-ost" not in text and action in text
+        assert " --alter-foreign-keys-method=auto --preserve-triggers D={{database}},t=t,h={{host}}" in text
 
 
 def test_a_large_table_with_a_number_as_key_is_converted_in_stages(scripts):
