@@ -8568,14 +8568,27 @@ def my_numbered(columns: Sequence[str]) -> str:
 
 
 def my_silence(case: MyCase, key: str, events: Sequence[str]) -> Tuple[str, str]:
-    """Return SQL that takes the user's own triggers of a table away and puts them back: they cannot be switched off."""
+    """Return SQL that takes the user's own triggers of a table away and puts them back: they cannot be switched off.
+
+    A trigger runs in the sql_mode that it was made in, and may not even be read in another one.
+    """
     sides = [side for side in (case.old_table(key), case.after.tables.get(key)) if side]
     parts = {part.name: part for side in sides for part in side.parts.values() if part.kind == "trigger"}
     after = sides[-1].parts if sides else {}
     found = [part for part in parts.values() if ("trigger", part.name) in after and my_fires(part, events)]
-    off = "".join(my_run(case.server, my_drop_trigger(part)) for part in found)
-    on_again = "".join(my_run(case.server, part.definition) for part in my_by_order(found))
-    return off, on_again and f"SET SESSION sql_mode = @@GLOBAL.sql_mode;\n{on_again}"
+    modes = {part.name: f"@_migration_mode_{number}" for number, part in enumerate(found, 1)}
+    off = "".join(
+        f"SELECT x.sql_mode INTO {modes[part.name]} FROM information_schema.triggers x "
+        f"WHERE x.trigger_schema = DATABASE() AND x.trigger_name = {my_literal(part.name)};\n"
+        + my_run(case.server, my_drop_trigger(part))
+        for part in found
+    )
+    on_again = "".join(
+        f"SET SESSION sql_mode = COALESCE({modes[part.name]}, @@GLOBAL.sql_mode);\n"
+        + my_run(case.server, part.definition)
+        for part in my_by_order(found)
+    )
+    return off, on_again
 
 
 def my_fires(part: Part, events: Sequence[str]) -> bool:
@@ -8710,8 +8723,8 @@ def my_online_tool(case: MyCase, stage: Stage, table: Table, target: Table, lost
         *my_online_commands(case, target, my_clauses(case.server, target, table)),
     ]
     question = (
-        f"Table {table.key} ({size}) can only be changed by a copy during which its writers wait ({my_said(table, target)}): "
-        "run one of these commands instead."
+        f"Table {table.key} ({size}) can only be changed by a copy during which its writers wait "
+        f"({my_said(table, target)}): run one of these commands instead."
     )
     more = "".join(f"-- {line}\n" for line in lines)
     draft = my_manual(f"{stage.name} {table.key}", (), question, more)
@@ -11163,7 +11176,8 @@ def plan_sqlite(before: Schema, after: Schema, changes: Sequence[Change]) -> Lis
         elif change.kind.startswith("virtual_table."):
             drafts += virtual_drafts(change)
         else:
-            drafts.append(manual(change, f"SQLite has no {change.kind.split('.')[0].replace('_', ' ')}: what is to stand in for {show_path(change.path)}?"))
+            kind = change.kind.split(".")[0].replace("_", " ")
+            drafts.append(manual(change, f"SQLite has no {kind}: what is to stand in for {show_path(change.path)}?"))
     for key, group in tables.items():
         drafts += lite_table_drafts(whole, key, group)
     renamed = [draft if draft.key in names else draft._replace(after=(*draft.after, *names)) for draft in drafts]

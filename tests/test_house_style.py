@@ -197,7 +197,7 @@ def section_map(name: str) -> Dict[int, str]:
 
 PATHS_DEBT = {"compatibility_checker": 17, "migration_planner": 10, "rollback_generator": 3}
 NESTING_DEBT = {"migration_planner": ["one_run: 5"]}
-WIDTH_DEBT = 359  # lines over 120 characters: a debt that may only fall
+WIDTH_DEBT = 358  # lines over 120 characters: a debt that may only fall
 INPUT_FUNCTIONS = ("is_sqlite_file", "load_sqlite")  # they read what --before and --after name, as the skeleton does
 
 each_script = pytest.mark.parametrize("name", NAMES)

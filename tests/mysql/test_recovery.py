@@ -44,7 +44,10 @@ def test_values_changed_since_keep_their_change_through_a_conversion_back(bench)
 
 
 def test_an_undo_moves_no_clock_and_fires_no_trigger(bench):
-    trigger = "CREATE TRIGGER g BEFORE UPDATE ON t FOR EACH ROW SET NEW.b = concat(NEW.b, '!');"
+    trigger = (
+        "SET sql_mode = 'ANSI_QUOTES'; CREATE TRIGGER g BEFORE UPDATE ON t FOR EACH ROW SET NEW.\"b\" = "
+        "concat(NEW.\"b\", '!');"
+    )
     migration = bench.migration(T + ROWS + trigger, T.replace("a varchar(40)", "a varchar(5)") + trigger)
     before = everything(migration.live)
     migration.apply()
@@ -224,7 +227,7 @@ def test_batches_never_wait_while_they_hold_rows(bench):
 
 
 def test_a_rename_that_stopped_half_way_is_repeated_or_undone(bench):
-    """What the script has made until then is an empty table of the new name: neither way may take it for the real one."""
+    """By then the script has made an empty table of the new name: neither way may take it for the real one."""
     live = T.replace("TABLE t", "TABLE `old t`") + ROWS.replace("INTO t", "INTO `old t`")
     wanted = T.replace("TABLE t", "TABLE `new t`")
     migration = bench.migration(live, wanted, {"new t": {"renamed_from": "old t"}})
