@@ -8833,8 +8833,11 @@ def my_said(state: Table, target: Table) -> str:
 
 
 def my_guarded(server: Server, state: Table, target: Table, statement: str, rung: int) -> str:
-    """Return the retrying block; where the statement itself knows no IF EXISTS, the block looks first."""
-    if rung < COPY and not my_is_large(state):
+    """Return the retrying block; where the statement itself knows no IF EXISTS, the block looks first.
+
+    A table that is known to be small gets a second form for a refusal; any other is left to the server's refusal.
+    """
+    if rung < COPY and state.row_count is not None and not my_is_large(state):
         statement = my_weaker(statement)
     there = my_reached(server, state, target)
     if not there:
