@@ -7455,8 +7455,7 @@ def my_walk(server: Server, table: Table, key: str, update: str) -> str:
   DECLARE _low {kind};
   DECLARE _next {kind};
   DECLARE _size INT DEFAULT 1000;
-  DECLARE _tries INT DEFAULT 0;
-{"" if server.maria else "  DECLARE _rows INT;"}
+  DECLARE _tries INT DEFAULT 0;{"" if server.maria else " DECLARE _rows INT;"}
   SET SESSION innodb_lock_wait_timeout = {0 if server.maria else 1};
   SELECT MIN({number}) INTO _low FROM {text};
   WHILE _low IS NOT NULL DO
@@ -7477,7 +7476,7 @@ def my_walk(server: Server, table: Table, key: str, update: str) -> str:
       DO SLEEP(0.01);
     END;
   END WHILE;
-  SET SESSION innodb_lock_wait_timeout = DEFAULT;""".replace("\n\n", "\n"),
+  SET SESSION innodb_lock_wait_timeout = DEFAULT;""",
     )
 
 
@@ -8726,7 +8725,7 @@ def my_online_tool(case: MyCase, stage: Stage, table: Table, target: Table, lost
         f"Table {table.key} ({size}) can only be changed by a copy during which its writers wait "
         f"({my_said(table, target)}): run one of these commands instead."
     )
-    more = "".join(f"-- {line}\n" for line in lines)
+    more = "".join(f"-- {line}\n" for line in "\n".join(lines).splitlines())
     draft = my_manual(f"{stage.name} {table.key}", (), question, more)
     return draft._replace(phase=stage.phase, rank=stage.rank)
 
@@ -8745,7 +8744,8 @@ def my_online_commands(case: MyCase, table: Table, clauses: Sequence[Clause]) ->
     parents = any(item.kind == "foreign_key" for item in table.constraints.values())
     if not (children or parents or table.parts):
         name = f"--database={{{{database}}}} --host={{{{host}}}} --table={shlex.quote(table.name)}"
-        yield f"gh-ost {name} --alter={alter} --execute  (with row based binary logs)"
+        yield f"gh-ost {name} --alter={alter} --execute"
+        yield "(it needs row based binary logs)"
     options = " --alter-foreign-keys-method=auto" if children else ""
     options += " --preserve-triggers" if table.parts else ""
     place = f"D={{{{database}}}},t={shlex.quote(table.name)},h={{{{host}}}}"
@@ -8846,16 +8846,26 @@ def my_guarded(server: Server, state: Table, target: Table, statement: str, rung
 
 
 def my_reached(server: Server, state: Table, target: Table) -> str:
-    """Return a condition that is true once a table has its new form, as far as repeating a statement would fail.
+    """Return a condition that is true once a table has its new form, where repeating the statement would fail.
 
-    MariaDB has IF EXISTS for all but the primary key; MySQL has none in ALTER TABLE.
+    MariaDB has IF EXISTS for all but the primary key; MySQL has none in ALTER TABLE. What only changes can be repeated.
     """
-    if not server.maria:
-        proofs = (my_column_proofs(server, state, target), my_index_proofs(state, target))
-        conditions = [text for found in (*proofs, my_constraint_proofs(state, target)) for text in found]
-        return " AND ".join(dict.fromkeys(conditions))
     a, b = state.constraints.get("PRIMARY"), target.constraints.get("PRIMARY")
-    return "" if (a and a.columns) == (b and b.columns) else my_key_there(target.name, b.columns if b else ())
+    if server.maria:
+        return "" if (a and a.columns) == (b and b.columns) else my_key_there(target.name, b.columns if b else ())
+    before, after = my_items(state), my_items(target)
+    proofs = (my_column_proofs(server, state, target), my_index_proofs(state, target))
+    texts = [text for found in (*proofs, my_constraint_proofs(state, target)) for text in found]
+    moved = [my_literal(name) for _, name in before ^ after]
+    key = [my_key_there(target.name, b.columns if b else ())] if (a is None) != (b is None) else []
+    found = [text for text in texts if any(f"_name = {name}" in text for name in moved)]
+    return " AND ".join(dict.fromkeys(found + key))
+
+
+def my_items(table: Table) -> Set[Tuple[str, str]]:
+    """Return what a table consists of, by kind and name."""
+    kinds = {"column": table.columns, "index": table.indexes, "constraint": table.constraints}
+    return {(kind, name) for kind, items in kinds.items() for name in items}
 
 
 def my_key_there(table: str, columns: Sequence[str]) -> str:
@@ -9038,12 +9048,7 @@ def my_column_proof(server: Server, old: Column, new: Column) -> str:
         ),
         (old.collation, new.collation, f"x.collation_name = {my_literal(new.collation)}" if new.collation else "TRUE"),
         (old.comment or "", new.comment or "", f"x.column_comment = {my_literal(new.comment or '')}"),
-        (
-            old.default,
-            new.default,
-            "COALESCE(x.column_default, 'NULL') "
-            + ("= 'NULL'" if new.default is None else f"<> {my_literal(old.default or 'NULL')}"),
-        ),
+        (old.default, new.default, my_default_proof(server, old, new)),
     )
     words = [f" AND {text}" for before, after, text in facts if before != after]
     was, now = dict(old.traits), dict(new.traits)
@@ -9051,6 +9056,20 @@ def my_column_proof(server: Server, old: Column, new: Column) -> str:
         if bool(was.get(trait)) != bool(now.get(trait)):
             words.append(f" AND x.extra {'' if now.get(trait) else 'NOT '}LIKE '%{word}%'")
     return "".join(words)
+
+
+def my_default_proof(server: Server, old: Column, new: Column) -> str:
+    """Return what is true of a new default: MariaDB keeps its expression, MySQL the bare value or a mark."""
+    if server.maria:
+        same = "= 'NULL'" if new.default is None else f"<> {my_literal(old.default or 'NULL')}"
+        return f"COALESCE(x.column_default, 'NULL') {same}"
+    if new.default is None:
+        return "x.column_default IS NULL"
+    plain = re.fullmatch(r"(?s)'(.*)'|(-?[\d.]+)", new.default)
+    if not plain:
+        return "x.extra LIKE '%DEFAULT_GENERATED%'"
+    bare = plain.group(2) or plain.group(1).replace("''", "'").replace("\\\\", "\\")
+    return f"x.column_default = {my_literal(bare)}"
 
 
 def my_archive_draft(
