@@ -621,6 +621,9 @@ DATABASE_RULES = catalogue(
      "The column holds other values than before.", "Check the readers of the column."),
     ("column_collation_changed", POTENTIALLY, "Column collation changed",
      "Order, equality and indexes of the column differ.", "Check ORDER BY, unique values and LIKE on it."),
+    ("column_on_update_changed", POTENTIALLY, "Column changes otherwise on UPDATE",
+     "An UPDATE that does not name the column gives it the current time, or no longer does.",
+     "Check the programs that rely on the time of the last change."),
     ("column_storage_changed", NON_BREAKING, "Column storage changed", "Space and speed differ, values do not.", "None needed."),
     ("column_visibility_changed", POTENTIALLY, "Column visibility changed",
      "SELECT * and INSERT without a column list see other columns.", "Name the columns in statements."),
@@ -1185,6 +1188,7 @@ class Dialect:
     table_traits: Tuple[str, ...] = ()  # facts of a table that only this database has
     key_not_null = True  # a primary key makes its columns NOT NULL
     strict_types = True  # the server refuses values that are not of the column's type
+    archive_place = "migration_archive"  # where scripts keep what they take away, in words
 
     def quote(self, name: str) -> str:
         """Return an identifier as SQL, quoted only where it must be."""
@@ -1258,6 +1262,10 @@ class Dialect:
     def parse(self, text: str) -> Type:
         """Return a type in the vocabulary that the judges know."""
         return parse_type(text)
+
+    def labels(self, text: str) -> Sequence[str]:
+        """Return the values of a type that lists them itself."""
+        return ()
 
     def key_constraint(self, kind: str, table: str, columns: Tuple[str, ...], entry: Dict[str, Any]) -> Constraint:
         """Return a primary key or unique constraint from the names of its columns and what the entry adds."""
@@ -1603,6 +1611,7 @@ class MySQL(Dialect):
     max_name_bytes = 64
     column_checks = True
     table_traits = ("partitions",)
+    archive_place = "the tables named _migration_archive_*"
 
     def quote(self, name: str) -> str:
         return "`" + name.replace("`", "``") + "`"
@@ -1631,6 +1640,10 @@ class MySQL(Dialect):
             "char": "character",
         }
         return kind._replace(base="text" if base in MYSQL_TEXT_BYTES else names.get(base, base))
+
+    def labels(self, text: str) -> Sequence[str]:
+        kind = parse_mysql(text)
+        return mysql_labels(kind) if kind.base in ("enum", "set") else ()
 
     def type_text(self, kind: str, spec: Dict[str, Any]) -> str:
         if kind.strip().lower() in ("enum", "set") and isinstance(spec.get("values"), list):
@@ -1868,6 +1881,7 @@ class SQLite(Dialect):
     max_name_bytes = 1000
     key_not_null = False  # a primary key that is not the rowid may hold NULL: https://www.sqlite.org/quirks.html
     strict_types = False
+    archive_place = "the tables named _migration_archive_*"
 
     def quote(self, name: str) -> str:
         if PLAIN_NAME.fullmatch(name) and name not in SQLITE_KEYWORDS and "$" not in name:
@@ -2021,20 +2035,24 @@ def constraint_form(constraints: Any) -> Any:
     if not isinstance(constraints, dict):
         return None
     keys = [constraints.get("primary_key"), *(constraints.get("unique") or ())]
-    if not all(key is None or isinstance(key, dict) for key in keys):
+    links = [link_form(entry) for entry in constraints.get("foreign_key") or ()]
+    if not all(key is None or isinstance(key, dict) for key in keys) or None in links:
         return None
     forms: List[Any] = [key and (key.get("name"), key["columns"], key.get("on_conflict")) for key in keys]
-    for entry in constraints.get("foreign_key") or ():
-        target = entry.get("references") if isinstance(entry, dict) else None
-        if not isinstance(target, dict):
-            return None
-        table = str(target.get("table")).lower()
-        answers = [entry.get(key) for key in ("name", "columns", "on_delete", "on_update", "deferrable")]
-        forms.append([*answers, table])
-    for entry in constraints.get("check") or ():
-        expression = entry.get("expression") if isinstance(entry, dict) else entry
-        forms.append([entry.get("name") if isinstance(entry, dict) else None, canonical(str(expression))])
-    return forms
+    return [*forms, *links, *(check_form(entry) for entry in constraints.get("check") or ())]
+
+
+def link_form(entry: Any) -> Any:
+    target = entry.get("references") if isinstance(entry, dict) else None
+    if not isinstance(target, dict):
+        return None
+    answers = [entry.get(key) for key in ("name", "columns", "on_delete", "on_update", "deferrable")]
+    return [*answers, str(target.get("table")).lower()]
+
+
+def check_form(entry: Any) -> Any:
+    body = entry if isinstance(entry, dict) else {"expression": entry}
+    return [body.get("name"), canonical(str(body.get("expression")))]
 
 
 def align_sqlite(before: Schema, after: Schema) -> Schema:
@@ -2068,25 +2086,27 @@ def respelled(old: Table, new: Table) -> Table:
         return names.get(name.lower(), name)
 
     columns = {spell(name): column._replace(name=spell(name)) for name, column in new.columns.items()}
-    constraints, indexes = {}, {}
+    constraints, indexes, parts = {}, {}, {}
     for constraint in new.constraints.values():
-        name, there = spell(constraint.name), old.constraints.get(spell(constraint.name))
-        equal = there is not None and folded(there.definition) == folded(constraint.definition)
+        name = spell(constraint.name)
         constraint = constraint._replace(name=name, columns=tuple(spell(column) for column in constraint.columns))
-        constraints[name] = constraint._replace(definition=there.definition) if there and equal else constraint
+        constraints[name] = as_spelled(old.constraints.get(name), constraint, "definition")
     for index in new.indexes.values():
         name, known = spell(index.name), old.indexes.get(spell(index.name))
-        equal = known is not None and known.unique == index.unique and folded(known.tail) == folded(index.tail)
-        indexes[name] = index._replace(name=name, tail=known.tail) if known and equal else index._replace(name=name)
-    parts = {}
+        twin = known if known is not None and known.unique == index.unique else None
+        indexes[name] = as_spelled(twin, index._replace(name=name), "tail")
     for (kind, name), part in new.parts.items():
-        part = part._replace(name=spell(name))
-        twin = old.parts.get((kind, part.name))
-        equal = twin is not None and folded(twin.definition) == folded(part.definition)
-        parts[kind, part.name] = part._replace(definition=twin.definition) if twin and equal else part
+        twin = old.parts.get((kind, spell(name)))
+        parts[kind, spell(name)] = as_spelled(twin, part._replace(name=spell(name)), "definition")
     return new._replace(
         key=old.key, name=old.name, columns=columns, constraints=constraints, indexes=indexes, parts=parts
     )
+
+
+def as_spelled(known: Any, item: Any, member: str) -> Any:
+    """Return an item with the text of the one that is known where the two differ in case, quotes and spaces only."""
+    equal = known is not None and folded(getattr(known, member)) == folded(getattr(item, member))
+    return item._replace(**{member: getattr(known, member)}) if equal else item
 
 
 def folded(text: Optional[str]) -> Optional[str]:
@@ -2098,18 +2118,11 @@ def folded(text: Optional[str]) -> Optional[str]:
 
 def completed(old: Table, new: Table) -> Table:
     """Return a table written by hand with the spellings of the database where both mean the same."""
+    keyed = {name for c in new.constraints.values() if c.kind == "primary_key" for name in c.columns}
     columns = {}
     for name, column in new.columns.items():
         live = old.columns.get(name) or old.columns.get(column.renamed_from or "")
-        if live is not None:
-            column = column._replace(
-                type=live.type if plain_type(live.type) == plain_type(column.type) else column.type,
-                default=live.default if plain_value(live.default) == plain_value(column.default) else column.default,
-                traits=live.traits if not column.traits else column.traits,
-            )
-            keyed = any(c.kind == "primary_key" and name in c.columns for c in new.constraints.values())
-            column = column._replace(nullable=live.nullable) if keyed else column
-        columns[name] = column
+        columns[name] = column if live is None else completed_column(live, column, name in keyed)
     constraints = {}
     for constraint in new.constraints.values():
         twin = next((c for c in old.constraints.values() if meaning(c) == meaning(constraint)), None)
@@ -2118,6 +2131,15 @@ def completed(old: Table, new: Table) -> Table:
         constraints[constraint.name] = constraint
     traits = {**{key: value for key, value in old.traits.items() if key != "sql"}, **new.traits}
     return new._replace(columns=columns, constraints=constraints, traits=traits)
+
+
+def completed_column(live: Column, column: Column, keyed: bool) -> Column:
+    return column._replace(
+        type=live.type if plain_type(live.type) == plain_type(column.type) else column.type,
+        default=live.default if plain_value(live.default) == plain_value(column.default) else column.default,
+        traits=column.traits or live.traits,
+        nullable=live.nullable if keyed else column.nullable,
+    )
 
 
 def plain_type(kind: str) -> Tuple[str, Any]:
@@ -3009,7 +3031,7 @@ def judge_column_added(change: Change, dialect: Dialect) -> Iterator[Verdict]:
     column = change.new
     if column.generated:
         yield "generated_column_added", f"{column_name(change)} is added, generated as {column.generated}."
-    elif column.nullable or column.default is not None or column.identity:
+    elif column.nullable or column.default is not None or column.identity or ("auto_increment", True) in column.traits:
         extra = f" with default {column.default}" if column.default is not None else ""
         yield "column_added", f"{column_name(change)} ({column.type}) is added{extra}."
     else:
@@ -3027,11 +3049,19 @@ def judge_column_renamed(change: Change, dialect: Dialect) -> Iterator[Verdict]:
 @judges("column.type")
 def judge_column_type(change: Change, dialect: Dialect) -> Iterator[Verdict]:
     old, new = change.old.type, change.new.type
-    conversion = dialect.convert(old, new)
-    if not dialect.strict_types:
-        rule = "column_declared_type_changed" if conversion.instant else "column_affinity_changed"
+    labels = dialect.labels(old), dialect.labels(new)
+    if all(labels):
+        yield from judge_labels(column_name(change), *labels)
+    elif dialect.strict_types:
+        yield from judge_conversion(change, dialect)
+    else:
+        rule = "column_declared_type_changed" if dialect.convert(old, new).instant else "column_affinity_changed"
         yield rule, f"{column_name(change)} changes its type from {old or 'none'} to {new or 'none'}."
-        return
+
+
+def judge_conversion(change: Change, dialect: Dialect) -> Iterator[Verdict]:
+    old, new = change.old.type, change.new.type
+    conversion = dialect.convert(old, new)
     same_base = dialect.parse(old).base == dialect.parse(new).base and dialect.parse(old).base in TEXTS + ("bit varying", "bit")
     family = {dialect.parse(old).base, dialect.parse(new).base} <= {*INTEGERS, *FLOATS, "numeric"} or dialect.parse(
         old
@@ -3106,6 +3136,9 @@ def judge_column_generated(change: Change, dialect: Dialect) -> Iterator[Verdict
 
 @judges("column.collation")
 def judge_column_collation(change: Change, dialect: Dialect) -> Iterator[Verdict]:
+    bases = {dialect.parse(side.type).base for side in (change.old, change.new)}
+    if len(bases) > 1 and not bases <= set(TEXTS):
+        return  # it comes or goes with the type
     yield (
         "column_collation_changed",
         (
@@ -3115,17 +3148,25 @@ def judge_column_collation(change: Change, dialect: Dialect) -> Iterator[Verdict
     )
 
 
+TRAIT_VERDICTS = {
+    "invisible": "column_visibility_changed",
+    "on_update": "column_on_update_changed",
+}
+
+
 @judges("column.traits")
 def judge_column_traits(change: Change, dialect: Dialect) -> Iterator[Verdict]:
-    rule = (
-        "column_visibility_changed"
-        if dict(change.old.traits).get("invisible") != dict(change.new.traits).get("invisible")
-        else "column_storage_changed"
-    )
-    yield (
-        rule,
-        f"{column_name(change)} changes {describe(dict(change.old.traits))} to {describe(dict(change.new.traits))}.",
-    )
+    old, new = dict(change.old.traits), dict(change.new.traits)
+    for trait in sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name)):
+        if trait == "generated_kind" and (change.old.generated is None) != (change.new.generated is None):
+            continue  # "column.generated" says it
+        rule = TRAIT_VERDICTS.get(trait, "column_storage_changed")
+        if trait in ("check", "auto_increment"):
+            noun = "check" if trait == "check" else "identity"
+            verb = "added" if trait not in old else "removed" if trait not in new else "changed"
+            rule = f"{noun}_{verb}"
+        words = (describe(side.get(trait)) if trait in side else "nothing" for side in (old, new))
+        yield rule, f"{column_name(change)} changes its {trait.replace('_', ' ')} from {next(words)} to {next(words)}."
 
 
 def item_text(item: Any) -> str:
@@ -3170,12 +3211,16 @@ def judge_index(change: Change, dialect: Dialect) -> Iterator[Verdict]:
 @judges("enum.changed")
 def judge_enum_changed(change: Change, dialect: Dialect) -> Iterator[Verdict]:
     old, new = change.old.facts.get("values", []), change.new.facts.get("values", [])
+    yield from judge_labels(f'Enum "{change.old.key}"', old, new)
+
+
+def judge_labels(what: str, old: Sequence[str], new: Sequence[str]) -> Iterator[Verdict]:
     for value in (value for value in old if value not in new):
-        yield "enum_value_removed", f'Enum "{change.old.key}" loses the value "{value}".'
+        yield "enum_value_removed", f'{what} loses the value "{value}".'
     for value in (value for value in new if value not in old):
-        yield "enum_value_added", f'Enum "{change.old.key}" gets the value "{value}".'
+        yield "enum_value_added", f'{what} gets the value "{value}".'
     if [value for value in old if value in new] != [value for value in new if value in old]:
-        yield "enum_values_reordered", f'Enum "{change.old.key}" orders its values {", ".join(new)}.'
+        yield "enum_values_reordered", f'{what} orders its values {", ".join(new)}.'
 
 
 @judges("domain.changed")
@@ -7382,8 +7427,17 @@ def my_refuse(server: Server, tests: Sequence[Tuple[str, str]]) -> str:
     """Return a block that stops the script, before it has changed anything, where rows stand in the way."""
     if not tests:
         return ""
-    lines = "\n".join(f"  IF EXISTS ({query}) THEN\n    {my_signal(message)};\n  END IF;" for query, message in tests)
-    return my_block(server, lines)
+    lines = [my_when(query, my_signal(message)) for query, message in tests]
+    return my_block(server, "\n".join(["  DECLARE _found INT;", *lines]))
+
+
+def my_when(query: str, *statements: str) -> str:
+    """Return statements of a block, which declares _found, that run where a query finds rows.
+
+    SELECT INTO reads as of one moment; IF EXISTS would lock every row that it reads (tried on MariaDB 10.11).
+    """
+    lines = "".join(f"    {statement};\n" for statement in statements)
+    return f"  SELECT EXISTS ({query}) INTO _found;\n  IF _found THEN\n{lines}  END IF;"
 
 
 def my_signal(message: str) -> str:
@@ -7391,33 +7445,51 @@ def my_signal(message: str) -> str:
 
 
 def my_walk(server: Server, table: Table, key: str, update: str) -> str:
-    """Return a block that runs an UPDATE of a table named `t` for 1000 keys at a time; it ends where AND can follow."""
+    """Return a block that runs an UPDATE of a table named `t` for 1000 keys at a time; it ends where AND can follow.
+
+    No batch waits for a row: who waits while it holds others can bring a program of the user's into a deadlock, and
+    the server would end that one, which has written less. After a refusal fewer rows are tried.
+    """
     number, text = my_quote(key), my_quote(table.name)
     kind = "BIGINT UNSIGNED" if "unsigned" in table.columns[key].type else "BIGINT"
+    these, between = f"FROM {text} WHERE {number}", "BETWEEN _low AND _next"
     return my_block(
         server,
         f"""\
   DECLARE _low {kind};
   DECLARE _next {kind};
-  DECLARE _first INT DEFAULT 1;
-  SET SESSION innodb_lock_wait_timeout = 2;
+  DECLARE _size INT DEFAULT 1000;
+  DECLARE _tries INT DEFAULT 0;{"" if server.maria else " DECLARE _rows INT;"}
+  SET SESSION innodb_lock_wait_timeout = {0 if server.maria else 1};
   SELECT MIN({number}) INTO _low FROM {text};
   WHILE _low IS NOT NULL DO
     SELECT MAX(q.k) INTO _next
-      FROM (SELECT {number} AS k FROM {text} WHERE {number} >= _low ORDER BY {number} LIMIT 1000) AS q;
+      FROM (SELECT {number} AS k FROM {text} WHERE {number} >= _low ORDER BY {number} LIMIT _size) AS q;
     BEGIN
-      DECLARE EXIT HANDLER FOR 1205, 1213
+      DECLARE EXIT HANDLER FOR 1205, 1213{"" if server.maria else ", 3572"}
       BEGIN
-        SET _first = _first + 1;
-        IF _first > 1000 THEN RESIGNAL; END IF;
+        ROLLBACK;
+        SET _tries = _tries + 1;
+        IF _tries > 1000 THEN RESIGNAL; END IF;
+        SET _size = GREATEST(_size DIV 2, 1);
         DO SLEEP(0.1);
       END;
-      {update} AND t.{number} BETWEEN _low AND _next;
+{my_batch(server, f"{these} {between}", f"{update} AND t.{number} {between}")}
+      SET _tries = 0, _size = LEAST(_size * 2, 1000);
       SELECT MIN({number}) INTO _low FROM {text} WHERE {number} > _next;
       DO SLEEP(0.01);
     END;
-  END WHILE;""",
+  END WHILE;
+  SET SESSION innodb_lock_wait_timeout = DEFAULT;""",
     )
+
+
+def my_batch(server: Server, these: str, update: str) -> str:
+    """Return an UPDATE that waits for no row: MariaDB takes 0 for that, and MySQL knows NOWAIT in a program."""
+    if server.maria:
+        return f"      {update};"
+    lock = f"SELECT COUNT(*) INTO _rows {these} FOR UPDATE NOWAIT"
+    return f"      START TRANSACTION;\n      {lock};\n      {update};\n      COMMIT;"
 
 
 def my_native_type(server: Server, column: Column) -> str:
@@ -8374,7 +8446,8 @@ def my_loss(state: Table, target: Table, stage: str) -> Optional[Lost]:
         for name, c in state.columns.items()
         if name in target.columns and name not in gone + bent and not c.generated
     )
-    return Lost(my_archive_name(state.name, stage), my_key(state, target), tuple(gone), tuple(bent), kept)
+    name = my_archive_name(state.name, stage, *gone, *bent)  # another one than that of an earlier migration
+    return Lost(name, my_key(state, target), tuple(gone), tuple(bent), kept)
 
 
 def my_archive(state: Table, lost: Lost, target: Table) -> str:
@@ -8384,6 +8457,7 @@ def my_archive(state: Table, lost: Lost, target: Table) -> str:
     value that cannot be converted stops the script before anything has changed.
     """
     extra = [f"{my_quote(n + '__now')} {my_bare_type(target.columns[n])}" for n in lost.bent]
+    extra += [f"{my_quote(n + '__back')} {my_bare_type(state.columns[n])}" for n in lost.bent]
     extra += [f"KEY {my_key_terms(state, lost.key)}"] if lost.key else []
     head = f" ({', '.join(extra)})" if extra else ""
     picked = [my_quote(name) for name in (*(lost.key or lost.kept), *lost.gone, *lost.bent)]
@@ -8397,12 +8471,11 @@ def my_archive(state: Table, lost: Lost, target: Table) -> str:
 
 
 def my_bare_type(column: Column) -> str:
+    """Return the type of a column of an archive; without NULL, an older server gives a timestamp a default."""
     charset = dict(column.traits).get("charset")
-    return (
-        column.type
-        + (f" CHARACTER SET {charset}" if charset else "")
-        + (f" COLLATE {column.collation}" if column.collation else "")
-    )
+    words = [column.type, f"CHARACTER SET {charset}" if charset else ""]
+    words += [f"COLLATE {column.collation}" if column.collation else "", "NULL"]
+    return " ".join(filter(None, words))
 
 
 def my_key_terms(state: Table, key: Tuple[str, ...]) -> str:
@@ -8426,11 +8499,8 @@ def my_prepare_back(state: Table, lost: Optional[Lost]) -> str:
     """Return SQL that has the archive say what a value of the new type looks like in the old one."""
     if not (lost and lost.bent):
         return ""
-    adds = ", ".join(
-        f"ADD COLUMN IF NOT EXISTS {my_quote(n + '__back')} {my_bare_type(state.columns[n])}" for n in lost.bent
-    )
     sets = ", ".join(f"{my_quote(n + '__back')} = {my_quote(n + '__now')}" for n in lost.bent)
-    return f"ALTER TABLE {my_quote(lost.archive)} {adds};\nUPDATE {my_quote(lost.archive)} SET {sets};\n"
+    return f"UPDATE {my_quote(lost.archive)} SET {sets};\n"
 
 
 def my_was(name: str, bent: bool) -> str:
@@ -8501,14 +8571,27 @@ def my_numbered(columns: Sequence[str]) -> str:
 
 
 def my_silence(case: MyCase, key: str, events: Sequence[str]) -> Tuple[str, str]:
-    """Return SQL that takes the user's own triggers of a table away and puts them back: they cannot be switched off."""
+    """Return SQL that takes the user's own triggers of a table away and puts them back: they cannot be switched off.
+
+    A trigger runs in the sql_mode that it was made in, and may not even be read in another one.
+    """
     sides = [side for side in (case.old_table(key), case.after.tables.get(key)) if side]
     parts = {part.name: part for side in sides for part in side.parts.values() if part.kind == "trigger"}
     after = sides[-1].parts if sides else {}
     found = [part for part in parts.values() if ("trigger", part.name) in after and my_fires(part, events)]
-    off = "".join(my_run(case.server, my_drop_trigger(part)) for part in found)
-    on_again = "".join(my_run(case.server, part.definition) for part in my_by_order(found))
-    return off, on_again and f"SET SESSION sql_mode = @@GLOBAL.sql_mode;\n{on_again}"
+    modes = {part.name: f"@_migration_mode_{number}" for number, part in enumerate(found, 1)}
+    off = "".join(
+        f"SELECT x.sql_mode INTO {modes[part.name]} FROM information_schema.triggers x "
+        f"WHERE x.trigger_schema = DATABASE() AND x.trigger_name = {my_literal(part.name)};\n"
+        + my_run(case.server, my_drop_trigger(part))
+        for part in found
+    )
+    on_again = "".join(
+        f"SET SESSION sql_mode = COALESCE({modes[part.name]}, @@GLOBAL.sql_mode);\n"
+        + my_run(case.server, part.definition)
+        for part in my_by_order(found)
+    )
+    return off, on_again
 
 
 def my_fires(part: Part, events: Sequence[str]) -> bool:
@@ -8556,10 +8639,8 @@ def my_table_drafts(case: MyCase, key: str) -> Iterator[Draft]:
     state, previous = old, ""
     for stage in MY_STAGES:
         mine = [edit for edit in edits if edit.stage == stage.name]
-        if not mine:
-            continue
         target = my_evolve(state, mine, new)
-        for draft in my_stage(case, stage, state, target, mine):
+        for draft in my_stage(case, stage, state, target, mine) if mine else ():
             ahead = PHASES.index(draft.phase) < PHASES.index(stage.phase)  # what a later stage prepares early
             yield draft if ahead or not previous else draft._replace(after=(*draft.after, previous))
             previous = previous if ahead else draft.key
@@ -8587,12 +8668,13 @@ def my_change(
     swapped = my_swapped_columns(case, state, target) if rung == COPY and state.row_count != 0 else ()
     if swapped:
         yield from my_swap(case, stage, Way(state, target, swapped), paths)
-    elif rung == COPY and my_is_large(state):
-        yield my_online_tool(f"{stage.name} {state.key}", state, clauses, paths)
+        return
+    lost = my_loss(state, target, stage.name)  # a count of 0 is an estimate, and rows may have come since
+    if lost:
+        yield my_archive_draft(case, stage, state, target, lost, paths)
+    if rung == COPY and my_is_large(state):
+        yield my_online_tool(case, stage, state, target, lost)._replace(issues=paths)
     else:
-        lost = None if state.row_count == 0 else my_loss(state, target, stage.name)
-        if lost:
-            yield my_archive_draft(case, stage, state, target, lost, paths)
         yield my_alter_draft(case, stage, state, target, (statement, rung), lost, paths)
 
 
@@ -8615,8 +8697,12 @@ def my_unknown_value(key: str, table: Table, name: str, paths: Tuple[Path, ...])
 
 
 def my_has_no_value(table: Table, column: Column) -> bool:
+    return table.row_count != 0 and my_says_no_value(column)
+
+
+def my_says_no_value(column: Column) -> bool:
     counted = dict(column.traits).get("auto_increment")
-    return table.row_count != 0 and not (column.nullable or column.default is not None or column.generated or counted)
+    return not (column.nullable or column.default is not None or column.generated or counted)
 
 
 def my_is_large(table: Table) -> bool:
@@ -8630,25 +8716,44 @@ def my_manual(key: str, paths: Tuple[Path, ...], question: str, more: str = "") 
     )
 
 
-def my_online_tool(key: str, table: Table, clauses: Sequence[Clause], paths: Tuple[Path, ...]) -> Draft:
-    """Return the command for a table that is too large to be copied while its writers wait."""
+def my_online_tool(case: MyCase, stage: Stage, table: Table, target: Table, lost: Optional[Lost]) -> Draft:
+    """Return the commands for a table that is too large to be copied while its writers wait, there and back."""
+    size = f"{table.row_count} rows" if table.row_count else f"{table.size_mb} MB"
+    back = "To undo it" + (f", and then bring back what {lost.archive} holds" if lost else "")
+    lines = [
+        *my_online_commands(case, table, my_clauses(case.server, table, target)),
+        f"{back}:",
+        *my_online_commands(case, target, my_clauses(case.server, target, table)),
+    ]
+    question = (
+        f"Table {table.key} ({size}) can only be changed by a copy during which its writers wait "
+        f"({my_said(table, target)}): run one of these commands instead."
+    )
+    more = "".join(f"-- {line}\n" for line in "\n".join(lines).splitlines())
+    draft = my_manual(f"{stage.name} {table.key}", (), question, more)
+    return draft._replace(phase=stage.phase, rank=stage.rank)
+
+
+def my_online_commands(case: MyCase, table: Table, clauses: Sequence[Clause]) -> Iterator[str]:
+    """Yield the command of each tool that can do it.
+
+    gh-ost refuses tables with foreign keys on either side, or with triggers (requirements-and-limitations.md of the
+    project); pt-online-schema-change has to be told what to do with them (its manual, the options named here).
+    """
     import shlex
 
     alter = shlex.quote(", ".join(MY_EXISTS.sub(r"\1 \2 ", clause.text) for clause in clauses))
-    name = shlex.quote(table.name)
-    size = f"{table.row_count} rows" if table.row_count else f"{table.size_mb} MB"
-    command = (
-        f"gh-ost --database={{{{database}}}} --host={{{{host}}}} --table={name} --alter={alter} --execute\n"
-        f"pt-online-schema-change --alter {alter} D={{{{database}}}},t={name},h={{{{host}}}} --execute\n"
-    )
-    return my_manual(
-        key,
-        paths,
-        f"Table {table.key} ({size}) can only be changed by a copy during which its writers wait: "
-        "run one of these commands instead. "
-        "gh-ost needs row based binary logs and no foreign keys or triggers on the table.",
-        "".join(f"-- {line}\n" for line in command.splitlines()),
-    )
+    keys = [item for side in case.before.tables.values() for item in side.constraints.values() if item.references]
+    children = any(item.references and item.references[0] == table.key for item in keys)
+    parents = any(item.kind == "foreign_key" for item in table.constraints.values())
+    if not (children or parents or table.parts):
+        name = f"--database={{{{database}}}} --host={{{{host}}}} --table={shlex.quote(table.name)}"
+        yield f"gh-ost {name} --alter={alter} --execute"
+        yield "(it needs row based binary logs)"
+    options = " --alter-foreign-keys-method=auto" if children else ""
+    options += " --preserve-triggers" if table.parts else ""
+    place = f"D={{{{database}}}},t={shlex.quote(table.name)},h={{{{host}}}}"
+    yield f"pt-online-schema-change --alter {alter}{options} {place} --execute"
 
 
 def my_alter_draft(
@@ -8732,14 +8837,39 @@ def my_said(state: Table, target: Table) -> str:
 
 
 def my_guarded(server: Server, state: Table, target: Table, statement: str, rung: int) -> str:
-    """Return the retrying block; a primary key knows no IF EXISTS, so a statement that moves one looks first."""
-    if rung < COPY and not my_is_large(state):
+    """Return the retrying block; where the statement itself knows no IF EXISTS, the block looks first.
+
+    A table that is known to be small gets a second form for a refusal; any other is left to the server's refusal.
+    """
+    if rung < COPY and state.row_count is not None and not my_is_large(state):
         statement = my_weaker(statement)
-    a, b = state.constraints.get("PRIMARY"), target.constraints.get("PRIMARY")
-    if (a and a.columns) == (b and b.columns):
+    there = my_reached(server, state, target)
+    if not there:
         return my_retry(server, [statement], rung)
-    there = my_key_there(target.name, b.columns if b else ())
     return my_retry(server, [f"IF NOT ({there}) THEN\n        {statement};\n      END IF"], rung)
+
+
+def my_reached(server: Server, state: Table, target: Table) -> str:
+    """Return a condition that is true once a table has its new form, where repeating the statement would fail.
+
+    MariaDB has IF EXISTS for all but the primary key; MySQL has none in ALTER TABLE. What only changes can be repeated.
+    """
+    a, b = state.constraints.get("PRIMARY"), target.constraints.get("PRIMARY")
+    if server.maria:
+        return "" if (a and a.columns) == (b and b.columns) else my_key_there(target.name, b.columns if b else ())
+    before, after = my_items(state), my_items(target)
+    proofs = (my_column_proofs(server, state, target), my_index_proofs(state, target))
+    texts = [text for found in (*proofs, my_constraint_proofs(state, target)) for text in found]
+    moved = [my_literal(name) for _, name in before ^ after]
+    key = [my_key_there(target.name, b.columns if b else ())] if (a is None) != (b is None) else []
+    found = [text for text in texts if any(f"_name = {name}" in text for name in moved)]
+    return " AND ".join(dict.fromkeys(found + key))
+
+
+def my_items(table: Table) -> Set[Tuple[str, str]]:
+    """Return what a table consists of, by kind and name."""
+    kinds = {"column": table.columns, "index": table.indexes, "constraint": table.constraints}
+    return {(kind, name) for kind, items in kinds.items() for name in items}
 
 
 def my_key_there(table: str, columns: Sequence[str]) -> str:
@@ -8756,7 +8886,7 @@ def my_obstacles(case: MyCase, state: Table, target: Table) -> List[Tuple[str, s
     renamed = {after: str(before) for before, after in my_renames(state, target).items()}
     for name, column in target.columns.items():
         old = state.columns.get(renamed.get(name, name))
-        tests += my_column_obstacles(state, old, column) if old else []
+        tests += my_column_obstacles(state, old, column) if old else my_new_column_obstacles(state, column)
     for name, item in target.constraints.items():
         gone = state.constraints.get(name)
         if (gone is None or gone.definition != item.definition) and state.columns.keys() >= set(item.columns):
@@ -8782,6 +8912,17 @@ def my_column_obstacles(table: Table, old: Column, new: Column) -> Iterator[Tupl
             f"SELECT 1 FROM {text} WHERE NOT ({check})",
             f"rows of {table.key} violate the CHECK of {new.name}: nothing was changed",
         )
+
+
+def my_new_column_obstacles(table: Table, new: Column) -> Iterator[Tuple[str, str]]:
+    """Yield a query for rows of a table that was said to be empty: the server would fill them with '' or 0 unasked."""
+    if not my_says_no_value(new):
+        return
+    column = my_there("columns", table.name, f" AND x.column_name = {my_literal(new.name)}")
+    yield (
+        f"SELECT 1 FROM {my_quote(table.name)} WHERE NOT {column}",
+        f"{table.key} holds rows, and nothing says what they get for {new.name}: nothing was changed",
+    )
 
 
 def my_duplicates(text: str, tail: str) -> str:
@@ -8841,8 +8982,8 @@ def my_recheck(case: MyCase, state: Table, target: Table) -> str:
         ):
             drop = f"ALTER TABLE {my_quote(target.name)} DROP FOREIGN KEY {my_quote(name)}"
             said = my_signal(f"rows of {target.key} have no parent for {name}: it was taken away again")
-            lines.append(f"  IF EXISTS ({my_orphans(target, item)}) THEN\n    {drop};\n    {said};\n  END IF;")
-    return my_block(case.server, "\n".join(lines)) if lines else ""
+            lines.append(my_when(my_orphans(target, item), drop, said))
+    return my_block(case.server, "\n".join(["  DECLARE _found INT;", *lines])) if lines else ""
 
 
 def my_stage_proof(case: MyCase, state: Table, target: Table) -> Optional[str]:
@@ -8911,12 +9052,7 @@ def my_column_proof(server: Server, old: Column, new: Column) -> str:
         ),
         (old.collation, new.collation, f"x.collation_name = {my_literal(new.collation)}" if new.collation else "TRUE"),
         (old.comment or "", new.comment or "", f"x.column_comment = {my_literal(new.comment or '')}"),
-        (
-            old.default,
-            new.default,
-            "COALESCE(x.column_default, 'NULL') "
-            + ("= 'NULL'" if new.default is None else f"<> {my_literal(old.default or 'NULL')}"),
-        ),
+        (old.default, new.default, my_default_proof(server, old, new)),
     )
     words = [f" AND {text}" for before, after, text in facts if before != after]
     was, now = dict(old.traits), dict(new.traits)
@@ -8924,6 +9060,20 @@ def my_column_proof(server: Server, old: Column, new: Column) -> str:
         if bool(was.get(trait)) != bool(now.get(trait)):
             words.append(f" AND x.extra {'' if now.get(trait) else 'NOT '}LIKE '%{word}%'")
     return "".join(words)
+
+
+def my_default_proof(server: Server, old: Column, new: Column) -> str:
+    """Return what is true of a new default: MariaDB keeps its expression, MySQL the bare value or a mark."""
+    if server.maria:
+        same = "= 'NULL'" if new.default is None else f"<> {my_literal(old.default or 'NULL')}"
+        return f"COALESCE(x.column_default, 'NULL') {same}"
+    if new.default is None:
+        return "x.column_default IS NULL"
+    plain = re.fullmatch(r"(?s)'(.*)'|(-?[\d.]+)", new.default)
+    if not plain:
+        return "x.extra LIKE '%DEFAULT_GENERATED%'"
+    bare = plain.group(2) or plain.group(1).replace("''", "'").replace("\\\\", "\\")
+    return f"x.column_default = {my_literal(bare)}"
 
 
 def my_archive_draft(
@@ -9328,22 +9478,14 @@ def my_old_table(case: MyCase, change: Change) -> Iterator[Draft]:
         yield from my_stage(
             case, stage, table, bare, [Edit("unlink", "constraints", n, None, change.path) for n in links]
         )
-    archive = my_quote(my_archive_name(table.name))
-    text = my_quote(table.name)
+    archive = my_archive_name(table.name)
     yield Draft(
         f"drop table {table.key}",
         CONTRACT,
         MY_RANKS["drop_table"],
         f"Move table {table.key} to the archive",
-        my_retry(case.server, [f"RENAME TABLE {text} TO {archive}"]),
-        my_retry(
-            case.server,
-            [
-                f"RENAME TABLE IF EXISTS {archive} TO {text}"
-                if case.server.maria
-                else f"RENAME TABLE {archive} TO {text}"
-            ],
-        ),
+        my_retry(case.server, [my_move(table.name, archive)]),
+        my_retry(case.server, [my_move(archive, table.name)]),
         frees=((table.name,), *((table.name, name) for name in table.columns)),
         proof=my_proof(["NOT " + my_there("tables", table.name, "")]),
         transactional=False,
@@ -9354,15 +9496,43 @@ def my_old_table(case: MyCase, change: Change) -> Iterator[Draft]:
         yield my_trigger_draft(case, change.path, part, None)
 
 
+def my_base(name: str) -> str:
+    return my_there("tables", name, " AND x.table_type = 'BASE TABLE'")
+
+
+def my_move(old: str, new: str) -> str:
+    """Return a rename that does nothing where there is nothing left to rename."""
+    return f"IF {my_base(old)} THEN\n        RENAME TABLE {my_quote(old)} TO {my_quote(new)};\n      END IF"
+
+
 def my_renamed_table(case: MyCase, change: Change) -> Iterator[Draft]:
     """Yield the steps of a rename: a view bears the old name until the release that uses it is gone.
 
     A view cannot be made of a table that is not there yet, and a rename is only atomic if the view is: so it is made
-    over an empty table of the new name, and takes the old name in the same statement in which the table leaves it.
+    over an empty table of the new name, and takes the old name in the same statement in which the table leaves it. A
+    run that stopped between these leaves the empty table, which both scripts know from one that holds rows.
     """
     old, new = my_quote(change.old.name), my_quote(change.new.name)
-    work = my_quote(my_archive_name(change.old.name, "name"))
-    view = f"CREATE TABLE {new} LIKE {old};\nCREATE VIEW {work} AS SELECT * FROM {new};\nDROP TABLE {new};\n"
+    work = my_quote(own_name("_migration_name", change.old.name))
+    taken = my_signal(f"there is another table {change.new.key}: nothing was changed")
+    begin = f"""\
+IF {my_base(change.old.name)} THEN
+        CREATE TABLE IF NOT EXISTS {new} LIKE {old};
+        IF EXISTS (SELECT 1 FROM {new}) THEN
+          {taken};
+        END IF;
+        CREATE OR REPLACE VIEW {work} AS SELECT * FROM {new};
+        DROP TABLE {new};
+        RENAME TABLE {old} TO {new}, {work} TO {old};
+      END IF"""
+    back = f"""\
+IF NOT {my_base(change.old.name)} THEN
+        RENAME TABLE {old} TO {work}, {new} TO {old};
+      ELSEIF {my_base(change.new.name)} THEN
+        IF NOT EXISTS (SELECT 1 FROM {new}) THEN
+          DROP TABLE {new};
+        END IF;
+      END IF"""
     key = f"rename table {change.new.key}"
     names = tuple((change.new.name, name) for name in change.new.columns)
     yield Draft(
@@ -9370,8 +9540,8 @@ def my_renamed_table(case: MyCase, change: Change) -> Iterator[Draft]:
         EXPAND,
         MY_RANKS["table_rename"],
         f"Rename table {change.old.key} to {change.new.key}; a view keeps the old name",
-        MY_STRICT + view + my_retry(case.server, [f"RENAME TABLE {old} TO {new}, {work} TO {old}"]),
-        my_retry(case.server, [f"RENAME TABLE {old} TO {work}, {new} TO {old}"]) + f"DROP VIEW {work};\n",
+        MY_STRICT + my_retry(case.server, [begin]),
+        MY_STRICT + my_retry(case.server, [back, f"DROP VIEW IF EXISTS {work}"]),
         makes=((change.new.name,), *names),
         proof=my_proof([my_there("tables", change.new.name, "")]),
         transactional=False,
@@ -9544,7 +9714,7 @@ def my_sequence_draft(case: MyCase, path: Path, old: Optional[Thing], new: Optio
     verb = "ALTER SEQUENCE" if old and new else "CREATE SEQUENCE IF NOT EXISTS"
     make = tuple(f"{verb} {text} {my_sequence_options(side.facts)};\n" if side else None for side in (old, new))
     if old and not new:  # it keeps its position in the archive
-        make = (f"RENAME TABLE IF EXISTS {archive} TO {text};\n", None)
+        make = (f"RENAME TABLE IF EXISTS {archive} TO {text};\n", None)  # only MariaDB has sequences
     drop = f"DROP SEQUENCE IF EXISTS {text};\n" if new else f"RENAME TABLE {text} TO {archive};\n"
     maker = Maker("sequence", thing.name, drop, my_there("tables", thing.name, ""), ("sequence", "drop_sequence"))
     return my_object(path, maker, (make[0], make[1]), ("", ""))
@@ -9717,14 +9887,11 @@ def read_table_text(sql: str) -> Optional[TableText]:
     reader = TableReader(sql)
     for first, last in item_spans(found, start, end):
         reader.item(found[first:last])
-    tail = [token.word for token in found[end + 1 :]]
+    options = {token.word for token in found[end + 1 :]} & {"STRICT", "ROWID"}
+    reader.require_key(options)
     members: Dict[str, Any] = {"columns": reader.columns, "constraints": reader.constraints()}
-    members.update({"strict": True} if "STRICT" in tail else {})
-    members.update({"without_rowid": True} if "ROWID" in tail else {})
-    for name in (reader.primary or {}).get("columns", ()) if set(tail) & {"ROWID", "STRICT"} else ():
-        spec = next(spec for key, spec in reader.columns.items() if same(key, name))
-        rowid = len(reader.primary["columns"]) == 1 and spec["type"].upper() == "INTEGER" and "ROWID" not in tail
-        spec["nullable"] = spec["nullable"] and rowid  # the options make the columns of the key NOT NULL
+    members.update({"strict": True} if "STRICT" in options else {})
+    members.update({"without_rowid": True} if "ROWID" in options else {})
     members.update({"autoincrement": True} if any("auto_increment" in c for c in reader.columns.values()) else {})
     last = next((token for token in reversed(found) if token.word != ";"), found[end])
     return TableText(members, sql[found[start].start : last.end], reader.items)
@@ -9768,6 +9935,14 @@ class TableReader:
         self.columns[name] = {"type": self.text(found[1:end]), "nullable": True}
         self.items[name] = self.text(found)
         self.clauses(found[end:], name)
+
+    def require_key(self, options: Set[str]) -> None:
+        """Make the columns of the key NOT NULL, as STRICT and WITHOUT ROWID do; the rowid stays as it is."""
+        columns = (self.primary or {}).get("columns", ()) if options else ()
+        for name in columns:
+            spec = next(spec for key, spec in self.columns.items() if same(key, name))
+            rowid = len(columns) == 1 and spec["type"].upper() == "INTEGER" and "ROWID" not in options
+            spec["nullable"] = spec["nullable"] and rowid
 
     def clauses(self, found: Sequence[Token], column: Optional[str]) -> None:
         """Read constraint after constraint; a name goes with the one that follows it."""
@@ -9873,21 +10048,30 @@ class TableReader:
         start = next((i for i, token in enumerate(clause) if token.word == "REFERENCES"), None)
         if start is None or start + 1 >= len(clause):
             return
-        columns = [column] if column is not None else [t.name for t in clause[3 : start - 1] if t.word != ","]
+        columns = [column] if column is not None else plain_names(clause[3 : start - 1])
         words = [token.word for token in clause]
         there = clause[start + 3 : closing(clause, start + 2)] if words[start + 2 : start + 3] == ["("] else []
         entry: Dict[str, Any] = {"name": name} if name else {}
         entry["columns"] = columns
-        entry["references"] = {"table": clause[start + 1].name, "columns": [t.name for t in there if t.word != ","]}
-        for event in ("DELETE", "UPDATE"):
-            action = action_of(words, event)
-            entry.update({f"on_{event.lower()}": action} if action else {})
-        if "DEFERRABLE" in words and words[words.index("DEFERRABLE") - 1] != "NOT":
-            deferred = words[words.index("DEFERRABLE") + 1 :][:2] == ["INITIALLY", "DEFERRED"]
-            entry["deferrable"] = "initially_deferred" if deferred else True
+        entry["references"] = {"table": clause[start + 1].name, "columns": plain_names(there)}
+        entry.update(link_answers(words))
         listed_columns = ", ".join(name_text(key) for key in columns)
         entry["definition"] = f"FOREIGN KEY ({listed_columns}) {self.text(clause[start:])}"
         self.lists["foreign_key"].append(entry)
+
+
+def plain_names(found: Sequence[Token]) -> List[str]:
+    return [token.name for token in found if token.word != ","]
+
+
+def link_answers(words: Sequence[str]) -> Dict[str, Any]:
+    """Return what a foreign key does on DELETE and UPDATE, and when it is checked."""
+    actions = {f"on_{event.lower()}": action_of(words, event) for event in ("DELETE", "UPDATE")}
+    answers: Dict[str, Any] = {key: action for key, action in actions.items() if action}
+    if "DEFERRABLE" in words and words[words.index("DEFERRABLE") - 1] != "NOT":
+        deferred = words[words.index("DEFERRABLE") + 1 :][:2] == ["INITIALLY", "DEFERRED"]
+        answers["deferrable"] = "initially_deferred" if deferred else True
+    return answers
 
 
 def same(one: str, other: str) -> bool:
@@ -10072,7 +10256,9 @@ LITE = SQLite()
 lite = LITE.quote
 LITE_ARCHIVE = "_migration_archive_"
 LITE_NEW = "_migration_new_"
-LITE_BEGIN = "PRAGMA busy_timeout = 5000;\nPRAGMA foreign_keys = OFF;\nPRAGMA legacy_alter_table = ON;\nBEGIN IMMEDIATE;\n"
+LITE_BEGIN = (
+    "PRAGMA busy_timeout = 5000;\nPRAGMA foreign_keys = OFF;\nPRAGMA legacy_alter_table = ON;\nBEGIN IMMEDIATE;\n"
+)
 LITE_LOCK = "the database's only write lock; readers go on where the journal mode is WAL"
 
 
@@ -10164,7 +10350,8 @@ def table_definition(table: Table) -> str:
     for constraint in table.constraints.values():
         if constraint.kind != "primary_key" or counted is None:
             lines.append(constraint_sql(constraint))
-    options = [word for trait, word in (("strict", "STRICT"), ("without_rowid", "WITHOUT ROWID")) if table.traits.get(trait)]
+    known = (("strict", "STRICT"), ("without_rowid", "WITHOUT ROWID"))
+    options = [word for trait, word in known if table.traits.get(trait)]
     return "(\n  " + ",\n  ".join(lines) + "\n)" + (f" {', '.join(options)}" if options else "")
 
 
@@ -10193,7 +10380,8 @@ def has_object(kind: str, name: str) -> str:
 def has_text(kind: str, *objects: Tuple[str, str]) -> str:
     """Return a query that tells whether objects exist whose text, as SQLite keeps it, ends with the one given."""
     tests = [
-        f"name = {literal(name)} COLLATE NOCASE AND substr(sql, -{len(text)}) = {literal(text)}" for name, text in objects
+        f"name = {literal(name)} COLLATE NOCASE AND substr(sql, -{len(text)}) = {literal(text)}"
+        for name, text in objects
     ]
     return (
         f"SELECT count(*) = {len(tests)} FROM sqlite_master WHERE type IN ({literal(kind)}, 'trigger') "
@@ -10209,9 +10397,9 @@ def trigger_text(definition: str) -> str:
     return definition[found[start].start : found[-1].end]
 
 
-def has_lite_column(table: Table, name: str) -> str:
+def has_lite_column(table: str, name: str) -> str:
     return (
-        f"SELECT EXISTS (SELECT 1 FROM pragma_table_xinfo({literal(table.name)}) "
+        f"SELECT EXISTS (SELECT 1 FROM pragma_table_xinfo({literal(table)}) "
         f"WHERE name = {literal(name)} COLLATE NOCASE);\n"
     )
 
@@ -10346,21 +10534,31 @@ def archive_sql(copy: Copy, made: str) -> List[str]:
     """Return statements that keep the values that the change takes away, and what became of converted ones."""
     if not copy.archived:
         return []
-    kinds = [copy.new.columns[n].type if n in copy.new.columns else "INTEGER" for n, _ in copy.keys]
     names = [f"key_{number}" for number in range(1, len(copy.keys) + 1)]
-    columns = [f"{name} {kind if kind != 'ANY' else ''}".strip() for name, kind in zip(names, kinds)]
-    olds = [lite(f"old_{name}") for name in (*copy.gone, *copy.converted)]
-    news = [lite(f"new_{name}") for name in copy.converted]
+    columns = [f"{name} {key_type(copy.new, column)}".strip() for name, (column, _) in zip(names, copy.keys)]
+    columns += [lite(f"old_{name}") for name in (*copy.gone, *copy.converted)]
+    columns += [lite(f"new_{name}") for name in copy.converted]
     values = [expression for _, expression in copy.keys]
     values += [f"o.{lite(name)}" for name in (*copy.gone, *copy.converted)] + [f"n.{lite(n)}" for n in copy.converted]
+    return [
+        f"CREATE TABLE {lite(copy.archive)} ({', '.join(columns)}, PRIMARY KEY ({', '.join(names)}))",
+        f"INSERT INTO {lite(copy.archive)} SELECT {', '.join(values)} "
+        f"FROM {lite(copy.old.name)} AS o{converted_rows(copy, made)}",
+    ]
+
+
+def key_type(table: Table, column: str) -> str:
+    """Return the type of a key in the archive; the bare rowid is a number, and ANY is none."""
+    kind = table.columns[column].type if column in table.columns else "INTEGER"
+    return "" if kind == "ANY" else kind
+
+
+def converted_rows(copy: Copy, made: str) -> str:
+    """Return the join that finds what became of a row in the new form of the table, where values were converted."""
     bare = rowid_name(copy.new)
     pairs = ((bare, copy.values[bare]),) if bare in copy.values and has_rowid(copy.old) else copy.keys
     match = " AND ".join(f"n.{lite(name)} IS {expression}" for name, expression in pairs)
-    join = f" JOIN {lite(made)} AS n ON {match}" if copy.converted else ""
-    return [
-        f"CREATE TABLE {lite(copy.archive)} ({', '.join(columns + olds + news)}, PRIMARY KEY ({', '.join(names)}))",
-        f"INSERT INTO {lite(copy.archive)} SELECT {', '.join(values)} FROM {lite(copy.old.name)} AS o{join}",
-    ]
+    return f" JOIN {lite(made)} AS n ON {match}" if copy.converted else ""
 
 
 def restored(copy: Copy) -> Dict[str, str]:
@@ -10516,25 +10714,46 @@ def is_droppable(table: Table, column: Column, removed: Sequence[Constraint]) ->
 PART_KINDS = ("index", "trigger")
 
 
+class Facts(NamedTuple):
+    """The changes of one table that ALTER TABLE would have to make, by what they are."""
+
+    others: bool  # whether there are any that it cannot make
+    come: List[Column]
+    gone: List[Column]
+    added: List[Constraint]
+    removed: List[Constraint]
+
+    @property
+    def owned(self) -> bool:
+        """Tell whether each constraint belongs to a column that comes or goes with it."""
+        pairs = ((self.come, self.added), (self.gone, self.removed))
+        return all(any(c.name in item.columns for c in columns) for columns, items in pairs for item in items)
+
+
+def facts_of(changes: Sequence[Change]) -> Facts:
+    facts = [change for change in changes if change.kind.split(".")[0] not in PART_KINDS]
+
+    def items(verb: str, *kinds: str) -> List[Any]:
+        found = [change for change in facts if change.kind in {f"{kind}.{verb}" for kind in kinds}]
+        return [change.new if verb == "added" else change.old for change in found]
+
+    known = items("added", "column"), items("removed", "column")
+    constraints = items("added", "check", "foreign_key"), items("removed", "check", "foreign_key")
+    return Facts(len(facts) != sum(map(len, known + constraints)), *known, *constraints)
+
+
 def altered_in_place(whole: Whole, changes: Sequence[Change]) -> Optional[Tuple[List[Column], List[Column]]]:
     """Return the columns to add and to drop where ALTER TABLE can do all of a table's changes, else None."""
     old, new = whole.before.tables[changes[0].table or ""], whole.after.tables[changes[0].table or ""]
-    facts = [change for change in changes if change.kind.split(".")[0] not in PART_KINDS]
-    come = [change.new for change in facts if change.kind == "column.added"]
-    gone = [change.old for change in facts if change.kind == "column.removed"]
-    added = [change.new for change in facts if change.kind in ("check.added", "foreign_key.added")]
-    removed = [change.old for change in facts if change.kind in ("check.removed", "foreign_key.removed")]
-    owned = all(any(c.name in item.columns for c in come) for item in added)
-    owned = owned and all(any(c.name in item.columns for c in gone) for item in removed)
-    if (
-        len(facts) == len(come) + len(gone) + len(added) + len(removed)
-        and owned
-        and all(is_addable(new, column, added) for column in come)
-        and all(is_droppable(old, column, removed) for column in gone)
-        and not (gone and (whole.views or not copy_of(old, new).keys))
-    ):
-        return come, gone
-    return None
+    facts = facts_of(changes)
+    possible = (
+        not facts.others
+        and facts.owned
+        and all(is_addable(new, column, facts.added) for column in facts.come)
+        and all(is_droppable(old, column, facts.removed) for column in facts.gone)
+        and not (facts.gone and (whole.views or not copy_of(old, new).keys))
+    )
+    return (facts.come, facts.gone) if possible else None
 
 
 def alter_forward(copy: Copy, come: Sequence[Column], gone: Sequence[Column]) -> str:
@@ -10573,8 +10792,8 @@ def said(change: Change) -> str:
 
 def phase_of(changes: Sequence[Change]) -> str:
     """Return expand when programs of the running release can go on, else contract."""
-    relaxed = all(change.kind in RELAXING or (change.kind == "column.nullable" and change.new.nullable) for change in changes)
-    return EXPAND if relaxed else CONTRACT
+    eased = {id(change) for change in changes if change.kind == "column.nullable" and change.new.nullable}
+    return EXPAND if all(change.kind in RELAXING or id(change) in eased for change in changes) else CONTRACT
 
 
 def same_value(table: Table, changes: Sequence[Change]) -> Iterator[Draft]:
@@ -10588,8 +10807,8 @@ def same_value(table: Table, changes: Sequence[Change]) -> Iterator[Draft]:
         if columns and set(columns) <= constant:
             yield manual(
                 come[columns[0]],
-                f"Column {', '.join(columns)} of table {table.key} is to be unique, and its default is the same for all "
-                f'rows that exist: what do they get? State "backfill" with an expression on '
+                f"Column {', '.join(columns)} of table {table.key} is to be unique, and its default is the same for "
+                f'all rows that exist: what do they get? State "backfill" with an expression on '
                 f"{show_path(come[columns[0]].path)}.",
             )
 
@@ -10651,7 +10870,7 @@ def column_drafts(old: Table, new: Table, come: Sequence[Column], changes: Seque
             lite_script(f"ALTER TABLE {lite(old.name)} DROP COLUMN {lite(column.name)}"),
             makes=((new.name.lower(), column.name.lower()),),
             reads=names_text(item, lite(old.name)),
-            proof=has_lite_column(new, column.name),
+            proof=has_lite_column(new.name, column.name),
             lock=LITE_LOCK,
             issues=(("tables", new.key, "columns", column.name), *issues),
         )
@@ -10669,34 +10888,41 @@ def altered(
     if copy.archived and not copy.keys:
         return manual(
             changes[0],
-            f"Table {new.key} loses values of {', '.join((*copy.gone, *copy.converted))}, and nothing identifies a row both "
-            "before and after: which columns are to tell rows apart? Change the key in a step of its own.",
+            f"Table {new.key} loses values of {', '.join((*copy.gone, *copy.converted))}, and nothing identifies a row "
+            "both before and after: which columns are to tell rows apart? Change the key in a step of its own.",
         )
-    words = ", ".join(said(change) for change in changes)
-    come = [c for c in new.columns if c not in old.columns]
-    gone = [c for c in old.columns if c not in new.columns]
     targets = [c.references[0] for c in new.constraints.values() if c.references and c not in old.constraints.values()]
     body = table_definition(new)
-    proof = has_text("table", (new.name, body))
-    if in_place:
-        proof = has_lite_column(new, in_place[0][0].name) if in_place[0] else lacks(has_lite_column(new, gone[0]))
     return Draft(
         f"table {new.key}",
         phase_of(changes),
         RANKS["column"],
-        f"{'Alter' if in_place else 'Rebuild'} table {new.key}: {words}",
+        f"{'Alter' if in_place else 'Rebuild'} table {new.key}: {', '.join(said(change) for change in changes)}",
         alter_forward(copy, *in_place) if in_place else rebuild_forward(copy, whole.before, whole.after),
         rebuild_back(copy),
-        makes=(*((new.name.lower(), c.lower()) for c in come), *((i.lower(),) for i in new.indexes if i not in old.indexes)),
+        makes=own_names(new, old),
         reads=names_text(body, *parts_sql(new)),
-        frees=(*((old.name.lower(), c.lower()) for c in gone), *((i.lower(),) for i in old.indexes if i not in new.indexes)),
+        frees=own_names(old, new),
         holds=names_text(table_definition(old)),
-        proof=proof,
+        proof=altered_proof(in_place, old, new),
         lock=LITE_LOCK,
-        rewrites=not in_place or bool(gone),
+        rewrites=not in_place or any(name not in new.columns for name in old.columns),
         issues=tuple(change.path for change in changes),
         after=tuple(f"table {target}" for target in targets if target != new.key),
     )
+
+
+def altered_proof(in_place: Optional[Tuple[List[Column], List[Column]]], old: Table, new: Table) -> str:
+    if not in_place:
+        return has_text("table", (new.name, table_definition(new)))
+    come, gone = in_place
+    return has_lite_column(new.name, come[0].name) if come else lacks(has_lite_column(new.name, gone[0].name))
+
+
+def own_names(table: Table, other: Table) -> Tuple[Tuple[str, ...], ...]:
+    """Return the columns and indexes that one form of a table has and the other has not."""
+    columns = [(table.name.lower(), name.lower()) for name in table.columns if name not in other.columns]
+    return (*columns, *((name.lower(),) for name in table.indexes if name not in other.indexes))
 
 
 def table_made(table: Table, changes: Sequence[Change]) -> Draft:
@@ -10708,7 +10934,7 @@ def table_made(table: Table, changes: Sequence[Change]) -> Draft:
         f"Create table {table.key}",
         lite_script(*statements),
         lite_script(f"DROP TABLE IF EXISTS {lite(table.name)}"),
-        makes=((table.name.lower(),), *((name.lower(),) for name in table.indexes), *((n.lower(),) for _, n in table.parts)),
+        makes=whole_names(table),
         reads=names_text(*statements),
         proof=has_object("table", table.name),
         lock=LITE_LOCK,
@@ -10718,32 +10944,32 @@ def table_made(table: Table, changes: Sequence[Change]) -> Draft:
 
 def table_archived(table: Table, changes: Sequence[Change]) -> Draft:
     """Return the script that copies a table to the archive and drops it; a copy has no constraint that acts on rows."""
-    kept, bare = archive_name(table.name), rowid_name(table) if rowid_alias(table) is None else None
+    kept, counter = lite(archive_name(table.name)), lite(archive_name(table.name, "counter"))
+    bare = rowid_name(table) if rowid_alias(table) is None else None
     plain = [name for name, column in table.columns.items() if not column.generated]
-    stored = [lite("old_" + name) for name in plain] + (["row"] if bare else [])
-    values = {**{name: f"a.{lite('old_' + name)}" for name in plain}, **({bare: 'a."row"'} if bare else {})}
-    taken = ", ".join([lite(name) for name in plain] + ([bare] if bare else []))
-    counter = [f"CREATE TABLE {lite(archive_name(table.name, 'counter'))} AS SELECT seq FROM sqlite_sequence "
-               f"WHERE name = {literal(table.name)}"] if counts(table) else []
+    stored = {name: lite(f"old_{name}") for name in plain}
+    stored.update({bare: '"row"'} if bare else {})
+    taken = ", ".join(lite(name) if name in plain else name for name in stored)
+    numbers = f"SELECT seq FROM sqlite_sequence WHERE name = {literal(table.name)}"
     return Draft(
         f"drop table {table.key}",
         CONTRACT,
         RANKS["drop_table"],
         f"Move table {table.key} to the archive",
         lite_script(
-            f"CREATE TABLE {lite(kept)} ({', '.join(name if name != 'row' else lite(name) for name in stored)})",
-            f"INSERT INTO {lite(kept)} SELECT {taken} FROM {lite(table.name)}",
-            *counter,
+            f"CREATE TABLE {kept} ({', '.join(stored.values())})",
+            f"INSERT INTO {kept} SELECT {taken} FROM {lite(table.name)}",
+            f"CREATE TABLE {counter} AS {numbers}" if counts(table) else "",
             f"DROP TABLE {lite(table.name)}",
         ),
         lite_script(
             create_lite_table(table),
-            move_rows(table.name, values, f"{lite(kept)} AS a"),
-            *(counter_back(table, table.name) if counter else []),
+            move_rows(table.name, {name: f"a.{column}" for name, column in stored.items()}, f"{kept} AS a"),
+            *(counter_back(table, table.name) if counts(table) else []),
             *parts_sql(table),
-            f"DROP TABLE {lite(kept)}",
+            f"DROP TABLE {kept}",
         ),
-        frees=((table.name.lower(),), *((name.lower(),) for name in table.indexes), *((n.lower(),) for _, n in table.parts)),
+        frees=whole_names(table),
         holds=names_text(table_definition(table), *parts_sql(table)),
         proof=lacks(has_object("table", table.name)),
         lock=LITE_LOCK,
@@ -10751,36 +10977,45 @@ def table_archived(table: Table, changes: Sequence[Change]) -> Draft:
     )
 
 
+def whole_names(table: Table) -> Tuple[Tuple[str, ...], ...]:
+    """Return the names that exist with a table: its own, those of its indexes and of its triggers."""
+    return tuple((name.lower(),) for name in (table.name, *table.indexes, *(name for _, name in table.parts)))
+
+
 def part_drafts(old: Table, new: Table, change: Change) -> Iterator[Draft]:
     """Yield the script for one index or trigger of a table that is not built anew."""
     kind = "index" if change.kind.startswith("index") else "trigger"
-
-    def made(table: Table, item: Any) -> str:
-        return create_lite_index(table, item) if kind == "index" else item.definition
-
-    leave = [f"DROP {kind.upper()} IF EXISTS {lite(change.old.name)}"] if change.old else []
-    back = [made(old, change.old)] if change.old else []
-    enter = [made(new, change.new)] if change.new else []
-    undo = [f"DROP {kind.upper()} IF EXISTS {lite(change.new.name)}"] if change.new else []
     item, verb = change.new or change.old, change.kind.split(".")[1]
+    leave, back = part_sql(kind, old, change.old)
+    undo, enter = part_sql(kind, new, change.new)
     proof = lacks(has_object(kind, item.name))
     if change.new:
         proof = has_text(kind, (item.name, enter[0] if kind == "index" else trigger_text(enter[0])))
+    ranks = (RANKS[kind], RANKS["drop_index" if kind == "index" else "drop_part"])
+    replaced = bool(change.old and change.new and same(change.old.name, change.new.name))
     yield Draft(
         f"{kind} {new.key} {item.name}",
         EXPAND if change.new else CONTRACT,
-        RANKS[kind] if change.new else RANKS["drop_index" if kind == "index" else "drop_part"],
+        ranks[0 if change.new else 1],
         f"{CHANGE_WORDS.get(verb, 'Change').capitalize()} {kind} {item.name} of table {new.key}",
         lite_script(*leave, *enter),
         lite_script(*undo, *back),
         makes=((change.new.name.lower(),),) if change.new else (),
         reads=names_text(*enter),
-        frees=((change.old.name.lower(),),) if change.old and not same(change.old.name, item.name if change.new else "") else (),
+        frees=((change.old.name.lower(),),) if change.old and not replaced else (),
         holds=names_text(*back),
         proof=proof,
         lock=LITE_LOCK,
         issues=(change.path,),
     )
+
+
+def part_sql(kind: str, table: Table, item: Any) -> Tuple[List[str], List[str]]:
+    """Return the statements that drop and that make an index or trigger; none where there is none."""
+    if item is None:
+        return [], []
+    made = create_lite_index(table, item) if kind == "index" else item.definition
+    return [f"DROP {kind.upper()} IF EXISTS {lite(item.name)}"], [made]
 
 
 def view_sql(thing: Thing) -> List[str]:
@@ -10820,8 +11055,8 @@ def virtual_drafts(change: Change) -> Iterator[Draft]:
     if change.old is not None:
         yield manual(
             change,
-            f"Virtual table {change.old.key} is to be {change.kind.split('.')[1]}: its module alone knows its content, so "
-            "where will the undo get that from? Drop it by hand when its source can fill it again.",
+            f"Virtual table {change.old.key} is to be {change.kind.split('.')[1]}: its module alone knows its content, "
+            "so where will the undo get that from? Drop it by hand when its source can fill it again.",
         )
         return
     key, create = change.new.key, strip_words(change.new.facts["definition"])
@@ -10863,27 +11098,36 @@ def renamed_table(table: Table, old: str, new: str, column: bool) -> Table:
     def swap(name: str) -> str:
         return new if column and same(name, old) else name
 
-    columns = {}
-    for name, spec in table.columns.items():
-        columns[swap(name)] = spec._replace(name=swap(name), generated=renamed_text(spec.generated, old, new, column))
-    constraints, indexes, parts = {}, {}, {}
-    for constraint in table.constraints.values():
-        target, there = constraint.references or ("", ())
-        target = new if not column and same(target, old) else target
-        constraint = constraint._replace(
-            name=constraint.name if constraint.named else renamed_text(constraint.name, old, new, column),
-            columns=tuple(swap(name) for name in constraint.columns),
-            definition=renamed_text(constraint.definition, old, new, column) or "",
-            references=(target, tuple(swap(name) for name in there)) if constraint.references else None,
-        )
-        constraints[constraint.name] = constraint
-    for name, index in table.indexes.items():
-        tail = renamed_text(index.tail, old, new, column) or ""
-        indexes[name] = index._replace(tail=tail, columns=tuple(swap(term) for term in index.columns))
-    for key, part in table.parts.items():
-        parts[key] = part._replace(definition=renamed_text(part.definition, old, new, column) or "")
-    traits = {k: renamed_text(v, old, new, column) if k == "sql" else v for k, v in table.traits.items()}
+    def text(words: Optional[str]) -> Any:
+        return renamed_text(words, old, new, column)
+
+    columns = {
+        swap(name): spec._replace(name=swap(name), generated=text(spec.generated))
+        for name, spec in table.columns.items()
+    }
+    items = [renamed_constraint(item, old, new, column) for item in table.constraints.values()]
+    indexes = {
+        name: index._replace(tail=text(index.tail), columns=tuple(map(swap, index.columns)))
+        for name, index in table.indexes.items()
+    }
+    parts = {key: part._replace(definition=text(part.definition)) for key, part in table.parts.items()}
+    traits = {key: text(value) if key == "sql" else value for key, value in table.traits.items()}
+    constraints = {item.name: item for item in items}
     return table._replace(columns=columns, constraints=constraints, indexes=indexes, parts=parts, traits=traits)
+
+
+def renamed_constraint(item: Constraint, old: str, new: str, column: bool) -> Constraint:
+    def swap(name: str) -> str:
+        return new if column and same(name, old) else name
+
+    target, there = item.references or ("", ())
+    target = new if not column and same(target, old) else target
+    return item._replace(
+        name=item.name if item.named else str(renamed_text(item.name, old, new, column)),
+        columns=tuple(map(swap, item.columns)),
+        definition=renamed_text(item.definition, old, new, column) or "",
+        references=(target, tuple(map(swap, there))) if item.references else None,
+    )
 
 
 def renamed_schema(schema: Schema, table: str, old: str, new: str, column: bool) -> Schema:
@@ -10923,7 +11167,7 @@ def rename_draft(change: Change, table: str, old: str, new: str, column: bool) -
         alter(table if column else new, old, new),
         makes=((table.lower(), new.lower()),) if column else ((new.lower(),),),
         frees=((table.lower(), old.lower()),) if column else ((old.lower(),),),
-        proof=has_lite_column(Table(table, "main", table, {}, {}, {}, {}, {}), new) if column else has_object("table", new),
+        proof=has_lite_column(table, new) if column else has_object("table", new),
         lock=LITE_LOCK,
         issues=(change.path,),
     )
@@ -10958,7 +11202,8 @@ def plan_sqlite(before: Schema, after: Schema, changes: Sequence[Change]) -> Lis
         elif change.kind.startswith("virtual_table."):
             drafts += virtual_drafts(change)
         else:
-            drafts.append(manual(change, f"SQLite has no {change.kind.split('.')[0].replace('_', ' ')}: what is to stand in for {show_path(change.path)}?"))
+            kind = change.kind.split(".")[0].replace("_", " ")
+            drafts.append(manual(change, f"SQLite has no {kind}: what is to stand in for {show_path(change.path)}?"))
     for key, group in tables.items():
         drafts += lite_table_drafts(whole, key, group)
     renamed = [draft if draft.key in names else draft._replace(after=(*draft.after, *names)) for draft in drafts]
@@ -11054,7 +11299,10 @@ def misfit_query(change: Change, text: str, dialect: Dialect) -> Iterator[Tuple[
         )
 
 
-def recommend(findings: Sequence[Finding], steps: Sequence[Step]) -> Iterator[str]:
+ARCHIVING = re.compile(rf"(?:SCHEMA(?: IF NOT EXISTS)?|CREATE TABLE|TO) [`\"]?_?{ARCHIVE}")  # made, or moved into
+
+
+def recommend(findings: Sequence[Finding], steps: Sequence[Step], dialect: Dialect) -> Iterator[str]:
     """Yield what to do with this report, as far as its content gives reason."""
     phases = {step.phase for step in steps if step.script_type == "sql"}
     if CONTRACT in phases and findings:
@@ -11069,8 +11317,8 @@ def recommend(findings: Sequence[Finding], steps: Sequence[Step]) -> Iterator[st
     lossy = [step.description for step in steps if step.data_loss]
     if lossy:
         yield f"Take a backup that can be restored beside the server first: {'; '.join(lossy[:3])} cannot be undone without loss."
-    if ARCHIVE in "".join(step.script_content for step in steps):
-        yield f"Dropped and narrowed values stay in {ARCHIVE} until you purge it; the undo needs it."
+    if any(ARCHIVING.search(step.script_content) for step in steps):
+        yield f"Dropped and narrowed values stay in {dialect.archive_place} until you purge it; the undo needs it."
 
 
 def compare_databases(before: Document, after: Document, options: Options) -> Comparison:
@@ -11091,7 +11339,7 @@ def compare_databases(before: Document, after: Document, options: Options) -> Co
         dialect.name,
         tuple(count_queries(changes, dialect)),
         None,
-        tuple(recommend(findings, steps)),
+        tuple(recommend(findings, steps, dialect)),
         tuple({"kind": kind, "count": count} for kind, count in sorted(counts.items())),
     )
 

@@ -200,9 +200,6 @@ NESTING_DEBT: Dict[str, List[str]] = {}
 WIDTH_DEBT = 387  # lines over 120 characters: a debt that may only fall
 INPUT_FUNCTIONS = ("is_sqlite_file", "load_sqlite", "look_at_terminal")  # they read what the command line names,
 # as the skeleton does, and the width and colours of a terminal
-WIDTH_DEBT = 387  # lines over 120 characters: a debt that may only fall
-INPUT_FUNCTIONS = ("is_sqlite_file", "load_sqlite", "look_at_terminal")  # they read what the command line names,
-# as the skeleton does, and the width and colours of a terminal
 
 each_script = pytest.mark.parametrize("name", NAMES)
 

@@ -1,4 +1,5 @@
 """Runs the checker on SQLite databases and its scripts through the sqlite3 client: no server, no network."""
+
 import json
 import os
 import shutil
@@ -18,7 +19,9 @@ class Database(NamedTuple):
     path: Path
 
     def run(self, sql: str) -> subprocess.CompletedProcess:
-        return subprocess.run(["sqlite3", "-bail", str(self.path)], input=sql, capture_output=True, text=True, timeout=60)
+        return subprocess.run(
+            ["sqlite3", "-bail", str(self.path)], input=sql, capture_output=True, text=True, timeout=60
+        )
 
     def must(self, sql: str) -> str:
         done = self.run(sql)
@@ -34,11 +37,15 @@ class Database(NamedTuple):
 
     def schema(self) -> List[Any]:
         """Return every object with its text, without what only a rename adds to it: quotes around the name."""
-        found = self.rows("SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY type, name")
+        found = self.rows(
+            "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY type, name"
+        )
         return [(kind, name, " ".join(sql.replace('"', "").replace("(", " ( ").split())) for kind, name, sql in found]
 
     def everything(self) -> Any:
-        tables = [(name, "" if "WITHOUT ROWID" in sql else "rowid, ") for kind, name, sql in self.schema() if kind == "table"]
+        tables = [
+            (name, "" if "WITHOUT ROWID" in sql else "rowid, ") for kind, name, sql in self.schema() if kind == "table"
+        ]
         contents = {name: sorted(self.rows(f'SELECT {rowid}* FROM "{name}"'), key=repr) for name, rowid in tables}
         counters = []
         if self.rows("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'"):

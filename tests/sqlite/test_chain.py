@@ -1,4 +1,5 @@
 """The whole chain on database files: check, apply, check again, roll back. The clock of truth is sqlite3 itself."""
+
 import pytest
 
 PARENT = "CREATE TABLE p (id INTEGER PRIMARY KEY, name TEXT);"
@@ -9,11 +10,17 @@ ROWS = PARENTS + "INSERT INTO c VALUES (1, 1, 'x'), (2, 7, 'y'), (3, 7, NULL);"
 CASES = {
     "a table comes": ("", "CREATE TABLE t (a TEXT UNIQUE, b INT DEFAULT (1 + 1)); CREATE INDEX i ON t (b);", ""),
     "a table goes with index and trigger": (
-        PARENT + CHILD + "CREATE INDEX i ON c (note); CREATE TRIGGER g AFTER INSERT ON c BEGIN DELETE FROM c WHERE 0; END;",
+        PARENT
+        + CHILD
+        + "CREATE INDEX i ON c (note); CREATE TRIGGER g AFTER INSERT ON c BEGIN DELETE FROM c WHERE 0; END;",
         PARENT,
         ROWS,
     ),
-    "a table without a key goes": ("CREATE TABLE t (a, b);", "", "INSERT INTO t (rowid, a) VALUES (5, x'00'), (9, NULL);"),
+    "a table without a key goes": (
+        "CREATE TABLE t (a, b);",
+        "",
+        "INSERT INTO t (rowid, a) VALUES (5, x'00'), (9, NULL);",
+    ),
     "a column comes": (PARENT, "CREATE TABLE p (id INTEGER PRIMARY KEY, name TEXT, age INT DEFAULT -1);", PARENTS),
     "a column with reference and check comes": (
         PARENT + CHILD,
@@ -198,7 +205,10 @@ def test_an_empty_table_takes_a_required_column(bench):
 
 
 def test_one_rebuild_for_all_changes_of_a_table(bench):
-    wanted = "CREATE TABLE p (id INTEGER PRIMARY KEY, age INT NOT NULL DEFAULT 3 CHECK (age > 0)); CREATE INDEX i ON p (age);"
+    wanted = (
+        "CREATE TABLE p (id INTEGER PRIMARY KEY, age INT NOT NULL DEFAULT 3 CHECK (age > 0)); CREATE INDEX "
+        "i ON p (age);"
+    )
     migration = bench.migration(PARENT + "CREATE INDEX j ON p (name);", wanted.replace("CHECK", "UNIQUE CHECK"))
     assert len(migration.scripts) == 1 and migration.scripts[0]["rewrites_table"]
 

@@ -1,4 +1,5 @@
 """What only an author can say: renames, conversions, values for the rows that exist; and documents written by hand."""
+
 import json
 
 import pytest
@@ -9,11 +10,15 @@ ROWS = "INSERT INTO p VALUES (1, 'a b'), (2, NULL); INSERT INTO c VALUES (1, 2);
 
 RENAMES = {
     "a column": (P.replace("name", "label") + C.replace("name", "label"), {"p.label": {"renamed_from": "name"}}),
-    "a table": (P.replace("p (", "person (") + C.replace("p (id)", "person (id)").replace("FROM p", "FROM person"),
-                {"person": {"renamed_from": "p"}}),
+    "a table": (
+        P.replace("p (", "person (") + C.replace("p (id)", "person (id)").replace("FROM p", "FROM person"),
+        {"person": {"renamed_from": "p"}},
+    ),
     "a table and its column, and more": (
-        "CREATE TABLE person (id INTEGER PRIMARY KEY, label BLOB CHECK (label <> ''), age INT); CREATE INDEX i ON person (label);"
-        "CREATE TABLE c (id INTEGER PRIMARY KEY, p INT REFERENCES person (id)); CREATE VIEW v AS SELECT label FROM person;",
+        "CREATE TABLE person (id INTEGER PRIMARY KEY, label BLOB CHECK (label <> ''), age INT); CREATE "
+        "INDEX i ON person (label);"
+        "CREATE TABLE c (id INTEGER PRIMARY KEY, p INT REFERENCES person (id)); CREATE VIEW v AS SELECT "
+        "label FROM person;",
         {"person": {"renamed_from": "p"}, "person.label": {"renamed_from": "name"}},
     ),
 }
@@ -33,9 +38,13 @@ def test_renames(bench, wanted, hints):
 
 
 def test_a_conversion_by_the_authors_expression(bench):
-    live = "CREATE TABLE t (id INTEGER PRIMARY KEY, price TEXT); INSERT INTO t VALUES (1, '1.50'), (2, '0.07'), (3, NULL);"
+    live = (
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, price TEXT); INSERT INTO t VALUES (1, '1.50'), (2, '0.07'), (3, NULL);"
+    )
     migration = bench.migration(
-        live, "CREATE TABLE t (id INTEGER PRIMARY KEY, price INTEGER);", {"t.price": {"using": "CAST(round(price * 100) AS INTEGER)"}}
+        live,
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, price INTEGER);",
+        {"t.price": {"using": "CAST(round(price * 100) AS INTEGER)"}},
     )
     before = migration.live.everything()
     migration.apply()
@@ -45,10 +54,18 @@ def test_a_conversion_by_the_authors_expression(bench):
 
 
 BACKFILLS = {
-    "a new required column": ("CREATE TABLE p (id INTEGER PRIMARY KEY, name TEXT CHECK (name <> ''), slug TEXT NOT NULL);",
-                              {"p.slug": {"backfill": "'p-' || id"}}, "slug", [("p-1",), ("p-2",)]),
-    "NULLs of a column that becomes required": ("CREATE TABLE p (id INTEGER PRIMARY KEY, name TEXT NOT NULL CHECK (name <> ''));",
-                                                {"p.name": {"backfill": "'nobody'"}}, "name", [("a b",), ("nobody",)]),
+    "a new required column": (
+        "CREATE TABLE p (id INTEGER PRIMARY KEY, name TEXT CHECK (name <> ''), slug TEXT NOT NULL);",
+        {"p.slug": {"backfill": "'p-' || id"}},
+        "slug",
+        [("p-1",), ("p-2",)],
+    ),
+    "NULLs of a column that becomes required": (
+        "CREATE TABLE p (id INTEGER PRIMARY KEY, name TEXT NOT NULL CHECK (name <> ''));",
+        {"p.name": {"backfill": "'nobody'"}},
+        "name",
+        [("a b",), ("nobody",)],
+    ),
 }
 
 

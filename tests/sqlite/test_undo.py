@@ -1,4 +1,5 @@
 """What was written between the scripts and their undo survives it; what was archived comes back."""
+
 import pytest
 
 T = "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT NOT NULL, b TEXT COLLATE NOCASE);"
@@ -8,7 +9,9 @@ ROWS = "INSERT INTO t VALUES (1, '01', 'x'), (2, '2', 'y'), (3, 'z', 'z');"
 def test_rows_written_since_survive_a_dropped_column(bench):
     migration = bench.migration(T + ROWS, "CREATE TABLE t (id INTEGER PRIMARY KEY, b TEXT COLLATE NOCASE);")
     migration.apply()
-    migration.live.must("INSERT INTO t VALUES (9, 'new'); DELETE FROM t WHERE id = 2; UPDATE t SET b = 'X!' WHERE id = 1;")
+    migration.live.must(
+        "INSERT INTO t VALUES (9, 'new'); DELETE FROM t WHERE id = 2; UPDATE t SET b = 'X!' WHERE id = 1;"
+    )
     migration.undo()
     assert migration.live.rows("SELECT * FROM t ORDER BY id") == [(1, "01", "X!"), (3, "z", "z"), (9, "", "new")]
 
@@ -34,7 +37,8 @@ def test_a_change_of_case_counts_as_a_change_in_a_column_that_folds_it(bench):
 def test_a_counter_never_goes_back(bench, number):
     counted = "CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, a);"
     migration = bench.migration(
-        counted + "INSERT INTO t VALUES (3, 'a'), (90, 'b'); DELETE FROM t WHERE id = 90;", "CREATE TABLE t (id INTEGER PRIMARY KEY, a);"
+        counted + "INSERT INTO t VALUES (3, 'a'), (90, 'b'); DELETE FROM t WHERE id = 90;",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a);",
     )
     migration.apply()
     migration.live.must(f"INSERT INTO t VALUES ({number}, 'c');")
@@ -52,6 +56,15 @@ def test_nothing_of_the_archive_is_left(bench):
     assert not [name for _, name, _ in migration.live.schema() if name.startswith("_migration")]
 
 
+@pytest.mark.parametrize(
+    "wanted, advised", [("CREATE TABLE t (id INTEGER PRIMARY KEY);", True), (T + "CREATE TABLE u (a);", False)]
+)
+def test_the_advice_names_the_archive_that_the_database_has(bench, wanted, advised):
+    advice = " ".join(bench.migration(T + ROWS, wanted).report["recommendations"])
+    assert ("tables named _migration_archive_*" in advice) == advised
+    assert advice.count("migration_archive") == advised
+
+
 def test_the_archive_of_an_earlier_migration_is_not_in_the_way(bench):
     first = bench.migration(T + ROWS, "CREATE TABLE t (id INTEGER PRIMARY KEY, b TEXT COLLATE NOCASE);")
     first.apply()
@@ -67,7 +80,8 @@ def test_the_archive_of_an_earlier_migration_is_not_in_the_way(bench):
 def test_a_vacuum_in_between_does_not_mix_up_rows(bench):
     live = "CREATE TABLE t (k TEXT PRIMARY KEY, v TEXT);"
     migration = bench.migration(
-        live + "INSERT INTO t (rowid, k, v) VALUES (10, 'a', 'A'), (20, 'b', 'B'), (30, 'c', 'C');", "CREATE TABLE t (k TEXT PRIMARY KEY);"
+        live + "INSERT INTO t (rowid, k, v) VALUES (10, 'a', 'A'), (20, 'b', 'B'), (30, 'c', 'C');",
+        "CREATE TABLE t (k TEXT PRIMARY KEY);",
     )
     migration.apply()
     migration.live.must("DELETE FROM t WHERE k = 'a'; VACUUM;")
