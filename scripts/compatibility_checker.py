@@ -3437,7 +3437,8 @@ def slug(text: str) -> str:
 # Small pieces of SQL, each with the reason why it is written that way. Facts: PostgreSQL 15 docs and runs on 15.
 
 ARCHIVE = "migration_archive"
-SMALL_ROWS = 10_000  # assumption: a table this small is rewritten in well under a second
+SMALL_ROWS = 100  # the counts come from the database that was exported, often a copy of the live one: small by nature
+GROWN_ROWS = 10_000  # assumption: up to here a rewrite takes well under the 100 ms that a writer may have to wait
 SETTINGS = "SET lock_timeout = '2s';\nSET statement_timeout = 0;\nSET client_min_messages = warning;\n"
 UNLIMITED = "SET lock_timeout = 0;\nSET statement_timeout = 0;\nSET client_min_messages = warning;\n"
 BATCH_BLOCKS = 16  # of 8 kB: about a thousand rows of ordinary width in one transaction
@@ -5555,14 +5556,7 @@ def staged_column(context: Context, change: Change) -> Iterator[Draft]:
     before = f"CREATE SEQUENCE IF NOT EXISTS {counter};\n" if column.identity else ""
     install, remove = "", ""
     if column.backfill:
-        install, remove = sync_trigger(
-            table,
-            own_name(table.name, column.name, "fill"),
-            f"""\
-  IF NEW.{name} IS NULL THEN
-    NEW.{name} := (SELECT {column.backfill} FROM (SELECT NEW.*) AS {quote(table.name)});
-  END IF;""",
-        )
+        install, remove = sync_trigger(table, own_name(table.name, column.name, "fill"), fill_body(old or table, column))
     yield Draft(
         key,
         EXPAND,
@@ -5596,6 +5590,26 @@ def staged_column(context: Context, change: Change) -> Iterator[Draft]:
         makes=((table.name, column.name),),
     )
     yield from tighten_column(context, change, key, remove, install, counter)
+
+
+def fill_body(table: Table, column: Column) -> str:
+    """Return the body of a trigger that computes a new column for programs that do not know it yet."""
+    name = quote(column.name)
+    sources = sorted(names_in(column.backfill or "") & set(table.columns) - {column.name})
+    written = " OR ".join(f"NEW.{quote(n)} IS DISTINCT FROM OLD.{quote(n)}" for n in sources if comparable(table, n))
+    again = f" OR TG_OP = 'UPDATE' AND NEW.{name} IS NOT DISTINCT FROM OLD.{name} AND ({written})" if written else ""
+    return f"""\
+  IF NEW.{name} IS NULL{again if comparable(table, column.name, column) else ""} THEN
+    BEGIN
+      NEW.{name} := (SELECT {column.backfill} FROM (SELECT NEW.*) AS {quote(table.name)});
+    EXCEPTION WHEN data_exception OR check_violation THEN
+      NEW.{name} := NULL;
+    END;
+  END IF;"""
+
+
+def comparable(table: Table, name: str, column: Optional[Column] = None) -> bool:
+    return parse_type((column or table.columns[name]).type).base not in NO_EQUALITY
 
 
 def tighten_column(
@@ -5660,9 +5674,86 @@ def column_removed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     columns = [c.old for c in gone]
     issues = tuple(c.path for c in gone)
     for column in columns:
-        if not column.nullable and column.default is None and not column.identity and not column.generated:
+        if rebuilt_from(context, table, column):
+            yield rebuild_draft(context, table, column, issues)
+        elif not column.nullable and column.default is None and not column.identity and not column.generated:
             yield relax_draft(table, old, column, issues)
     yield from archive_columns_drafts(context, table, old, columns, issues)
+
+
+class Rebuild(NamedTuple):
+    """How a column that goes follows from the columns that were filled from it."""
+
+    value: str  # expression over the new columns
+    parts: Tuple[Column, ...]  # the new columns, each with the backfill that it was filled by
+
+
+SPLIT_PART = re.compile(r"(?is)^\s*split_part\s*\(\s*(?P<name>\"[^\"]+\"|\w+)\s*,\s*(?P<mark>'(?:[^']|'')+')\s*,\s*(?P<n>[1-9])\s*\)\s*$")
+
+
+def rebuilt_from(context: Context, table: Table, column: Column) -> Optional[Rebuild]:
+    """Return how a dropped column can be computed from new ones: a copy, a lossless cast, or the parts of a split."""
+    parts = tuple(
+        c.new
+        for c in context.changes
+        if c.kind == "column.added" and c.table == table.key and c.new.backfill and column.name in names_in(c.new.backfill)
+    )
+    for part in parts:
+        bare = re.sub(r"^\(?(.*?)\)?(?:::[\w ]+)?$", r"\1", part.backfill.strip())
+        if canonical(bare) == canonical(quote(column.name)) and SQL.convert(column.type, part.type).loss == "none":
+            return Rebuild(f"{quote(part.name)}::{column.type}", (part,))
+    splits = {part: SPLIT_PART.match(part.backfill) for part in parts}
+    marks = {match.group("mark") for match in splits.values() if match}
+    numbered = sorted((int(match.group("n")), part) for part, match in splits.items() if match)
+    if len(marks) != 1 or [n for n, _ in numbered] != list(range(1, len(numbered) + 1)) or len(numbered) < 2:
+        return None
+    mark = marks.pop()
+    names = ", ".join(f"nullif({quote(part.name)}, '')" for _, part in numbered)
+    return Rebuild(f"concat_ws({mark}, {names})::{column.type}", tuple(part for _, part in numbered))
+
+
+def rebuild_name(table: Table, column: Column) -> str:
+    """Return the name of a trigger function; its trigger has to fire after those that fill the new columns."""
+    return own_name(table.name, "zz_rebuild", column.name)
+
+
+def rebuild_trigger(table: Table, column: Column, rebuild: Rebuild) -> Tuple[str, str]:
+    """Return SQL that installs and removes what keeps the old column right while new programs write the new ones."""
+    name = quote(column.name)
+    agrees = " AND ".join(
+        f"NEW.{quote(p.name)} IS NOT DISTINCT FROM (SELECT {p.backfill} FROM (SELECT NEW.{name}) AS _row)"
+        for p in rebuild.parts
+    )
+    return sync_trigger(
+        table,
+        rebuild_name(table, column),
+        f"""\
+  IF TG_OP = 'INSERT' THEN
+    IF NEW.{name} IS NULL THEN NEW.{name} := (SELECT {rebuild.value} FROM (SELECT NEW.*) AS _row); END IF;
+  ELSIF NEW.{name} IS NOT DISTINCT FROM OLD.{name} AND NOT ({agrees}) THEN
+    NEW.{name} := (SELECT {rebuild.value} FROM (SELECT NEW.*) AS _row);
+  END IF;""",
+    )
+
+
+def rebuild_draft(context: Context, table: Table, column: Column, issues: Tuple[Path, ...]) -> Draft:
+    """Let programs that only know the new columns write rows that old programs still read."""
+    rebuild = rebuilt_from(context, table, column)
+    assert rebuild is not None  # the caller asked
+    install, remove = rebuild_trigger(table, column, rebuild)
+    names = ", ".join(part.name for part in rebuild.parts)
+    return Draft(
+        f"relax column {table.key} {column.name}",
+        EXPAND,
+        RANKS["trait"],
+        f"Keep column {column.name} of table {table.key} up to date from {names}, so that programs need not write it any more",
+        SETTINGS + install,
+        SETTINGS + remove,
+        transactional=False,
+        lock="SHARE ROW EXCLUSIVE",
+        issues=issues,
+        after=tuple(f"column {table.key} {part.name}" for part in rebuild.parts),
+    )
 
 
 def relax_draft(table: Table, old: Table, column: Column, issues: Tuple[Path, ...]) -> Draft:
@@ -5728,12 +5819,22 @@ def archive_columns_drafts(
     identity = key or tuple(others)
     do = locked(
         *sequences_away(context, old, columns),
+        *(f"DROP TRIGGER IF EXISTS {trigger_name(name)} ON {text}" for name in rebuilding(context, table, columns)),
         *(f"ALTER TABLE {text} DROP COLUMN IF EXISTS {quote(name)}" for name in names),
     )
     undo = locked(
         *sequences_back(context, old, columns),
-        *(f"ALTER TABLE {text} ADD COLUMN IF NOT EXISTS {column_sql(c, bare=True)}" for c in columns),
+        *(f"ALTER TABLE {text} ADD COLUMN IF NOT EXISTS {restored_sql(context, old, c)}" for c in columns),
+        *(
+            f"ALTER TABLE {text} ALTER COLUMN {quote(c.name)} SET DEFAULT {c.default}"
+            for c in columns
+            if is_volatile(c.default)
+        ),
     )
+    do += "".join(drop_function(table, name) for name in rebuilding(context, table, columns))
+    for column in columns:
+        rebuild = rebuilt_from(context, table, column)
+        undo += rebuild_trigger(table, column, rebuild)[0] if rebuild else ""
     if stored:
         undo += archive_restore(context, table, copy, identity, stored, bool(key))
         yield Draft(
@@ -5772,6 +5873,25 @@ def archive_columns_drafts(
     )
 
 
+def rebuilding(context: Context, table: Table, columns: Sequence[Column]) -> List[str]:
+    """Return the trigger functions that keep dropped columns up to date."""
+    return [rebuild_name(table, column) for column in columns if rebuilt_from(context, table, column)]
+
+
+def filler_of(context: Context, old: Table, column: Column) -> Optional[str]:
+    """Return the value that rows get which are written without the column, if it is the same for all of them."""
+    if column.nullable or column.identity or column.generated or rebuilt_from(context, old, column):
+        return None
+    value = column.default if column.default is not None else neutral_value(old, column)
+    return None if is_volatile(value) else value
+
+
+def restored_sql(context: Context, old: Table, column: Column) -> str:
+    """Return the column as an undo adds it: programs that do not know it go on inserting rows meanwhile."""
+    filler = filler_of(context, old, column)
+    return column_sql(column._replace(default=filler), bare=filler is None)
+
+
 def archive_copy(text: str, copy: str, identity: Sequence[str], stored: Sequence[Column], keyed: bool) -> List[str]:
     """Return statements that copy values with what identifies their rows; without a key equal rows are numbered."""
     values = SQL.names_sql(column.name for column in stored)
@@ -5798,11 +5918,7 @@ def archive_restore(
     names = SQL.names_sql(column.name for column in stored)
     silent = is_silent(context, table.key)
     if keyed:
-        match = " AND ".join(f"_a.{quote(name)} = {text}.{quote(name)}" for name in identity)
-        value = f"(SELECT {names} FROM {copy} AS _a WHERE {match})"
-        differs = " OR ".join(f"_a.{quote(c.name)}::text IS DISTINCT FROM {text}.{quote(c.name)}::text" for c in stored)
-        where = f"EXISTS (SELECT FROM {copy} AS _a WHERE {match} AND ({differs}))"
-        return backfill(text, f"({names}) = {value}" if len(stored) > 1 else f"{names} = {value}", where, silent)
+        return keyed_restore(context, table, copy, identity, stored)
     quiet = (
         ("SET session_replication_role = replica;\n", "SET session_replication_role = DEFAULT;\n")
         if silent
@@ -5814,6 +5930,39 @@ def archive_restore(
         f"row_number() OVER (PARTITION BY {row_text(identity)}) AS _row FROM {text}) AS _t\n"
         f"WHERE {text}.ctid = _t._ctid AND _a._identity = _t._identity AND _a._row = _t._row;\n{quiet[1]}"
     )
+
+
+def keyed_restore(
+    context: Context, table: Table, copy: str, identity: Sequence[str], stored: Sequence[Column]
+) -> str:
+    """Return SQL that puts archived values back where nobody has written another one since."""
+    text, silent = table_sql(table), is_silent(context, table.key)
+    match = " AND ".join(f"_a.{quote(name)} = {text}.{quote(name)}" for name in identity)
+    plain = [column for column in stored if not rebuilt_from(context, table, column)]
+    result = ""
+    if plain:
+        names = SQL.names_sql(column.name for column in plain)
+        value = f"(SELECT {names} FROM {copy} AS _a WHERE {match})"
+        differs = " OR ".join(f"_a.{quote(c.name)}::text IS DISTINCT FROM {text}.{quote(c.name)}::text" for c in plain)
+        fillers = {c: filler_of(context, context.old_table(table.key) or table, c) for c in plain}
+        unwritten = "".join(
+            f" AND {quote(c.name)}::text IS NOT DISTINCT FROM ({filler or 'NULL'})::{c.type}::text"
+            for c, filler in fillers.items()
+            if "(" not in (filler or "") and not is_volatile(c.default)
+        )
+        where = f"EXISTS (SELECT FROM {copy} AS _a WHERE {match} AND ({differs})){unwritten}"
+        result = backfill(text, f"({names}) = {value}" if len(plain) > 1 else f"{names} = {value}", where, silent)
+    for column in stored:
+        rebuild = rebuilt_from(context, table, column)
+        if rebuild:
+            name = quote(column.name)
+            same = " AND ".join(
+                f"(SELECT {p.backfill} FROM (SELECT _a.{name}) AS _row) IS NOT DISTINCT FROM {text}.{quote(p.name)}"
+                for p in rebuild.parts
+            )
+            former = f"(SELECT _a.{name} FROM {copy} AS _a WHERE {match} AND {same})"
+            result += backfill(text, f"{name} = coalesce({former}, {rebuild.value})", f"{name} IS NULL", silent)
+    return result
 
 
 def owned_sequences(context: Context, old: Table, columns: Sequence[Column]) -> List[Tuple[Thing, Column]]:
@@ -5845,17 +5994,11 @@ def finish_restored(context: Context, table: Table, old: Table, column: Column) 
     text, name = table_sql(table), quote(column.name)
     alter = f"ALTER TABLE {text} ALTER COLUMN {name}"
     statements = [f"{alter} SET DEFAULT {column.default}"] if column.default is not None else []
-    filler = (
-        column.default if column.default is not None and not is_volatile(column.default) else neutral_value(old, column)
-    )
     result = locked(*statements) if statements else ""
-    if not column.nullable and not column.generated:
-        fill = (
-            backfill(text, f"{name} = {filler}", f"{name} IS NULL", is_silent(context, table.key))
-            if filler is not None
-            else ""
-        )
-        result += fill + not_null_check(table, column.name) + set_not_null(table, column.name)
+    if not column.nullable and not column.generated and filler_of(context, old, column) is None:
+        if is_volatile(column.default):
+            result += backfill(text, f"{name} = {column.default}", f"{name} IS NULL", is_silent(context, table.key))
+        result += not_null_check(table, column.name) + set_not_null(table, column.name)
     rest = [
         f"ALTER SEQUENCE {thing_sql(thing)} OWNED BY {text}.{name}"
         for thing, owner in owned_sequences(context, old, [column])
@@ -6151,6 +6294,10 @@ def column_default_recipe(context: Context, change: Change) -> Iterator[Draft]:
 @scripts("column.identity", "column.identity_options")
 def column_identity_recipe(context: Context, change: Change) -> Iterator[Draft]:
     table, old, new = live_table(context, change), change.old, change.new
+    typed = [c for c in context.changes if (c.kind, c.table, c.path) == ("column.type", change.table, change.path)]
+    if old.identity and new.identity and any(not is_simple(context, c) for c in typed):
+        return  # the second column takes the position over and is numbered anew
+    wider = any(SQL.convert(c.old.type, c.new.type).loss == "none" for c in typed)
     yield Draft(
         f"identity {table.key} {new.name}",
         CONTRACT,
@@ -6162,6 +6309,7 @@ def column_identity_recipe(context: Context, change: Change) -> Iterator[Draft]:
         lock="ACCESS EXCLUSIVE (catalogue only)",
         transactional=False,
         issues=(change.path,),
+        after=(f"type {table.key} {new.name}",) if wider else (),  # bounds that only one of the types can hold
     )
 
 
@@ -6794,6 +6942,7 @@ def in_place_draft(context: Context, change: Change, planned: Conversions, insta
         lock="ACCESS EXCLUSIVE" + (" for a rewrite" if rewrites else " (catalogue only)"),
         lossy=lossy,
         issues=(change.path,),
+        after=() if SQL.convert(old.type, new.type).loss == "none" else (f"identity {table.key} {new.name}",),
     )
 
 
@@ -10020,9 +10169,9 @@ def sqlite_document(connection: Any, name: str) -> Dict[str, Any]:
 
 def small_count(connection: Any, table: str) -> Dict[str, int]:
     """Return the number of rows where counting them takes no time: SQLite would have to walk all of them."""
-    query = f"SELECT count(*) FROM (SELECT 1 FROM {name_text(table)} LIMIT {SMALL_ROWS + 1})"
+    query = f"SELECT count(*) FROM (SELECT 1 FROM {name_text(table)} LIMIT {GROWN_ROWS + 1})"
     rows = connection.execute(query).fetchone()[0]
-    return {"row_count": rows} if rows <= SMALL_ROWS else {}
+    return {"row_count": rows} if rows <= GROWN_ROWS else {}
 
 
 def shadow_tables(rows: Sequence[Tuple[str, str, str, str]]) -> Set[str]:
