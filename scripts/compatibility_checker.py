@@ -5556,7 +5556,8 @@ def staged_column(context: Context, change: Change) -> Iterator[Draft]:
     before = f"CREATE SEQUENCE IF NOT EXISTS {counter};\n" if column.identity else ""
     install, remove = "", ""
     if column.backfill:
-        install, remove = sync_trigger(table, own_name(table.name, column.name, "fill"), fill_body(old or table, column))
+        known = context.old_table(table.key) or table
+        install, remove = sync_trigger(table, own_name(table.name, column.name, "fill"), fill_body(known, column))
     yield Draft(
         key,
         EXPAND,
