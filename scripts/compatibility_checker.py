@@ -5515,6 +5515,9 @@ def column_added_recipe(context: Context, change: Change) -> Iterator[Draft]:
     if staged:
         yield from staged_column(context, change)
         return
+    if column.generated and not is_small(old) and can_be_copied(context, old or table):
+        yield copied_draft(table, old or table, change)
+        return
     if not (column.nullable or column.default is not None or column.identity or column.generated or is_empty(old)):
         yield manual(
             change,
@@ -5538,6 +5541,215 @@ def column_added_recipe(context: Context, change: Change) -> Iterator[Draft]:
         rewrites=rewrites,
         issues=(change.path,),
     )
+
+
+def can_be_copied(context: Context, old: Table) -> bool:
+    """Tell whether a copy of the table can take its place: nothing may hang on the table that does not move along."""
+    named = {item.name for item in (*old.constraints.values(), *old.indexes.values()) if item.comment}
+    return (
+        any(c.kind == "primary_key" for c in old.constraints.values())
+        and not any(c.kind == "exclude" for c in old.constraints.values())
+        and not any(index.flags for index in old.indexes.values())
+        and all(part.kind == "trigger" and not part.comment for part in old.parts.values())
+        and not named
+        and set(key for key, value in old.traits.items() if value) <= {"options"}
+        and not dependents_of(context.before, [(old.name,)]).views
+        and not any(
+            c.kind == "foreign_key" and c.references and c.references[0] == old.key
+            for table in context.before.tables.values()
+            for c in table.constraints.values()
+        )
+    )
+
+
+def copied_draft(table: Table, old: Table, change: Change) -> Draft:
+    """Add a stored generated column to a copy of the table that takes its place: in place it rewrites under its lock.
+
+    One script, so that no other one can change the table between the copy and the exchange. PostgreSQL 15 docs:
+    ALTER TABLE ADD COLUMN with a stored generated value rewrites the table under ACCESS EXCLUSIVE.
+    """
+    text, column = table_sql(table), change.new
+    shadow = own_name(table.name, column.name, "copy")
+    clean = (
+        locked(
+            f"DROP TRIGGER IF EXISTS {trigger_name(shadow)} ON {text}",
+            f"DROP TRIGGER IF EXISTS {trigger_name(shadow + '_all')} ON {text}",
+        )
+        + drop_function(table, shadow)
+        + f"DROP TABLE IF EXISTS {SQL.table_sql(table.schema, shadow)};\n"
+    )
+    return Draft(
+        f"column {table.key} {column.name}",
+        EXPAND,
+        RANKS["column"],
+        f"Add column {column.name} to a copy of table {table.key}, which takes the place of the table",
+        SETTINGS
+        + f"SELECT {has_column(table, column.name)[7:-2]} AS done \\gset\n\\if :done\n\\quit\n\\endif\n"
+        + clean
+        + refuse(
+            unmovable(text),
+            f"table {table.key} has what a copy cannot take over (publication, statistics, policy, view, child, "
+            "reference): nothing was changed",
+        )
+        + make_shadow(table, shadow, column)
+        + copy_rows(table, shadow, old)
+        + take_place(table, shadow),
+        SETTINGS + clean + locked(f"ALTER TABLE {text} DROP COLUMN IF EXISTS {quote(column.name)}"),
+        makes=((table.name, column.name),),
+        reads=f"{quote(table.name)} {column_words(column)}",
+        proof=has_column(table, column.name),
+        transactional=False,
+        lock="ROW SHARE in batches, then ACCESS EXCLUSIVE (catalogue only)",
+        issues=(change.path,),
+    )
+
+
+def unmovable(text: str) -> str:
+    here = regclass(text)
+    tests = (
+        f"pg_publication_rel WHERE prrelid = {here}",
+        f"pg_statistic_ext WHERE stxrelid = {here}",
+        f"pg_policy WHERE polrelid = {here}",
+        f"pg_inherits WHERE {here} IN (inhrelid, inhparent)",
+        f"pg_constraint WHERE confrelid = {here} AND conrelid <> confrelid",
+        f"pg_depend WHERE refobjid = {here} AND classid IN ('pg_rewrite'::regclass, 'pg_proc'::regclass)",
+    )
+    return " OR ".join(f"EXISTS (SELECT FROM {test})" for test in tests)
+
+
+def make_shadow(table: Table, shadow: str, column: Column) -> str:
+    """Return SQL that makes an empty copy with the new column, all indexes and foreign keys, kept up to date by a trigger."""
+    text, copy = table_sql(table), SQL.table_sql(table.schema, shadow)
+    here, there = regclass(text), regclass(copy)
+    like = "INCLUDING ALL EXCLUDING IDENTITY EXCLUDING INDEXES EXCLUDING STATISTICS"
+    listed = f"FROM pg_attribute WHERE attrelid = {here} AND attnum > 0 AND NOT attisdropped AND attgenerated = ''"
+    key = f"attnum = ANY ((SELECT conkey FROM pg_constraint WHERE conrelid = {here} AND contype = 'p')::smallint[])"
+    index = f"""\
+      FOR _r IN SELECT c.relname, i.indisunique, pg_get_indexdef(i.indexrelid) AS def
+        FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = {here} AND i.indisvalid LOOP
+        _head := format('CREATE %sINDEX %I ON {text} ', CASE WHEN _r.indisunique THEN 'UNIQUE ' END, _r.relname);
+        EXECUTE format('CREATE %sINDEX %I ON {copy} ', CASE WHEN _r.indisunique THEN 'UNIQUE ' END, 'ma_' || md5(_r.relname))
+          || substr(_r.def, position(' USING ' in substr(_r.def, length(_head) - 1)) + length(_head) - 1);
+      END LOOP"""
+    foreign = f"""\
+      FOR _r IN SELECT conname, pg_get_constraintdef(oid) AS def FROM pg_constraint
+        WHERE conrelid = {here} AND contype = 'f' LOOP
+        EXECUTE format('ALTER TABLE {copy} ADD CONSTRAINT %I %s', _r.conname, _r.def);
+      END LOOP"""
+    function = f"""\
+      EXECUTE format('CREATE OR REPLACE FUNCTION {SQL.table_sql(table.schema, shadow)}() RETURNS trigger LANGUAGE plpgsql AS %L',
+        format($f$BEGIN
+  IF TG_OP = 'TRUNCATE' THEN TRUNCATE {copy}; RETURN NULL; END IF;
+  IF TG_OP = 'DELETE' OR TG_OP = 'UPDATE' AND (%1$s) IS DISTINCT FROM (%2$s) THEN
+    DELETE FROM {copy} WHERE (%3$s) = (%2$s);
+    IF TG_OP = 'DELETE' THEN RETURN NULL; END IF;
+  END IF;
+  INSERT INTO {copy} (%4$s) VALUES (%5$s) ON CONFLICT (%3$s) DO UPDATE SET %6$s;
+  RETURN NULL;
+END$f$,
+        (SELECT string_agg('NEW.' || quote_ident(attname), ', ') {listed} AND {key}),
+        (SELECT string_agg('OLD.' || quote_ident(attname), ', ') {listed} AND {key}),
+        (SELECT string_agg(quote_ident(attname), ', ') {listed} AND {key}),
+        (SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) {listed}),
+        (SELECT string_agg('NEW.' || quote_ident(attname), ', ' ORDER BY attnum) {listed}),
+        (SELECT string_agg(format('%1$I = excluded.%1$I', attname), ', ') {listed})))"""
+    fires = (
+        f"CREATE TRIGGER {trigger_name(shadow)} AFTER INSERT OR UPDATE OR DELETE ON {text} FOR EACH ROW "
+        f"EXECUTE FUNCTION {SQL.table_sql(table.schema, shadow)}()",
+        f"CREATE TRIGGER {trigger_name(shadow + '_all')} AFTER TRUNCATE ON {text} FOR EACH STATEMENT "
+        f"EXECUTE FUNCTION {SQL.table_sql(table.schema, shadow)}()",
+    )
+    make = (f"CREATE TABLE {copy} (LIKE {text} {like})", f"ALTER TABLE {copy} ADD COLUMN {column_sql(column)}")
+    return locked(*make, *column_extras(table._replace(name=shadow), column), index, foreign, function, *fires,
+                  declare="_r record; _head text;")
+
+
+def copy_rows(table: Table, shadow: str, old: Table) -> str:
+    """Return a block that copies the rows in short transactions; rows that a writer holds come with a later pass."""
+    text, copy = table_sql(table), SQL.table_sql(table.schema, shadow)
+    here = regclass(text)
+    key = next(c.columns for c in old.constraints.values() if c.kind == "primary_key")
+    match = " AND ".join(f"_s.{quote(name)} = _t.{quote(name)}" for name in key)
+    missing = f"NOT EXISTS (SELECT FROM {copy} _s WHERE {match})"
+    body = f"""
+DECLARE
+  _block bigint; _last bigint; _rows bigint; _names text;
+BEGIN
+  SELECT string_agg(quote_ident(attname), ', ') INTO _names FROM pg_attribute
+  WHERE attrelid = {here} AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
+  LOOP
+    _block := 0;
+    _last := pg_relation_size({here}) / current_setting('block_size')::bigint;
+    WHILE _block <= _last LOOP
+      EXECUTE format('INSERT INTO {copy} (%1$s) SELECT %1$s FROM (SELECT * FROM {text} _t
+        WHERE ctid >= ''(%2$s,0)''::tid AND ctid < ''(%3$s,0)''::tid AND {missing} FOR SHARE SKIP LOCKED) _b
+        ON CONFLICT ({SQL.names_sql(key)}) DO NOTHING', _names, _block, _block + {BATCH_BLOCKS});
+      GET DIAGNOSTICS _rows = ROW_COUNT;
+      COMMIT;
+      _block := _block + {BATCH_BLOCKS};
+      IF _rows > 0 THEN PERFORM pg_sleep(0.01); END IF;
+    END LOOP;
+    EXIT WHEN NOT EXISTS (SELECT FROM {text} _t WHERE {missing});
+    PERFORM pg_sleep(0.1);
+  END LOOP;
+END """
+    return f"DO {dollar(body)};\nANALYZE {copy};\n"
+
+
+def take_place(table: Table, shadow: str) -> str:
+    """Return SQL that puts the copy in the place of its table, with keys, numbering, triggers, owner and privileges."""
+    text, copy = table_sql(table), SQL.table_sql(table.schema, shadow)
+    here, schema = regclass(text), quote(table.schema)
+    remember = f"""\
+      SELECT array_agg(said) INTO _after FROM (
+        SELECT format('ALTER INDEX {schema}.%I RENAME TO %I', 'ma_' || md5(c.relname), c.relname) AS said
+        FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = {here} AND i.indisvalid
+        UNION ALL SELECT format('ALTER TABLE {text} ADD CONSTRAINT %1$I %2$s USING INDEX %1$I%3$s%4$s', conname,
+          CASE contype WHEN 'p' THEN 'PRIMARY KEY' ELSE 'UNIQUE' END, CASE WHEN condeferrable THEN ' DEFERRABLE' END,
+          CASE WHEN condeferred THEN ' INITIALLY DEFERRED' END)
+        FROM pg_constraint WHERE conrelid = {here} AND contype IN ('p', 'u')
+        UNION ALL SELECT format('ALTER TABLE {text} ALTER COLUMN %I ADD GENERATED %s AS IDENTITY (SEQUENCE NAME {schema}.%I '
+          'INCREMENT BY %s MINVALUE %s MAXVALUE %s START WITH %s CACHE %s %s)', a.attname,
+          CASE a.attidentity WHEN 'a' THEN 'ALWAYS' ELSE 'BY DEFAULT' END, c.relname, s.seqincrement, s.seqmin, s.seqmax,
+          s.seqstart, s.seqcache, CASE WHEN s.seqcycle THEN 'CYCLE' ELSE 'NO CYCLE' END)
+        FROM pg_depend d JOIN pg_sequence s ON s.seqrelid = d.objid JOIN pg_class c ON c.oid = s.seqrelid
+        JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+        WHERE d.refobjid = {here} AND d.deptype = 'i' AND a.attidentity <> ''
+        UNION ALL SELECT format('SELECT setval(''{schema}.%I'', %s, %L)', c.relname,
+          coalesce(pg_sequence_last_value(s.seqrelid), s.seqstart), pg_sequence_last_value(s.seqrelid) IS NOT NULL)
+        FROM pg_depend d JOIN pg_sequence s ON s.seqrelid = d.objid JOIN pg_class c ON c.oid = s.seqrelid
+        WHERE d.refobjid = {here} AND d.deptype = 'i'
+        UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = {here} AND NOT tgisinternal
+        UNION ALL SELECT format('ALTER TABLE {text} %s TRIGGER %I', CASE tgenabled WHEN 'D' THEN 'DISABLE'
+          WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE ALWAYS' END, tgname)
+        FROM pg_trigger WHERE tgrelid = {here} AND NOT tgisinternal AND tgenabled <> 'O'
+        UNION ALL SELECT format('COMMENT ON TABLE {text} IS %L', obj_description({here}, 'pg_class'))
+        UNION ALL SELECT format('ALTER TABLE {text} SET (%s)', array_to_string(reloptions, ', '))
+        FROM pg_class WHERE oid = {here} AND reloptions IS NOT NULL
+        UNION ALL SELECT format('ALTER TABLE {text} OWNER TO %s', relowner::regrole) FROM pg_class WHERE oid = {here}
+        UNION ALL SELECT format('GRANT %s ON {text} TO %s%s', x.privilege_type, CASE WHEN x.grantee = 0 THEN 'PUBLIC'
+          ELSE x.grantee::regrole::text END, CASE WHEN x.is_grantable THEN ' WITH GRANT OPTION' END)
+        FROM pg_class, aclexplode(relacl) x WHERE oid = {here} AND x.grantee <> relowner
+        UNION ALL SELECT format('GRANT %s (%I) ON {text} TO %s%s', x.privilege_type, a.attname, CASE WHEN x.grantee = 0
+          THEN 'PUBLIC' ELSE x.grantee::regrole::text END, CASE WHEN x.is_grantable THEN ' WITH GRANT OPTION' END)
+        FROM pg_attribute a, aclexplode(a.attacl) x WHERE a.attrelid = {here} AND NOT a.attisdropped) AS _said"""
+    serials = f"""\
+      FOR _r IN SELECT d.objid::regclass AS name, a.attname FROM pg_depend d JOIN pg_class c ON c.oid = d.objid
+        JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+        WHERE d.refobjid = {here} AND d.deptype = 'a' AND c.relkind = 'S' LOOP
+        EXECUTE format('ALTER SEQUENCE %s OWNED BY {copy}.%I', _r.name, _r.attname);
+      END LOOP"""
+    return locked(
+        f"LOCK TABLE {text} IN ACCESS EXCLUSIVE MODE",
+        f"DROP TRIGGER IF EXISTS {trigger_name(shadow)} ON {text}",
+        f"DROP TRIGGER IF EXISTS {trigger_name(shadow + '_all')} ON {text}",
+        remember,
+        serials,
+        f"DROP TABLE {text}",
+        f"ALTER TABLE {copy} RENAME TO {quote(table.name)}",
+        "FOREACH _head IN ARRAY _after LOOP EXECUTE _head; END LOOP",
+        declare="_r record; _head text; _after text[];",
+    ) + drop_function(table, shadow)
 
 
 def staged_column(context: Context, change: Change) -> Iterator[Draft]:
