@@ -5584,7 +5584,6 @@ def copied_draft(table: Table, old: Table, change: Change) -> Draft:
         RANKS["column"],
         f"Add column {column.name} to a copy of table {table.key}, which takes the place of the table",
         SETTINGS
-        + f"SELECT {has_column(table, column.name)[7:-2]} AS done \\gset\n\\if :done\n\\quit\n\\endif\n"
         + clean
         + refuse(
             unmovable(text),
@@ -5659,7 +5658,10 @@ END$f$,
         f"CREATE TRIGGER {trigger_name(shadow + '_all')} AFTER TRUNCATE ON {text} FOR EACH STATEMENT "
         f"EXECUTE FUNCTION {SQL.table_sql(table.schema, shadow)}()",
     )
-    make = (f"CREATE TABLE {copy} (LIKE {text} {like})", f"ALTER TABLE {copy} ADD COLUMN {column_sql(column)}")
+    make = (
+        f"CREATE TABLE {copy} (LIKE {text} {like})",
+        f"ALTER TABLE {copy} ADD COLUMN IF NOT EXISTS {column_sql(column)}",
+    )
     return locked(*make, *column_extras(table._replace(name=shadow), column), index, foreign, function, *fires,
                   declare="_r record; _head text;")
 
@@ -5701,36 +5703,36 @@ def take_place(table: Table, shadow: str) -> str:
     text, copy = table_sql(table), SQL.table_sql(table.schema, shadow)
     here, schema = regclass(text), quote(table.schema)
     remember = f"""\
-      SELECT array_agg(said) INTO _after FROM (
-        SELECT format('ALTER INDEX {schema}.%I RENAME TO %I', 'ma_' || md5(c.relname), c.relname) AS said
+      SELECT array_agg(said ORDER BY n) INTO _after FROM (
+        SELECT 1 AS n, format('ALTER INDEX {schema}.%I RENAME TO %I', 'ma_' || md5(c.relname), c.relname) AS said
         FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = {here} AND i.indisvalid
-        UNION ALL SELECT format('ALTER TABLE {text} ADD CONSTRAINT %1$I %2$s USING INDEX %1$I%3$s%4$s', conname,
+        UNION ALL SELECT 2, format('ALTER TABLE {text} ADD CONSTRAINT %1$I %2$s USING INDEX %1$I%3$s%4$s', conname,
           CASE contype WHEN 'p' THEN 'PRIMARY KEY' ELSE 'UNIQUE' END, CASE WHEN condeferrable THEN ' DEFERRABLE' END,
           CASE WHEN condeferred THEN ' INITIALLY DEFERRED' END)
         FROM pg_constraint WHERE conrelid = {here} AND contype IN ('p', 'u')
-        UNION ALL SELECT format('ALTER TABLE {text} ALTER COLUMN %I ADD GENERATED %s AS IDENTITY (SEQUENCE NAME {schema}.%I '
+        UNION ALL SELECT 3, format('ALTER TABLE {text} ALTER COLUMN %I ADD GENERATED %s AS IDENTITY (SEQUENCE NAME {schema}.%I '
           'INCREMENT BY %s MINVALUE %s MAXVALUE %s START WITH %s CACHE %s %s)', a.attname,
           CASE a.attidentity WHEN 'a' THEN 'ALWAYS' ELSE 'BY DEFAULT' END, c.relname, s.seqincrement, s.seqmin, s.seqmax,
           s.seqstart, s.seqcache, CASE WHEN s.seqcycle THEN 'CYCLE' ELSE 'NO CYCLE' END)
         FROM pg_depend d JOIN pg_sequence s ON s.seqrelid = d.objid JOIN pg_class c ON c.oid = s.seqrelid
         JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
         WHERE d.refobjid = {here} AND d.deptype = 'i' AND a.attidentity <> ''
-        UNION ALL SELECT format('SELECT setval(''{schema}.%I'', %s, %L)', c.relname,
+        UNION ALL SELECT 4, format('SELECT setval(%L, %s, %L)', format('{schema}.%I', c.relname),
           coalesce(pg_sequence_last_value(s.seqrelid), s.seqstart), pg_sequence_last_value(s.seqrelid) IS NOT NULL)
         FROM pg_depend d JOIN pg_sequence s ON s.seqrelid = d.objid JOIN pg_class c ON c.oid = s.seqrelid
         WHERE d.refobjid = {here} AND d.deptype = 'i'
-        UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = {here} AND NOT tgisinternal
-        UNION ALL SELECT format('ALTER TABLE {text} %s TRIGGER %I', CASE tgenabled WHEN 'D' THEN 'DISABLE'
+        UNION ALL SELECT 5, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = {here} AND NOT tgisinternal
+        UNION ALL SELECT 6, format('ALTER TABLE {text} %s TRIGGER %I', CASE tgenabled WHEN 'D' THEN 'DISABLE'
           WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE ALWAYS' END, tgname)
         FROM pg_trigger WHERE tgrelid = {here} AND NOT tgisinternal AND tgenabled <> 'O'
-        UNION ALL SELECT format('COMMENT ON TABLE {text} IS %L', obj_description({here}, 'pg_class'))
-        UNION ALL SELECT format('ALTER TABLE {text} SET (%s)', array_to_string(reloptions, ', '))
+        UNION ALL SELECT 7, format('COMMENT ON TABLE {text} IS %L', obj_description({here}, 'pg_class'))
+        UNION ALL SELECT 8, format('ALTER TABLE {text} SET (%s)', array_to_string(reloptions, ', '))
         FROM pg_class WHERE oid = {here} AND reloptions IS NOT NULL
-        UNION ALL SELECT format('ALTER TABLE {text} OWNER TO %s', relowner::regrole) FROM pg_class WHERE oid = {here}
-        UNION ALL SELECT format('GRANT %s ON {text} TO %s%s', x.privilege_type, CASE WHEN x.grantee = 0 THEN 'PUBLIC'
+        UNION ALL SELECT 9, format('ALTER TABLE {text} OWNER TO %s', relowner::regrole) FROM pg_class WHERE oid = {here}
+        UNION ALL SELECT 10, format('GRANT %s ON {text} TO %s%s', x.privilege_type, CASE WHEN x.grantee = 0 THEN 'PUBLIC'
           ELSE x.grantee::regrole::text END, CASE WHEN x.is_grantable THEN ' WITH GRANT OPTION' END)
         FROM pg_class, aclexplode(relacl) x WHERE oid = {here} AND x.grantee <> relowner
-        UNION ALL SELECT format('GRANT %s (%I) ON {text} TO %s%s', x.privilege_type, a.attname, CASE WHEN x.grantee = 0
+        UNION ALL SELECT 11, format('GRANT %s (%I) ON {text} TO %s%s', x.privilege_type, a.attname, CASE WHEN x.grantee = 0
           THEN 'PUBLIC' ELSE x.grantee::regrole::text END, CASE WHEN x.is_grantable THEN ' WITH GRANT OPTION' END)
         FROM pg_attribute a, aclexplode(a.attacl) x WHERE a.attrelid = {here} AND NOT a.attisdropped) AS _said"""
     serials = f"""\
