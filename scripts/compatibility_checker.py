@@ -3486,7 +3486,8 @@ def slug(text: str) -> str:
 # Small pieces of SQL, each with the reason why it is written that way. Facts: PostgreSQL 15 docs and runs on 15.
 
 ARCHIVE = "migration_archive"
-SMALL_ROWS = 10_000  # assumption: a table this small is rewritten in well under a second
+SMALL_ROWS = 100  # the counts come from the database that was exported, often a copy of the live one: small by nature
+GROWN_ROWS = 10_000  # assumption: up to here a rewrite takes well under the 100 ms that a writer may have to wait
 SETTINGS = "SET lock_timeout = '2s';\nSET statement_timeout = 0;\nSET client_min_messages = warning;\n"
 UNLIMITED = "SET lock_timeout = 0;\nSET statement_timeout = 0;\nSET client_min_messages = warning;\n"
 BATCH_BLOCKS = 16  # of 8 kB: about a thousand rows of ordinary width in one transaction
@@ -5563,6 +5564,9 @@ def column_added_recipe(context: Context, change: Change) -> Iterator[Draft]:
     if staged:
         yield from staged_column(context, change)
         return
+    if column.generated and not is_small(old) and can_be_copied(context, old or table):
+        yield copied_draft(table, old or table, change)
+        return
     if not (column.nullable or column.default is not None or column.identity or column.generated or is_empty(old)):
         yield manual(
             change,
@@ -5588,6 +5592,217 @@ def column_added_recipe(context: Context, change: Change) -> Iterator[Draft]:
     )
 
 
+def can_be_copied(context: Context, old: Table) -> bool:
+    """Tell whether a copy of the table can take its place: nothing may hang on the table that does not move along."""
+    named = {item.name for item in (*old.constraints.values(), *old.indexes.values()) if item.comment}
+    return (
+        any(c.kind == "primary_key" for c in old.constraints.values())
+        and not any(c.kind == "exclude" for c in old.constraints.values())
+        and not any(index.flags for index in old.indexes.values())
+        and all(part.kind == "trigger" and not part.comment for part in old.parts.values())
+        and not named
+        and set(key for key, value in old.traits.items() if value) <= {"options"}
+        and not dependents_of(context.before, [(old.name,)]).views
+        and not any(
+            c.kind == "foreign_key" and c.references and c.references[0] == old.key
+            for table in context.before.tables.values()
+            for c in table.constraints.values()
+        )
+    )
+
+
+def copied_draft(table: Table, old: Table, change: Change) -> Draft:
+    """Add a stored generated column to a copy of the table that takes its place: in place it rewrites under its lock.
+
+    One script, so that no other one can change the table between the copy and the exchange. PostgreSQL 15 docs:
+    ALTER TABLE ADD COLUMN with a stored generated value rewrites the table under ACCESS EXCLUSIVE.
+    """
+    text, column = table_sql(table), change.new
+    shadow = own_name(table.name, column.name, "copy")
+    clean = (
+        locked(
+            f"DROP TRIGGER IF EXISTS {trigger_name(shadow)} ON {text}",
+            f"DROP TRIGGER IF EXISTS {trigger_name(shadow + '_all')} ON {text}",
+        )
+        + drop_function(table, shadow)
+        + f"DROP TABLE IF EXISTS {SQL.table_sql(table.schema, shadow)};\n"
+    )
+    return Draft(
+        f"column {table.key} {column.name}",
+        EXPAND,
+        RANKS["column"],
+        f"Add column {column.name} to a copy of table {table.key}, which takes the place of the table",
+        SETTINGS
+        + clean
+        + refuse(
+            unmovable(text),
+            f"table {table.key} has what a copy cannot take over (publication, statistics, policy, view, child, "
+            "reference): nothing was changed",
+        )
+        + make_shadow(table, shadow, column)
+        + copy_rows(table, shadow, old)
+        + take_place(table, shadow),
+        SETTINGS + clean + locked(f"ALTER TABLE {text} DROP COLUMN IF EXISTS {quote(column.name)}"),
+        makes=((table.name, column.name),),
+        reads=f"{quote(table.name)} {column_words(column)}",
+        proof=has_column(table, column.name),
+        transactional=False,
+        lock="ROW SHARE in batches, then ACCESS EXCLUSIVE (catalogue only)",
+        issues=(change.path,),
+    )
+
+
+def unmovable(text: str) -> str:
+    here = regclass(text)
+    tests = (
+        f"pg_publication_rel WHERE prrelid = {here}",
+        f"pg_statistic_ext WHERE stxrelid = {here}",
+        f"pg_policy WHERE polrelid = {here}",
+        f"pg_inherits WHERE {here} IN (inhrelid, inhparent)",
+        f"pg_constraint WHERE confrelid = {here} AND conrelid <> confrelid",
+        f"pg_depend WHERE refobjid = {here} AND classid IN ('pg_rewrite'::regclass, 'pg_proc'::regclass)",
+    )
+    return " OR ".join(f"EXISTS (SELECT FROM {test})" for test in tests)
+
+
+def make_shadow(table: Table, shadow: str, column: Column) -> str:
+    """Return SQL that makes an empty copy with the new column, all indexes and foreign keys, kept up to date by a trigger."""
+    text, copy = table_sql(table), SQL.table_sql(table.schema, shadow)
+    here, there = regclass(text), regclass(copy)
+    like = "INCLUDING ALL EXCLUDING IDENTITY EXCLUDING INDEXES EXCLUDING STATISTICS"
+    listed = f"FROM pg_attribute WHERE attrelid = {here} AND attnum > 0 AND NOT attisdropped AND attgenerated = ''"
+    key = f"attnum = ANY ((SELECT conkey FROM pg_constraint WHERE conrelid = {here} AND contype = 'p')::smallint[])"
+    index = f"""\
+      FOR _r IN SELECT c.relname, i.indisunique, pg_get_indexdef(i.indexrelid) AS def
+        FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = {here} AND i.indisvalid LOOP
+        _head := format('CREATE %sINDEX %I ON {text} ', CASE WHEN _r.indisunique THEN 'UNIQUE ' END, _r.relname);
+        EXECUTE format('CREATE %sINDEX %I ON {copy} ', CASE WHEN _r.indisunique THEN 'UNIQUE ' END, 'ma_' || md5(_r.relname))
+          || substr(_r.def, position(' USING ' in substr(_r.def, length(_head) - 1)) + length(_head) - 1);
+      END LOOP"""
+    foreign = f"""\
+      FOR _r IN SELECT conname, pg_get_constraintdef(oid) AS def FROM pg_constraint
+        WHERE conrelid = {here} AND contype = 'f' LOOP
+        EXECUTE format('ALTER TABLE {copy} ADD CONSTRAINT %I %s', _r.conname, _r.def);
+      END LOOP"""
+    function = f"""\
+      EXECUTE format('CREATE OR REPLACE FUNCTION {SQL.table_sql(table.schema, shadow)}() RETURNS trigger LANGUAGE plpgsql AS %L',
+        format($f$BEGIN
+  IF TG_OP = 'TRUNCATE' THEN TRUNCATE {copy}; RETURN NULL; END IF;
+  IF TG_OP = 'DELETE' OR TG_OP = 'UPDATE' AND (%1$s) IS DISTINCT FROM (%2$s) THEN
+    DELETE FROM {copy} WHERE (%3$s) = (%2$s);
+    IF TG_OP = 'DELETE' THEN RETURN NULL; END IF;
+  END IF;
+  INSERT INTO {copy} (%4$s) VALUES (%5$s) ON CONFLICT (%3$s) DO UPDATE SET %6$s;
+  RETURN NULL;
+END$f$,
+        (SELECT string_agg('NEW.' || quote_ident(attname), ', ') {listed} AND {key}),
+        (SELECT string_agg('OLD.' || quote_ident(attname), ', ') {listed} AND {key}),
+        (SELECT string_agg(quote_ident(attname), ', ') {listed} AND {key}),
+        (SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) {listed}),
+        (SELECT string_agg('NEW.' || quote_ident(attname), ', ' ORDER BY attnum) {listed}),
+        (SELECT string_agg(format('%1$I = excluded.%1$I', attname), ', ') {listed})))"""
+    fires = (
+        f"CREATE TRIGGER {trigger_name(shadow)} AFTER INSERT OR UPDATE OR DELETE ON {text} FOR EACH ROW "
+        f"EXECUTE FUNCTION {SQL.table_sql(table.schema, shadow)}()",
+        f"CREATE TRIGGER {trigger_name(shadow + '_all')} AFTER TRUNCATE ON {text} FOR EACH STATEMENT "
+        f"EXECUTE FUNCTION {SQL.table_sql(table.schema, shadow)}()",
+    )
+    make = (
+        f"CREATE TABLE {copy} (LIKE {text} {like})",
+        f"ALTER TABLE {copy} ADD COLUMN IF NOT EXISTS {column_sql(column)}",
+    )
+    return locked(*make, *column_extras(table._replace(name=shadow), column), index, foreign, function, *fires,
+                  declare="_r record; _head text;")
+
+
+def copy_rows(table: Table, shadow: str, old: Table) -> str:
+    """Return a block that copies the rows in short transactions; rows that a writer holds come with a later pass."""
+    text, copy = table_sql(table), SQL.table_sql(table.schema, shadow)
+    here = regclass(text)
+    key = next(c.columns for c in old.constraints.values() if c.kind == "primary_key")
+    match = " AND ".join(f"_s.{quote(name)} = _t.{quote(name)}" for name in key)
+    missing = f"NOT EXISTS (SELECT FROM {copy} _s WHERE {match})"
+    body = f"""
+DECLARE
+  _block bigint; _last bigint; _rows bigint; _names text;
+BEGIN
+  SELECT string_agg(quote_ident(attname), ', ') INTO _names FROM pg_attribute
+  WHERE attrelid = {here} AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
+  LOOP
+    _block := 0;
+    _last := pg_relation_size({here}) / current_setting('block_size')::bigint;
+    WHILE _block <= _last LOOP
+      EXECUTE format('INSERT INTO {copy} (%1$s) SELECT %1$s FROM (SELECT * FROM {text} _t
+        WHERE ctid >= ''(%2$s,0)''::tid AND ctid < ''(%3$s,0)''::tid AND {missing} FOR SHARE SKIP LOCKED) _b
+        ON CONFLICT ({SQL.names_sql(key)}) DO NOTHING', _names, _block, _block + {BATCH_BLOCKS});
+      GET DIAGNOSTICS _rows = ROW_COUNT;
+      COMMIT;
+      _block := _block + {BATCH_BLOCKS};
+      IF _rows > 0 THEN PERFORM pg_sleep(0.01); END IF;
+    END LOOP;
+    EXIT WHEN NOT EXISTS (SELECT FROM {text} _t WHERE {missing});
+    PERFORM pg_sleep(0.1);
+  END LOOP;
+END """
+    return f"DO {dollar(body)};\nANALYZE {copy};\n"
+
+
+def take_place(table: Table, shadow: str) -> str:
+    """Return SQL that puts the copy in the place of its table, with keys, numbering, triggers, owner and privileges."""
+    text, copy = table_sql(table), SQL.table_sql(table.schema, shadow)
+    here, schema = regclass(text), quote(table.schema)
+    remember = f"""\
+      SELECT array_agg(said ORDER BY n) INTO _after FROM (
+        SELECT 1 AS n, format('ALTER INDEX {schema}.%I RENAME TO %I', 'ma_' || md5(c.relname), c.relname) AS said
+        FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = {here} AND i.indisvalid
+        UNION ALL SELECT 2, format('ALTER TABLE {text} ADD CONSTRAINT %1$I %2$s USING INDEX %1$I%3$s%4$s', conname,
+          CASE contype WHEN 'p' THEN 'PRIMARY KEY' ELSE 'UNIQUE' END, CASE WHEN condeferrable THEN ' DEFERRABLE' END,
+          CASE WHEN condeferred THEN ' INITIALLY DEFERRED' END)
+        FROM pg_constraint WHERE conrelid = {here} AND contype IN ('p', 'u')
+        UNION ALL SELECT 3, format('ALTER TABLE {text} ALTER COLUMN %I ADD GENERATED %s AS IDENTITY (SEQUENCE NAME {schema}.%I '
+          'INCREMENT BY %s MINVALUE %s MAXVALUE %s START WITH %s CACHE %s %s)', a.attname,
+          CASE a.attidentity WHEN 'a' THEN 'ALWAYS' ELSE 'BY DEFAULT' END, c.relname, s.seqincrement, s.seqmin, s.seqmax,
+          s.seqstart, s.seqcache, CASE WHEN s.seqcycle THEN 'CYCLE' ELSE 'NO CYCLE' END)
+        FROM pg_depend d JOIN pg_sequence s ON s.seqrelid = d.objid JOIN pg_class c ON c.oid = s.seqrelid
+        JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+        WHERE d.refobjid = {here} AND d.deptype = 'i' AND a.attidentity <> ''
+        UNION ALL SELECT 4, format('SELECT setval(%L, %s, %L)', format('{schema}.%I', c.relname),
+          coalesce(pg_sequence_last_value(s.seqrelid), s.seqstart), pg_sequence_last_value(s.seqrelid) IS NOT NULL)
+        FROM pg_depend d JOIN pg_sequence s ON s.seqrelid = d.objid JOIN pg_class c ON c.oid = s.seqrelid
+        WHERE d.refobjid = {here} AND d.deptype = 'i'
+        UNION ALL SELECT 5, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = {here} AND NOT tgisinternal
+        UNION ALL SELECT 6, format('ALTER TABLE {text} %s TRIGGER %I', CASE tgenabled WHEN 'D' THEN 'DISABLE'
+          WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE ALWAYS' END, tgname)
+        FROM pg_trigger WHERE tgrelid = {here} AND NOT tgisinternal AND tgenabled <> 'O'
+        UNION ALL SELECT 7, format('COMMENT ON TABLE {text} IS %L', obj_description({here}, 'pg_class'))
+        UNION ALL SELECT 8, format('ALTER TABLE {text} SET (%s)', array_to_string(reloptions, ', '))
+        FROM pg_class WHERE oid = {here} AND reloptions IS NOT NULL
+        UNION ALL SELECT 9, format('ALTER TABLE {text} OWNER TO %s', relowner::regrole) FROM pg_class WHERE oid = {here}
+        UNION ALL SELECT 10, format('GRANT %s ON {text} TO %s%s', x.privilege_type, CASE WHEN x.grantee = 0 THEN 'PUBLIC'
+          ELSE x.grantee::regrole::text END, CASE WHEN x.is_grantable THEN ' WITH GRANT OPTION' END)
+        FROM pg_class, aclexplode(relacl) x WHERE oid = {here} AND x.grantee <> relowner
+        UNION ALL SELECT 11, format('GRANT %s (%I) ON {text} TO %s%s', x.privilege_type, a.attname, CASE WHEN x.grantee = 0
+          THEN 'PUBLIC' ELSE x.grantee::regrole::text END, CASE WHEN x.is_grantable THEN ' WITH GRANT OPTION' END)
+        FROM pg_attribute a, aclexplode(a.attacl) x WHERE a.attrelid = {here} AND NOT a.attisdropped) AS _said"""
+    serials = f"""\
+      FOR _r IN SELECT d.objid::regclass AS name, a.attname FROM pg_depend d JOIN pg_class c ON c.oid = d.objid
+        JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+        WHERE d.refobjid = {here} AND d.deptype = 'a' AND c.relkind = 'S' LOOP
+        EXECUTE format('ALTER SEQUENCE %s OWNED BY {copy}.%I', _r.name, _r.attname);
+      END LOOP"""
+    return locked(
+        f"LOCK TABLE {text} IN ACCESS EXCLUSIVE MODE",
+        f"DROP TRIGGER IF EXISTS {trigger_name(shadow)} ON {text}",
+        f"DROP TRIGGER IF EXISTS {trigger_name(shadow + '_all')} ON {text}",
+        remember,
+        serials,
+        f"DROP TABLE {text}",
+        f"ALTER TABLE {copy} RENAME TO {quote(table.name)}",
+        "FOREACH _head IN ARRAY _after LOOP EXECUTE _head; END LOOP",
+        declare="_r record; _head text; _after text[];",
+    ) + drop_function(table, shadow)
+
+
 def staged_column(context: Context, change: Change) -> Iterator[Draft]:
     """Add the column empty, let new rows have their value, fill the old rows in batches, and tighten it last."""
     table, column = live_table(context, change), change.new
@@ -5604,14 +5819,8 @@ def staged_column(context: Context, change: Change) -> Iterator[Draft]:
     before = f"CREATE SEQUENCE IF NOT EXISTS {counter};\n" if column.identity else ""
     install, remove = "", ""
     if column.backfill:
-        install, remove = sync_trigger(
-            table,
-            own_name(table.name, column.name, "fill"),
-            f"""\
-  IF NEW.{name} IS NULL THEN
-    NEW.{name} := (SELECT {column.backfill} FROM (SELECT NEW.*) AS {quote(table.name)});
-  END IF;""",
-        )
+        known = context.old_table(table.key) or table
+        install, remove = sync_trigger(table, own_name(table.name, column.name, "fill"), fill_body(known, column))
     yield Draft(
         key,
         EXPAND,
@@ -5645,6 +5854,26 @@ def staged_column(context: Context, change: Change) -> Iterator[Draft]:
         makes=((table.name, column.name),),
     )
     yield from tighten_column(context, change, key, remove, install, counter)
+
+
+def fill_body(table: Table, column: Column) -> str:
+    """Return the body of a trigger that computes a new column for programs that do not know it yet."""
+    name = quote(column.name)
+    sources = sorted(names_in(column.backfill or "") & set(table.columns) - {column.name})
+    written = " OR ".join(f"NEW.{quote(n)} IS DISTINCT FROM OLD.{quote(n)}" for n in sources if comparable(table, n))
+    again = f" OR TG_OP = 'UPDATE' AND NEW.{name} IS NOT DISTINCT FROM OLD.{name} AND ({written})" if written else ""
+    return f"""\
+  IF NEW.{name} IS NULL{again if comparable(table, column.name, column) else ""} THEN
+    BEGIN
+      NEW.{name} := (SELECT {column.backfill} FROM (SELECT NEW.*) AS {quote(table.name)});
+    EXCEPTION WHEN data_exception OR check_violation THEN
+      NEW.{name} := NULL;
+    END;
+  END IF;"""
+
+
+def comparable(table: Table, name: str, column: Optional[Column] = None) -> bool:
+    return parse_type((column or table.columns[name]).type).base not in NO_EQUALITY
 
 
 def tighten_column(
@@ -5709,9 +5938,86 @@ def column_removed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     columns = [c.old for c in gone]
     issues = tuple(c.path for c in gone)
     for column in columns:
-        if not column.nullable and column.default is None and not column.identity and not column.generated:
+        if rebuilt_from(context, table, column):
+            yield rebuild_draft(context, table, column, issues)
+        elif not column.nullable and column.default is None and not column.identity and not column.generated:
             yield relax_draft(table, old, column, issues)
     yield from archive_columns_drafts(context, table, old, columns, issues)
+
+
+class Rebuild(NamedTuple):
+    """How a column that goes follows from the columns that were filled from it."""
+
+    value: str  # expression over the new columns
+    parts: Tuple[Column, ...]  # the new columns, each with the backfill that it was filled by
+
+
+SPLIT_PART = re.compile(r"(?is)^\s*split_part\s*\(\s*(?P<name>\"[^\"]+\"|\w+)\s*,\s*(?P<mark>'(?:[^']|'')+')\s*,\s*(?P<n>[1-9])\s*\)\s*$")
+
+
+def rebuilt_from(context: Context, table: Table, column: Column) -> Optional[Rebuild]:
+    """Return how a dropped column can be computed from new ones: a copy, a lossless cast, or the parts of a split."""
+    parts = tuple(
+        c.new
+        for c in context.changes
+        if c.kind == "column.added" and c.table == table.key and c.new.backfill and column.name in names_in(c.new.backfill)
+    )
+    for part in parts:
+        bare = re.sub(r"^\(?(.*?)\)?(?:::[\w ]+)?$", r"\1", part.backfill.strip())
+        if canonical(bare) == canonical(quote(column.name)) and SQL.convert(column.type, part.type).loss == "none":
+            return Rebuild(f"{quote(part.name)}::{column.type}", (part,))
+    splits = {part: SPLIT_PART.match(part.backfill) for part in parts}
+    marks = {match.group("mark") for match in splits.values() if match}
+    numbered = sorted((int(match.group("n")), part) for part, match in splits.items() if match)
+    if len(marks) != 1 or [n for n, _ in numbered] != list(range(1, len(numbered) + 1)) or len(numbered) < 2:
+        return None
+    mark = marks.pop()
+    names = ", ".join(f"nullif({quote(part.name)}, '')" for _, part in numbered)
+    return Rebuild(f"concat_ws({mark}, {names})::{column.type}", tuple(part for _, part in numbered))
+
+
+def rebuild_name(table: Table, column: Column) -> str:
+    """Return the name of a trigger function; its trigger has to fire after those that fill the new columns."""
+    return own_name(table.name, "zz_rebuild", column.name)
+
+
+def rebuild_trigger(table: Table, column: Column, rebuild: Rebuild) -> Tuple[str, str]:
+    """Return SQL that installs and removes what keeps the old column right while new programs write the new ones."""
+    name = quote(column.name)
+    agrees = " AND ".join(
+        f"NEW.{quote(p.name)} IS NOT DISTINCT FROM (SELECT {p.backfill} FROM (SELECT NEW.{name}) AS _row)"
+        for p in rebuild.parts
+    )
+    return sync_trigger(
+        table,
+        rebuild_name(table, column),
+        f"""\
+  IF TG_OP = 'INSERT' THEN
+    IF NEW.{name} IS NULL THEN NEW.{name} := (SELECT {rebuild.value} FROM (SELECT NEW.*) AS _row); END IF;
+  ELSIF NEW.{name} IS NOT DISTINCT FROM OLD.{name} AND NOT ({agrees}) THEN
+    NEW.{name} := (SELECT {rebuild.value} FROM (SELECT NEW.*) AS _row);
+  END IF;""",
+    )
+
+
+def rebuild_draft(context: Context, table: Table, column: Column, issues: Tuple[Path, ...]) -> Draft:
+    """Let programs that only know the new columns write rows that old programs still read."""
+    rebuild = rebuilt_from(context, table, column)
+    assert rebuild is not None  # the caller asked
+    install, remove = rebuild_trigger(table, column, rebuild)
+    names = ", ".join(part.name for part in rebuild.parts)
+    return Draft(
+        f"relax column {table.key} {column.name}",
+        EXPAND,
+        RANKS["trait"],
+        f"Keep column {column.name} of table {table.key} up to date from {names}, so that programs need not write it any more",
+        SETTINGS + install,
+        SETTINGS + remove,
+        transactional=False,
+        lock="SHARE ROW EXCLUSIVE",
+        issues=issues,
+        after=tuple(f"column {table.key} {part.name}" for part in rebuild.parts),
+    )
 
 
 def relax_draft(table: Table, old: Table, column: Column, issues: Tuple[Path, ...]) -> Draft:
@@ -5777,12 +6083,22 @@ def archive_columns_drafts(
     identity = key or tuple(others)
     do = locked(
         *sequences_away(context, old, columns),
+        *(f"DROP TRIGGER IF EXISTS {trigger_name(name)} ON {text}" for name in rebuilding(context, table, columns)),
         *(f"ALTER TABLE {text} DROP COLUMN IF EXISTS {quote(name)}" for name in names),
     )
     undo = locked(
         *sequences_back(context, old, columns),
-        *(f"ALTER TABLE {text} ADD COLUMN IF NOT EXISTS {column_sql(c, bare=True)}" for c in columns),
+        *(f"ALTER TABLE {text} ADD COLUMN IF NOT EXISTS {restored_sql(context, old, c)}" for c in columns),
+        *(
+            f"ALTER TABLE {text} ALTER COLUMN {quote(c.name)} SET DEFAULT {c.default}"
+            for c in columns
+            if is_volatile(c.default)
+        ),
     )
+    do += "".join(drop_function(table, name) for name in rebuilding(context, table, columns))
+    for column in columns:
+        rebuild = rebuilt_from(context, table, column)
+        undo += rebuild_trigger(table, column, rebuild)[0] if rebuild else ""
     if stored:
         undo += archive_restore(context, table, copy, identity, stored, bool(key))
         yield Draft(
@@ -5821,6 +6137,25 @@ def archive_columns_drafts(
     )
 
 
+def rebuilding(context: Context, table: Table, columns: Sequence[Column]) -> List[str]:
+    """Return the trigger functions that keep dropped columns up to date."""
+    return [rebuild_name(table, column) for column in columns if rebuilt_from(context, table, column)]
+
+
+def filler_of(context: Context, old: Table, column: Column) -> Optional[str]:
+    """Return the value that rows get which are written without the column, if it is the same for all of them."""
+    if column.nullable or column.identity or column.generated or rebuilt_from(context, old, column):
+        return None
+    value = column.default if column.default is not None else neutral_value(old, column)
+    return None if is_volatile(value) else value
+
+
+def restored_sql(context: Context, old: Table, column: Column) -> str:
+    """Return the column as an undo adds it: programs that do not know it go on inserting rows meanwhile."""
+    filler = filler_of(context, old, column)
+    return column_sql(column._replace(default=filler), bare=filler is None)
+
+
 def archive_copy(text: str, copy: str, identity: Sequence[str], stored: Sequence[Column], keyed: bool) -> List[str]:
     """Return statements that copy values with what identifies their rows; without a key equal rows are numbered."""
     values = SQL.names_sql(column.name for column in stored)
@@ -5847,11 +6182,7 @@ def archive_restore(
     names = SQL.names_sql(column.name for column in stored)
     silent = is_silent(context, table.key)
     if keyed:
-        match = " AND ".join(f"_a.{quote(name)} = {text}.{quote(name)}" for name in identity)
-        value = f"(SELECT {names} FROM {copy} AS _a WHERE {match})"
-        differs = " OR ".join(f"_a.{quote(c.name)}::text IS DISTINCT FROM {text}.{quote(c.name)}::text" for c in stored)
-        where = f"EXISTS (SELECT FROM {copy} AS _a WHERE {match} AND ({differs}))"
-        return backfill(text, f"({names}) = {value}" if len(stored) > 1 else f"{names} = {value}", where, silent)
+        return keyed_restore(context, table, copy, identity, stored)
     quiet = (
         ("SET session_replication_role = replica;\n", "SET session_replication_role = DEFAULT;\n")
         if silent
@@ -5863,6 +6194,39 @@ def archive_restore(
         f"row_number() OVER (PARTITION BY {row_text(identity)}) AS _row FROM {text}) AS _t\n"
         f"WHERE {text}.ctid = _t._ctid AND _a._identity = _t._identity AND _a._row = _t._row;\n{quiet[1]}"
     )
+
+
+def keyed_restore(
+    context: Context, table: Table, copy: str, identity: Sequence[str], stored: Sequence[Column]
+) -> str:
+    """Return SQL that puts archived values back where nobody has written another one since."""
+    text, silent = table_sql(table), is_silent(context, table.key)
+    match = " AND ".join(f"_a.{quote(name)} = {text}.{quote(name)}" for name in identity)
+    plain = [column for column in stored if not rebuilt_from(context, table, column)]
+    result = ""
+    if plain:
+        names = SQL.names_sql(column.name for column in plain)
+        value = f"(SELECT {names} FROM {copy} AS _a WHERE {match})"
+        differs = " OR ".join(f"_a.{quote(c.name)}::text IS DISTINCT FROM {text}.{quote(c.name)}::text" for c in plain)
+        fillers = {c: filler_of(context, context.old_table(table.key) or table, c) for c in plain}
+        unwritten = "".join(
+            f" AND {quote(c.name)}::text IS NOT DISTINCT FROM ({filler or 'NULL'})::{c.type}::text"
+            for c, filler in fillers.items()
+            if "(" not in (filler or "") and not is_volatile(c.default)
+        )
+        where = f"EXISTS (SELECT FROM {copy} AS _a WHERE {match} AND ({differs})){unwritten}"
+        result = backfill(text, f"({names}) = {value}" if len(plain) > 1 else f"{names} = {value}", where, silent)
+    for column in stored:
+        rebuild = rebuilt_from(context, table, column)
+        if rebuild:
+            name = quote(column.name)
+            same = " AND ".join(
+                f"(SELECT {p.backfill} FROM (SELECT _a.{name}) AS _row) IS NOT DISTINCT FROM {text}.{quote(p.name)}"
+                for p in rebuild.parts
+            )
+            former = f"(SELECT _a.{name} FROM {copy} AS _a WHERE {match} AND {same})"
+            result += backfill(text, f"{name} = coalesce({former}, {rebuild.value})", f"{name} IS NULL", silent)
+    return result
 
 
 def owned_sequences(context: Context, old: Table, columns: Sequence[Column]) -> List[Tuple[Thing, Column]]:
@@ -5894,17 +6258,11 @@ def finish_restored(context: Context, table: Table, old: Table, column: Column) 
     text, name = table_sql(table), quote(column.name)
     alter = f"ALTER TABLE {text} ALTER COLUMN {name}"
     statements = [f"{alter} SET DEFAULT {column.default}"] if column.default is not None else []
-    filler = (
-        column.default if column.default is not None and not is_volatile(column.default) else neutral_value(old, column)
-    )
     result = locked(*statements) if statements else ""
-    if not column.nullable and not column.generated:
-        fill = (
-            backfill(text, f"{name} = {filler}", f"{name} IS NULL", is_silent(context, table.key))
-            if filler is not None
-            else ""
-        )
-        result += fill + not_null_check(table, column.name) + set_not_null(table, column.name)
+    if not column.nullable and not column.generated and filler_of(context, old, column) is None:
+        if is_volatile(column.default):
+            result += backfill(text, f"{name} = {column.default}", f"{name} IS NULL", is_silent(context, table.key))
+        result += not_null_check(table, column.name) + set_not_null(table, column.name)
     rest = [
         f"ALTER SEQUENCE {thing_sql(thing)} OWNED BY {text}.{name}"
         for thing, owner in owned_sequences(context, old, [column])
@@ -6200,6 +6558,10 @@ def column_default_recipe(context: Context, change: Change) -> Iterator[Draft]:
 @scripts("column.identity", "column.identity_options")
 def column_identity_recipe(context: Context, change: Change) -> Iterator[Draft]:
     table, old, new = live_table(context, change), change.old, change.new
+    typed = [c for c in context.changes if (c.kind, c.table, c.path) == ("column.type", change.table, change.path)]
+    if old.identity and new.identity and any(not is_simple(context, c) for c in typed):
+        return  # the second column takes the position over and is numbered anew
+    wider = any(SQL.convert(c.old.type, c.new.type).loss == "none" for c in typed)
     yield Draft(
         f"identity {table.key} {new.name}",
         CONTRACT,
@@ -6211,6 +6573,7 @@ def column_identity_recipe(context: Context, change: Change) -> Iterator[Draft]:
         lock="ACCESS EXCLUSIVE (catalogue only)",
         transactional=False,
         issues=(change.path,),
+        after=(f"type {table.key} {new.name}",) if wider else (),  # bounds that only one of the types can hold
     )
 
 
@@ -6843,6 +7206,7 @@ def in_place_draft(context: Context, change: Change, planned: Conversions, insta
         lock="ACCESS EXCLUSIVE" + (" for a rewrite" if rewrites else " (catalogue only)"),
         lossy=lossy,
         issues=(change.path,),
+        after=() if SQL.convert(old.type, new.type).loss == "none" else (f"identity {table.key} {new.name}",),
     )
 
 
@@ -10208,9 +10572,9 @@ def sqlite_document(connection: Any, name: str) -> Dict[str, Any]:
 
 def small_count(connection: Any, table: str) -> Dict[str, int]:
     """Return the number of rows where counting them takes no time: SQLite would have to walk all of them."""
-    query = f"SELECT count(*) FROM (SELECT 1 FROM {name_text(table)} LIMIT {SMALL_ROWS + 1})"
+    query = f"SELECT count(*) FROM (SELECT 1 FROM {name_text(table)} LIMIT {GROWN_ROWS + 1})"
     rows = connection.execute(query).fetchone()[0]
-    return {"row_count": rows} if rows <= SMALL_ROWS else {}
+    return {"row_count": rows} if rows <= GROWN_ROWS else {}
 
 
 def shadow_tables(rows: Sequence[Tuple[str, str, str, str]]) -> Set[str]:
