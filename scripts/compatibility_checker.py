@@ -11350,8 +11350,8 @@ def part_drafts(old: Table, new: Table, change: Change) -> Iterator[Draft]:
     """Yield the script for one index or trigger of a table that is not built anew."""
     kind = "index" if change.kind.startswith("index") else "trigger"
     item, verb = change.new or change.old, change.kind.split(".")[1]
-    leave, back = part_sql(kind, old, change.old)
-    undo, enter = part_sql(kind, new, change.new)
+    leave, back = part_scripts(kind, old, change.old)
+    undo, enter = part_scripts(kind, new, change.new)
     proof = lacks(has_object(kind, item.name))
     if change.new:
         proof = has_text(kind, (item.name, enter[0] if kind == "index" else trigger_text(enter[0])))
@@ -11374,7 +11374,7 @@ def part_drafts(old: Table, new: Table, change: Change) -> Iterator[Draft]:
     )
 
 
-def part_sql(kind: str, table: Table, item: Any) -> Tuple[List[str], List[str]]:
+def part_scripts(kind: str, table: Table, item: Any) -> Tuple[List[str], List[str]]:
     """Return the statements that drop and that make an index or trigger; none where there is none."""
     if item is None:
         return [], []
