@@ -47,10 +47,17 @@ Sections, in the order of the data flow:
   34 API judging
   35 API locating
   36 API advising
-  37 Data
-  38 Reporting
-  39 Rendering
-  40 Command line
+  37 Data: rules
+  38 Data: what is compared
+  39 Data: canonical text
+  40 Data: queries
+  41 Data: SQLite files
+  42 Data: reading profiles
+  43 Data: comparing
+  44 Data: the whole
+  45 Reporting
+  46 Rendering
+  47 Command line
 
 Names used throughout: `before, after` are the two sides of a comparison, always in that order; `old, new` the two
 sides of one object; `change` a fact; `finding` an opinion; `step` an action with its undo and its proof.
@@ -14479,13 +14486,1583 @@ def unread(side: Side) -> List[Dict[str, Any]]:
     return [{"kind": line, "count": 1} for line in side.faults.lines()]
 
 
-# == 37. Data: profiles ========================================================================
+# == 37. Data: rules ==================================================================================
+
+DATA_RULES = catalogue(
+    ("table_missing", BREAKING, "A table has no profile on the target", "None of its rows is proved to have arrived.",
+     "Run the table's profile query on the target too, or migrate the table."),
+    ("table_empty", BREAKING, "A table is empty on the target", "None of its rows has arrived.",
+     "Find out why the load of this table did not run, load it, profile it again."),
+    ("missing_rows", BREAKING, "Rows are missing on the target", "Programs do not find what they stored.",
+     "Run the drill-down queries to learn the keys, then load these rows again."),
+    ("extra_rows", BREAKING, "The target holds rows that the source does not",
+     "Programs see what was deleted, or never was.",
+     "Run the drill-down queries; look at the rows before anything is deleted: the target may be written already."),
+    ("duplicate_rows", BREAKING, "Keys occur more than once on the target", "Sums and joins count rows twice.",
+     "Remove the copies by hand, then add the unique key that the source has."),
+    ("value_mismatch", BREAKING, "Rows differ between source and target", "Programs read other values than were stored.",
+     "The class says what probably happened; the drill-down queries name the rows."),
+    ("sample_mismatch", BREAKING, "Sampled rows differ between source and target",
+     "Programs read other values than were stored, in more rows than the sample shows.",
+     "Run the full profile of this table on both sides."),
+    ("in_flight", POTENTIALLY, "Rows differ where the source is still being written",
+     "They may only be late; they are not proved to arrive.",
+     "Wait longer than the maximum lag, run the recheck queries on both sides, compare again."),
+    ("unverified_column", POTENTIALLY, "A column has no common form on both sides",
+     "Its values are not compared at all.", "Say in the type_map of the configuration how to compare it."),
+    ("unverified_precision", POTENTIALLY, "A column cannot hold its values exactly",
+     "SQLite keeps 15 significant digits of a number: what the other side holds beyond them is lost.",
+     "Store it as TEXT, or accept the loss."),
+    ("unverified_table", POTENTIALLY, "No column of a table is compared", "Only the number of its rows is.",
+     "Exclude fewer columns."),
+    ("unverified_stale", POTENTIALLY, "Chunks were carried over from an earlier pass",
+     "Updates that did not move the watermark, and changes made on the target only, are not seen.",
+     "Run the full profile before the cutover, and after every few incremental passes."),
+    ("unverified_sample", POTENTIALLY, "Only a sample was compared", "A sample cannot show that all rows agree.",
+     "Run the full profile before the cutover."),
+    ("unverified_moment", POTENTIALLY, "The sides were captured at different times",
+     "A row written in between differs although nothing is wrong, and the other way round.",
+     "Profile both sides within the maximum lag, or with the writers stopped."),
+    ("unverified_change", POTENTIALLY, "The pre-pass found chunks that changed since their profile",
+     "The verdict on them is older than their rows.", "Run the recheck queries on both sides, compare again."),
+    ("within_tolerance", NON_BREAKING, "Values differ within the tolerance",
+     "Programs read values that are equal to the agreed precision.", "Nothing; the tolerance is the one that was given."),
+    ("weak_column", NON_BREAKING, "A column is compared by a fingerprint only",
+     "Edits that keep the length and the number of quotes, colons and commas are not seen.",
+     "Compare the scalar values that matter as columns of their own."),
+    ("excluded_column", NON_BREAKING, "A column was excluded from the comparison", "Its values are not compared.",
+     "Nothing, where that was the intention."),
+)
+
+
+# == 38. Data: what is compared =======================================================================
+# In: two schemas and the settings. Out: for each table the agreement of both sides (a dict of plain JSON, because every
+# profile carries it): columns with their common kind, key, chunks. Its digest is the profile's spec_id.
+
+PROFILE_VERSION = 1
+MIN_ROWS = 10  # sums over fewer rows would tell single values
+CHUNK_LIMIT = 20000  # more lines than this mean that the chunking does not fit the key
+ROWS_PER_BUCKET = 10000
+DEFAULT_CHUNK = 10000
+EXACT_DIGITS = 15  # of a binary double: https://www.sqlite.org/floatingpoint.html
+ENGINE_NAMES = ("postgresql", "mysql", "sqlite", "sparksql")
+SIDES = ("source", "target")
+
+Spec = Dict[str, Any]
+FORMS = {  # dialect -> (words of a declared type, form of its values)
+    "postgresql": (
+        ("smallint integer bigint oid", "integer"), ("numeric", "decimal"), ("real", "single"),
+        ("double precision", "double"), ("character varying|text|citext|name|xml", "text"), ("character|bpchar", "char"),
+        ("boolean", "boolean"), ("date", "date"), ("time without time zone", "time"),
+        ("timestamp without time zone", "timestamp"), ("timestamp with time zone", "instant"), ("uuid", "uuid"),
+        ("bytea", "bytes"), ("json jsonb", "json"), ("interval", "interval"), ("bit|bit varying", "bit"),
+    ),
+    "mysql": (
+        ("tinyint smallint mediumint int bigint", "integer"), ("decimal", "decimal"), ("float", "single"),
+        ("double", "double"), ("varchar tinytext text mediumtext longtext", "text"), ("char", "char"), ("date", "date"),
+        ("time", "time"), ("datetime", "timestamp"), ("timestamp", "instant"), ("uuid", "uuid"),
+        ("binary varbinary tinyblob blob mediumblob longblob", "bytes"), ("json", "json"), ("enum", "enum"),
+        ("set", "enum"), ("year", "integer"), ("bit", "bit"),
+    ),
+    "sqlite": (
+        ("boolean bool", "boolean"), ("date", "date"), ("time", "time"), ("datetime timestamp", "timestamp"),
+        ("timestamptz", "instant"), ("json jsonb", "json"), ("uuid", "uuid"), ("decimal numeric dec", "decimal"),
+        ("real float double|double precision", "double"), ("char character", "char"), ("blob bytea", "bytes"),
+    ),
+}
+PAIRS = {  # two forms -> the kind by which their values are compared; equal forms are in KIND_OF
+    "integer decimal": "decimal", "integer boolean": "boolean", "integer flag": "integer", "flag boolean": "boolean",
+    "flag bit": "boolean", "bit boolean": "boolean", "decimal single": "approximate", "decimal double": "approximate",
+    "integer single": "approximate", "integer double": "approximate", "single double": "approximate",
+    "text char": "char", "text enum": "text", "char enum": "char", "text uuid": "uuid", "char uuid": "uuid",
+    "bytes uuid": "uuid", "json array": "array", "text json": "json", "text array": "array", "integer text": "text",
+}
+KIND_OF = {"single": "float", "double": "float", "enum": "text", "flag": "integer"}
+FLOAT_SCALE = {"single": 3, "double": 6}
+FAMILY = {  # kind -> which facts of a column a profile tells
+    "integer": "number", "decimal": "number", "boolean": "number", "date": "number", "timestamp": "number",
+    "instant": "number", "bytes": "number", "text": "text", "char": "text", "float": "approximate",
+    "approximate": "approximate",
+}
+WEAK_KINDS = ("json", "interval")
+
+
+class Side(NamedTuple):
+    """One side of a spec, as the generator of its queries needs it."""
+
+    role: str  # source | target
+    engine: str
+    schema: str
+    name: str
+    where: str
+    unique_key: bool
+
+
+def form_of(dialect: str, declared: str, enums: Iterable[str]) -> Tuple[str, Optional[int], int]:
+    """Return form, scale (or fraction digits, or bits) and precision of a declared type."""
+    if dialect == "sqlite":
+        kind = parse_type_text(re.sub(r"(?i)\bunsigned\b", "", declared).lower())
+        match = re.match(r"(?i)\s*([a-z]*(?:\s+[a-z]+)*)", declared)
+        kind = Type((match.group(1) if match else "").strip().lower(), kind.args)
+    else:
+        kind = parse_mysql(declared) if dialect == "mysql" else parse_type(declared)
+    base, args = kind.base, kind.args
+    form = next((form for words, form in FORMS[dialect] if base in (words.split("|") if "|" in words else words.split())),
+                "")
+    if kind.dims:
+        return ("array" if base in INTEGERS and kind.dims == 1 else "other"), None, 0
+    if dialect == "mysql":
+        form, args = mysql_form(base, args, form)
+    elif base.strip('"') in enums or (not form and dialect == "sqlite"):
+        form = "enum" if dialect != "sqlite" else {"INTEGER": "integer", "TEXT": "text"}.get(affinity(declared), "other")
+    if form == "decimal":
+        return form, (args[1] if len(args) > 1 else 0 if args else None), (args[0] if args else 0)
+    if form in ("timestamp", "instant"):
+        return form, (args[0] if args else 0 if dialect == "mysql" else 6), 0
+    return form or "other", FLOAT_SCALE.get(form, args[0] if form == "bit" and args else None), 0
+
+
+def mysql_form(base: str, args: Tuple[int, ...], form: str) -> Tuple[str, Tuple[int, ...]]:
+    """Return the form of a MariaDB or MySQL type: tinyint(1) is what BOOLEAN is stored as, unsigned is part of the name."""
+    plain = base.split()[0]
+    if plain == "tinyint" and args == (1,):
+        return "flag", ()
+    if plain == "bigint" and "unsigned" in base:
+        return "decimal", (20, 0)
+    return form or next((form for words, form in FORMS["mysql"] if plain in words.split()), ""), args
+
+
+def common_kind(forms: Tuple[str, str], dialects: Tuple[str, str]) -> str:
+    """Return the kind by which two forms are compared, or nothing where they have no common text."""
+    if forms[0] == forms[1] and forms[0] != "other":
+        return KIND_OF.get(forms[0], forms[0])
+    known = PAIRS.get(" ".join(forms)) or PAIRS.get(" ".join(reversed(forms)))
+    if known or "sqlite" not in dialects:
+        return known or ""
+    # SQLite stores any value in any column: the other side says what it is
+    flexible = next((form for form, dialect in zip(forms, dialects) if dialect != "sqlite"), "")
+    return KIND_OF.get(flexible, flexible).replace("other", "")
+
+
+def pair_column(old: Column, new: Column, schemas: Tuple[Schema, Schema], given: Dict[str, Any]) -> Dict[str, Any]:
+    """Return how one column is compared; a `reason` instead of a kind where it cannot be."""
+    dialects = (schemas[0].dialect, schemas[1].dialect)
+    shapes = [form_of(schema.dialect, column.type, {key for kind, key in schema.things if kind == "enum"})
+              for schema, column in zip(schemas, (old, new))]
+    forms = (shapes[0][0], shapes[1][0])
+    kind = given.get("kind") or common_kind(forms, dialects)
+    if not kind and dialects[0] == dialects[1] and old.type == new.type:
+        kind = "text"  # one engine prints its own type in one way
+    scales = [shape[1] for shape in shapes if shape[1] is not None]
+    entry: Dict[str, Any] = {"name": new.name, "kind": kind, "scale": None}
+    entry.update({side: {"column": column.name, "form": form} for side, column, form in zip(SIDES, (old, new), forms)})
+    if not kind:
+        return {**entry, "reason": f"{old.type} and {new.type} have no common text form"}
+    if kind == "decimal" and not scales:
+        entry["kind"] = "text"
+    if kind in ("timestamp", "instant"):
+        entry["scale"] = given.get("precision", min(scales, default=6))
+        for side, shape in zip(SIDES, shapes):
+            entry[side]["digits"] = 6 if shape[1] is None else shape[1]
+    elif kind in ("decimal", "float", "bit"):
+        entry["scale"] = given.get("scale", min(scales, default=0))
+    if kind == "decimal" and max(shape[2] for shape in shapes) > EXACT_DIGITS and any(
+            dialect == "sqlite" and form == "decimal" for dialect, form in zip(dialects, forms)):
+        entry["imprecise"] = True
+    return {**entry, **{key: given[key] for key in ("rounding", "storage", "source_expr", "target_expr", "empty_is_null")
+                        if key in given}}
+
+
+def pair_tables(before: Schema, after: Schema, names: Dict[str, str]) -> Iterator[Tuple[Table, Table]]:
+    """Yield the tables that both sides hold: by the map of the settings, the renaming hint, or the name."""
+    by_name = {table.name.lower(): key for key, table in before.tables.items()}
+    mapped = {new: old for old, new in names.items()}
+    for key, new in sorted(after.tables.items()):
+        wanted = mapped.get(key, new.renamed_from or key)
+        old = before.tables.get(wanted) or before.tables.get(by_name.get(wanted.split(".")[-1].lower(), ""))
+        if old is not None and not new.traits.get("partition_of"):
+            yield old, new
+
+
+def key_of(old: Table, new: Table, names: Dict[str, str]) -> Tuple[List[str], Dict[str, bool]]:
+    """Return the logical key columns, and on which side the database itself keeps them unique."""
+    keys = [[tuple(names.get(name, "") for name in constraint.columns) for constraint in old.constraints.values()
+             if constraint.kind == kind] for kind in ("primary_key", "unique")]
+    others = [constraint.columns for constraint in new.constraints.values()
+              if constraint.kind in ("primary_key", "unique")]
+    nullable = {name for name, column in old.columns.items() if column.nullable}
+    for kind, found in zip(("primary_key", "unique"), keys):
+        for key in found:
+            safe = kind == "primary_key" or not any(names.get(name) in key for name in nullable)
+            if key and all(key) and safe:
+                return list(key), {"source": True, "target": any(set(key) == set(other) for other in others)}
+    return [], {"source": False, "target": False}
+
+
+def hash_digits(rows: Optional[int]) -> int:
+    """Return how many hex digits make buckets of about ROWS_PER_BUCKET rows; 2 where nobody knows the rows."""
+    import math
+    return 2 if rows is None else max(1, math.ceil(math.log(max(1, rows / ROWS_PER_BUCKET), 16)))
+
+
+def chunking_of(key: Sequence[str], columns: Dict[str, Dict[str, Any]], rows: Optional[int]) -> Dict[str, Any]:
+    """Return how rows are put into chunks: by ranges of an integer key, else by a hash, that any engine can take."""
+    forms = {columns[name][side]["form"] for name in key for side in SIDES}
+    if len(key) == 1 and columns[key[0]]["kind"] == "integer" and forms <= {"integer"}:
+        size = DEFAULT_CHUNK if rows is None else 10 ** max(2, len(str(rows // 200)) - 1)
+        return {"kind": "range", "size": size}
+    return {"kind": "hash" if key else "rows", "digits": hash_digits(rows)}
+
+
+def matches(table: str, column: str, patterns: Iterable[str]) -> bool:
+    from fnmatch import fnmatchcase
+    return any(fnmatchcase(f"{table}.{column}", pattern) or fnmatchcase(column, pattern) for pattern in patterns)
+
+
+def spec_digest(spec: Spec) -> str:
+    import hashlib
+    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode("utf-8")).hexdigest()[:16]
+
+
+def make_spec(pair: Tuple[Table, Table], schemas: Tuple[Schema, Schema], settings: Dict[str, Any]) -> Spec:
+    """Return the agreement on one table: what both sides must compute in the same way."""
+    old, new = pair
+    table = new.name if new.schema in ("public", "main", "") else new.key
+    maps = {name.split(".")[-1]: given for name, given in settings.get("type_map", {}).items()
+            if name.rsplit(".", 1)[0] == table}
+    renamed = {given["rename"]: name for name, given in maps.items() if "rename" in given}
+    lower = {name.lower(): name for name in old.columns}
+    columns: Dict[str, Dict[str, Any]] = {}
+    names: Dict[str, str] = {}
+    for name, column in sorted(new.columns.items()):
+        wanted = renamed.get(name, column.renamed_from or name)
+        there = old.columns.get(wanted) or old.columns.get(lower.get(wanted.lower(), ""))
+        given = maps.get(name, maps.get(wanted, {}))
+        if there is None and "source_expr" in given:
+            there = column
+        if there is not None:
+            columns[name] = pair_column(there, column, schemas, given)
+            names[there.name] = name
+    key, unique = key_of(old, new, names)
+    excluded = sorted(name for name in columns if matches(table, name, settings.get("exclude", ())))
+    refuse_excluded_keys(table, key, excluded)
+    kept = [entry for name, entry in columns.items() if name not in excluded and "reason" not in entry]
+    pii = sorted(name for name in columns if matches(table, name, settings.get("pii", ())))
+    sides = {side: {"dialect": schema.dialect, "schema": item.schema if schema.dialect == "postgresql" else "",
+                    "table": item.name, "unique_key": unique[side], "where": where_of(table, side, settings)}
+             for side, schema, item in zip(SIDES, schemas, pair)}
+    usable = key if all(name in {entry["name"] for entry in kept} for name in key) else []
+    chunking = settings.get("chunking", {}).get(table) or chunking_of(usable, columns, old.row_count)
+    return {"version": PROFILE_VERSION, "table": table, "hash": settings.get("hash", "md5"), "min_rows": MIN_ROWS,
+            "key": usable, "chunking": chunking, "watermark": settings.get("watermark", {}).get(table),
+            "columns": kept, "pii": pii, **sides, "excluded": excluded,
+            "not_comparable": [{"name": name, "reason": entry["reason"]} for name, entry in columns.items()
+                               if "reason" in entry and name not in excluded]}
+
+
+def where_of(table: str, side: str, settings: Dict[str, Any]) -> str:
+    """Return the condition on the rows of a table: one text for both sides, or one of each."""
+    given = settings.get("where", {}).get(table, "")
+    return given.get(side, "") if isinstance(given, dict) else given
+
+
+def refuse_excluded_keys(table: str, key: Sequence[str], excluded: Sequence[str]) -> None:
+    wrong = sorted(set(key) & set(excluded))
+    if wrong:
+        raise InputError(f"--exclude: {table}.{wrong[0]}: is part of the key and cannot be excluded")
+
+
+# == 39. Data: canonical text =========================================================================
+# In: a kind and an engine. Out: the expression that gives equal values the same text in every engine. Every row of
+# these tables was run on PostgreSQL 15, MariaDB 10.11, SQLite 3.40 and Spark 3.5; MySQL 8 was not.
+
+MICROSECONDS = "{c},'%Y-%m-%dT%H:%i:%s.%f'"
+CANON: Dict[str, Tuple[str, str, str, str]] = {  # kind -> text in the order of ENGINE_NAMES
+    "integer": ("{c}::text", "CAST({c} AS CHAR)", "CAST({c} AS TEXT)", "CAST({c} AS STRING)"),
+    "decimal": (
+        "round({c}::numeric,{s})::text", "CAST(CAST({c} AS DECIMAL(65,{s})) AS CHAR)",
+        "CASE typeof({c}) WHEN 'real' THEN printf('%.{s}f',round({c},{s})+0.0) WHEN 'integer' THEN {c}||'{dot}' "
+        "WHEN 'text' THEN CASE WHEN instr({c},'.')=0 THEN {c}||'{dot}' ELSE substr({c}||'{z}',1,instr({c},'.')+{cut}) "
+        "END END",
+        "replace(format_number(CAST({c} AS DECIMAL(38,{s})),{s}),',','')",  # a cast to text prints 1E-10
+    ),
+    "float": (  # the same IEEE operations everywhere: a cast to text prints other digits in each engine
+        "CASE WHEN abs({c})<{lim} THEN floor({c}::float8*1e{s}+0.5)::bigint::text WHEN abs({c})<9e18 "
+        "THEN 'i'||trunc({c}::float8)::bigint::text WHEN {c} IS NOT NULL THEN 'huge' END",
+        "CASE WHEN abs({c})<{lim} THEN CAST(CAST(floor({c}*1e{s}+0.5e0) AS SIGNED) AS CHAR) WHEN abs({c})<9e18 "
+        "THEN concat('i',CAST(CAST(truncate({c}*1e0,0) AS SIGNED) AS CHAR)) WHEN {c} IS NOT NULL THEN 'huge' END",
+        "CASE WHEN abs({c})<{lim} THEN CAST(CAST({c}*1e{s}+0.5 AS INTEGER)-({c}*1e{s}+0.5<"
+        "CAST({c}*1e{s}+0.5 AS INTEGER)) AS TEXT) WHEN abs({c})<9e18 THEN 'i'||CAST({c} AS INTEGER) "
+        "WHEN {c} IS NOT NULL THEN 'huge' END",
+        "CASE WHEN isnan({c}) THEN 'huge' WHEN abs({c})<{lim}D THEN CAST(floor(CAST({c} AS DOUBLE)*1e{s}D+0.5D) AS "
+        "STRING) WHEN abs({c})<9e18D THEN concat('i',CAST(CAST({c} AS BIGINT) AS STRING)) WHEN {c} IS NOT NULL "
+        "THEN 'huge' END",
+    ),
+    "text": ("{c}::text", "CONVERT({c} USING utf8mb4)", "CAST({c} AS TEXT)", "CAST({c} AS STRING)"),
+    "char": ("rtrim({c}::text,' ')", "TRIM(TRAILING ' ' FROM CONVERT({c} USING utf8mb4))", "rtrim({c},' ')",
+             "rtrim({c})"),
+    "boolean": ("CASE WHEN {c} THEN '1' WHEN NOT {c} THEN '0' END",
+                "CASE WHEN {c}<>0 THEN '1' WHEN {c}=0 THEN '0' END",
+                "CASE WHEN {c}<>0 THEN '1' WHEN {c}=0 THEN '0' END", "CASE WHEN {c} THEN '1' WHEN NOT {c} THEN '0' END"),
+    "date": (  # to_char gives NULL for infinity and drops the era
+        "CASE WHEN {c} BETWEEN '0001-01-01' AND '9999-12-31' THEN to_char({c},'YYYY-MM-DD') ELSE {c}::text END",
+        "DATE_FORMAT({c},'%Y-%m-%d')", "substr({c},1,10)", "date_format({c},'yyyy-MM-dd')"),
+    "time": ("to_char({c},'HH24:MI:SS.US')", "TIME_FORMAT({c},'%H:%i:%s.%f')",
+             "substr({c},1,8)||'.'||substr(substr({c},10)||'000000',1,6)",
+             "concat(substr({c},1,8),'.',substr(concat(substr({c},10),'000000'),1,6))"),
+    "timestamp": (
+        "CASE WHEN {c}>='0001-01-01' AND {c}<'10000-01-01' THEN to_char({c},'YYYY-MM-DD\"T\"HH24:MI:SS.US') "
+        "ELSE {c}::text END", f"DATE_FORMAT({MICROSECONDS})",
+        "substr({c},1,10)||'T'||substr({c},12,8)||'.'||substr(replace(replace(substr({c},21),'Z',''),'+00:00','')"
+        "||'000000',1,6)", "date_format({c},\"yyyy-MM-dd'T'HH:mm:ss.SSSSSS\")"),
+    "uuid": ("replace({c}::text,'-','')", "LOWER(REPLACE({c},'-',''))", "lower(replace({c},'-',''))",
+             "lower(replace({c},'-',''))"),
+    "bytes": ("encode({c},'hex')", "LOWER(HEX({c}))", "lower(hex({c}))", "lower(hex({c}))"),
+    "array": ("array_to_json({c})::text", "REPLACE(CAST({c} AS CHAR),' ','')", "replace({c},' ','')",
+              "to_json({c})"),
+    "bit": ("{c}::text", "LPAD(BIN({c}+0),{s},'0')", "CAST({c} AS TEXT)", "CAST({c} AS STRING)"),
+    "interval": ("extract(epoch FROM {c})::text", "CAST({c} AS CHAR)", "CAST({c} AS TEXT)", "CAST({c} AS STRING)"),
+    "json": ("replace({c}::text,' ','')", "replace(CAST({c} AS CHAR),' ','')", "replace({c},' ','')",
+             "replace({c},' ','')"),
+}
+CANON_OF_FORM = {  # (kind, form, engine) -> text, where the way of storing it asks for another expression
+    ("boolean", "integer", "postgresql"): "CASE WHEN {c}<>0 THEN '1' WHEN {c}=0 THEN '0' END",
+    ("boolean", "integer", "sparksql"): "CASE WHEN {c}<>0 THEN '1' WHEN {c}=0 THEN '0' END",
+    ("boolean", "flag", "sparksql"): "CASE WHEN {c}<>0 THEN '1' WHEN {c}=0 THEN '0' END",
+    ("boolean", "bit", "postgresql"): "CASE WHEN {c}=B'1' THEN '1' WHEN {c}=B'0' THEN '0' END",
+    ("uuid", "bytes", "postgresql"): "encode({c},'hex')",
+    ("uuid", "bytes", "mysql"): "LOWER(HEX({c}))",
+    ("uuid", "bytes", "sqlite"): "lower(hex({c}))",
+    ("uuid", "bytes", "sparksql"): "lower(hex({c}))",
+    ("uuid", "text", "postgresql"): "lower(replace({c},'-',''))",
+    ("uuid", "char", "postgresql"): "lower(replace({c}::text,'-',''))",
+    ("array", "json", "postgresql"): "replace({c}::text,' ','')",
+    ("array", "json", "sparksql"): "replace({c},' ','')",
+    ("text", "decimal", "postgresql"): "trim_scale({c})::text",  # numeric without a scale
+}
+STORAGE = {  # how SQLite keeps a moment that is not ISO text -> ISO text
+    "unix": "strftime('%Y-%m-%d %H:%M:%S',{c},'unixepoch')",
+    "unix_ms": "strftime('%Y-%m-%d %H:%M:%S',{c}/1000,'unixepoch')||printf('.%03d',{c}%1000)",
+    "julian": "strftime('%Y-%m-%d %H:%M:%f',{c})",
+}
+HALF_UP = {  # adds half of the last digit kept, so that cutting the text rounds it
+    "postgresql": "({c}+interval '{half} microseconds')", "mysql": "({c}+INTERVAL {half} MICROSECOND)",
+    "sparksql": "({c}+INTERVAL {half} MICROSECONDS)",
+}
+MEASURE: Dict[str, Tuple[str, str, str, str]] = {  # kind -> the number whose sum, least and greatest a profile tells
+    "integer": ("{c}", "{c}", "{x}", "CAST({c} AS DECIMAL(20,0))"),
+    "decimal": ("round({c}::numeric,{s})", "CAST({c} AS DECIMAL(65,{s}))", "{x}", "CAST({c} AS DECIMAL(38,{s}))"),
+    "boolean": ("({x})::int", "CAST({x} AS SIGNED)", "{x}", "CAST({x} AS INT)"),
+    "bytes": ("octet_length({c})", "LENGTH({c})", "length(CAST({c} AS BLOB))", "length({c})"),
+    "date": (
+        "CASE WHEN {c} BETWEEN '0001-01-01' AND '9999-12-31' THEN {c}-date '1970-01-01' END",
+        "DATEDIFF({c},'1970-01-01')", "CAST(strftime('%s',substr({c},1,10)) AS INTEGER)/86400",
+        "datediff({c},date'1970-01-01')"),
+    "timestamp": (  # in units of the last digit that both sides keep
+        "CASE WHEN {c}>='0001-01-01' AND {c}<'10000-01-01' THEN floor(extract(epoch FROM {c})*1e{s})::bigint END",
+        "FLOOR(TIMESTAMPDIFF(MICROSECOND,'1970-01-01',{c})/{unit})",
+        "CAST(strftime('%s',substr({c},1,19)) AS INTEGER)*1{z}+CAST('0'||substr({x},21,{s}) AS INTEGER)",
+        "floor(unix_micros({c})/{unit})"),
+}
+ENGINES: Dict[str, Dict[str, str]] = {
+    "postgresql": {
+        "quote": '"', "text": "({x})::text", "glue": "concat_ws('{by}',{list})", "join": "concat({list})",
+        "md5": "md5({x})", "sha256": "encode(sha256(convert_to({x},'UTF8')),'hex')",
+        "sum60": "sum(('x'||substr({h},1,15))::bit(60)::bigint)", "weight": "('x'||substr({h},1,2))::bit(8)::int",
+        "bytes": "octet_length({x})", "chars": "length({x})", "double": "{x}::float8", "divide": "({a}/{b})",
+        "lines": "string_agg({x},',' ORDER BY c.no)", "now": "to_char(now() AT TIME ZONE 'UTC','YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
+        "version": "current_setting('server_version')", "encoding": "current_setting('server_encoding')",
+        "salt": ":'salt'", "salt_id": "substr(encode(sha256(convert_to({x},'UTF8')),'hex'),1,8)",
+        "before": "\\if :{?salt}\n\\else\n\\set salt ''\n\\endif\nBEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n"
+                  "SET LOCAL TIME ZONE 'UTC';\nSET LOCAL work_mem = '2GB';\nSET LOCAL enable_sort = off;\n"
+                  "SET LOCAL statement_timeout = 0;\nSET LOCAL extra_float_digits = 1;\n",
+        "after": "COMMIT;\n", "run": "psql -X -qAt -v ON_ERROR_STOP=1 -d DB -f {file}",
+    },
+    "mysql": {
+        "quote": "`", "text": "CAST({x} AS CHAR)", "glue": "concat_ws('{by}',{list})", "join": "concat({list})",
+        "md5": "MD5({x})", "sha256": "SHA2({x},256)",
+        "sum60": "SUM(CAST(CONV(SUBSTRING({h},1,15),16,10) AS UNSIGNED))",
+        "weight": "CAST(CONV(SUBSTRING({h},1,2),16,10) AS SIGNED)",
+        "bytes": "LENGTH({x})", "chars": "CHAR_LENGTH({x})", "double": "({x}*1e0)", "divide": "({a} DIV {b})",
+        "lines": "GROUP_CONCAT({x} ORDER BY c.no SEPARATOR ',')", "now": "DATE_FORMAT(UTC_TIMESTAMP(),'%Y-%m-%dT%H:%i:%sZ')",
+        "version": "VERSION()", "encoding": "'UTF8'", "salt": "@salt", "salt_id": "SUBSTRING(SHA2({x},256),1,8)",
+        "before": "SET NAMES utf8mb4;\nSET time_zone = '+00:00';\nSET SESSION sql_mode = '';\n"
+                  "SET SESSION group_concat_max_len = 1073741824;\nSET @salt = coalesce(@salt, '');\n"
+                  "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY;\n",
+        "after": "COMMIT;\n", "run": "mariadb -N -B -r DB < {file}",
+    },
+    "sqlite": {
+        "quote": '"', "text": "CAST({x} AS TEXT)", "glue": "({list})", "join": "({list})",
+        "md5": "md5({x})", "sha256": "sha256({x})", "sum60": "sum60({h})", "weight": "hex2({h})",
+        "bytes": "length(CAST({x} AS BLOB))", "chars": "length({x})", "double": "CAST({x} AS REAL)",
+        "divide": "({a}/{b})", "lines": "group_concat({x},',')", "now": "strftime('%Y-%m-%dT%H:%M:%SZ','now')",
+        "version": "sqlite_version()", "encoding": "'UTF8'", "salt": "salt()", "salt_id": "substr(sha256({x}),1,8)",
+        "before": "", "after": "", "run": "python3 {file} FILE",
+    },
+    "sparksql": {
+        "quote": "`", "text": "CAST({x} AS STRING)", "glue": "concat_ws('{by}',{list})", "join": "concat({list})",
+        "md5": "md5({x})", "sha256": "sha2({x},256)",
+        "sum60": "sum(CAST(conv(substr({h},1,15),16,10) AS DECIMAL(20,0)))",
+        "weight": "CAST(conv(substr({h},1,2),16,10) AS INT)",
+        "bytes": "octet_length({x})", "chars": "length({x})", "double": "CAST({x} AS DOUBLE)", "divide": "({a} div {b})",
+        "lines": "array_join(collect_list({x}),',')", "now": "date_format(current_timestamp(),\"yyyy-MM-dd'T'HH:mm:ss'Z'\")",
+        "version": "version()", "encoding": "'UTF8'", "salt": "''", "salt_id": "substr(sha2({x},256),1,8)",
+        "before": "SET spark.sql.session.timeZone=UTC;\nSET spark.sql.parquet.datetimeRebaseModeInRead=CORRECTED;\n",
+        "after": "", "run": "spark-sql -S -f {file}",
+    },
+}
+GROUP = 40  # arguments of one call: PostgreSQL takes 100, SQLite an expression of depth 1000
+
+
+def fill(template: str, **parts: Any) -> str:
+    """Put expressions into a template; what else stands in braces stays as it is."""
+    return re.sub(r"\{(\w+)\}", lambda match: str(parts.get(match.group(1), match.group())), template)
+
+
+def quoted(engine: str, name: str) -> str:
+    mark = ENGINES[engine]["quote"]
+    return mark + name.replace(mark, 2 * mark) + mark
+
+
+def literal(engine: str, text: str) -> str:
+    if engine in ("mysql", "sparksql"):
+        return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return "'" + text.replace("'", "''") + "'"
+
+
+def glue(engine: str, parts: Sequence[str], by: str = "") -> str:
+    """Join expressions that are never NULL, in groups that every engine takes."""
+    if len(parts) > GROUP:
+        groups = [glue(engine, parts[start:start + GROUP], by) for start in range(0, len(parts), GROUP)]
+        return glue(engine, groups, by)
+    if engine == "sqlite":
+        return "(" + (f"||'{by}'||" if by else "||").join(parts) + ")"
+    return fill(ENGINES[engine]["glue" if by else "join"], by=by, list=",".join(parts))
+
+
+def column_sql_of(entry: Dict[str, Any], side: Side) -> str:
+    """Return a column as an expression: its name, or what the settings put in its place."""
+    own = entry[side.role]
+    text = entry.get(f"{side.role}_expr")
+    sql = f"({text})" if text else quoted(side.engine, own["column"])
+    if entry.get("empty_is_null"):
+        sql = f"NULLIF({sql},'')"
+    if entry["kind"] == "instant" and own["form"] != "timestamp" and side.engine == "postgresql":
+        sql = f"({sql} AT TIME ZONE 'UTC')"
+    if entry["kind"] == "timestamp" and own["form"] == "instant" and side.engine == "postgresql":
+        sql = f"({sql} AT TIME ZONE 'UTC')"
+    if side.engine == "sqlite" and entry.get("storage") in STORAGE and own["form"] in ("integer", "double", "decimal"):
+        sql = "(" + fill(STORAGE[entry["storage"]], c=sql) + ")"
+    digits = entry["scale"]
+    if "digits" in own and own["digits"] > digits and entry.get("rounding", "round") == "round":
+        sql = fill(HALF_UP.get(side.engine, "{c}"), c=sql, half=5 * 10 ** (5 - digits))
+    return sql
+
+
+def parts_of(entry: Dict[str, Any], side: Side) -> Dict[str, Any]:
+    """Return what the templates of a column need: its expression {c}, its canonical text {x}, and its scale."""
+    kind, form, engine = entry["kind"], entry[side.role]["form"], side.engine
+    scale = entry["scale"] or 0
+    column = column_sql_of(entry, side)
+    parts = {"c": column, "s": scale, "z": "0" * scale, "dot": "." + "0" * scale if scale else "",
+             "cut": scale or -1, "lim": f"9e{15 - scale}", "unit": 10 ** max(0, 6 - scale)}
+    row = CANON["timestamp" if kind == "instant" else kind if kind in CANON else "text"]
+    template = CANON_OF_FORM.get((kind, form, engine)) or row[ENGINE_NAMES.index(engine)]
+    text = fill(template, **parts)
+    if kind in ("timestamp", "instant") and scale < 6:
+        text = f"substr({text},1,{20 + scale if scale else 19})"
+    return {**parts, "x": weak_json(engine, text) if kind == "json" else text}
+
+
+def weak_json(engine: str, text: str) -> str:
+    """Return length and numbers of quotes, colons, commas: no engine prints JSON as another does."""
+    chars = ENGINES[engine]["chars"]
+    whole = fill(chars, x=text)
+    counts = [f"{whole}-{fill(chars, x=f'replace({text},{mark})')}" for mark in ("'\"',''", "':',''", "',',''")]
+    cast = ENGINES[engine]["text"]
+    return glue(engine, [fill(cast, x=count) for count in (whole, *counts)], ":")
+
+
+def field_text(entry: Dict[str, Any], side: Side) -> str:
+    """Return one column's share of the row text: ~ for NULL, = and the text, free text with its length in bytes."""
+    engine, text = side.engine, parts_of(entry, side)["x"]
+    if FAMILY.get(entry["kind"]) != "text":
+        return f"coalesce({glue_null(engine, ['=', text])},'~')"
+    size = fill(ENGINES[engine]["text"], x=fill(ENGINES[engine]["bytes"], x=text))
+    return f"coalesce({glue_null(engine, ['=', size, ':', text])},'~')"
+
+
+def glue_null(engine: str, parts: Sequence[str]) -> str:
+    """Join short literals and expressions so that a NULL among them makes the whole NULL."""
+    shown = [f"'{part}'" if part in "=:\"" else part for part in parts]
+    return "||".join(shown) if engine in ("postgresql", "sqlite") else f"concat({','.join(shown)})"
+
+
+def hashed(spec: Spec, engine: str, text: str) -> str:
+    return fill(ENGINES[engine][spec["hash"]], x=text)
+
+
+def row_hash(spec: Spec, side: Side) -> str:
+    """Return the hash of a whole row, approximate columns left out."""
+    fields = [field_text(entry, side) for entry in spec["columns"] if entry["kind"] != "approximate"]
+    return hashed(spec, side.engine, glue(side.engine, [ENGINES[side.engine]["salt"], *fields], ";"))
+
+
+def key_hash(spec: Spec, side: Side) -> str:
+    by_name = {entry["name"]: entry for entry in spec["columns"]}
+    fields = [field_text(by_name[name], side) for name in spec["key"]]
+    return hashed(spec, side.engine, glue(side.engine, [ENGINES[side.engine]["salt"], *fields], ";"))
+
+
+def key_column(spec: Spec, side: Side) -> str:
+    entry = next(entry for entry in spec["columns"] if entry["name"] == spec["key"][0])
+    return column_sql_of(entry, side)
+
+
+def chunk_of(spec: Spec, side: Side, finer: int = 0) -> str:
+    """Return the expression that gives a row's chunk; `finer` levels below it for the drill-down."""
+    chunking = spec["chunking"]
+    if chunking["kind"] == "range":
+        size = max(1, chunking["size"] // 100 ** finer)
+        key, divide = key_column(spec, side), ENGINES[side.engine]["divide"]
+        down = fill(divide, a=key, b=size)
+        return f"CASE WHEN {key}<0 THEN -1-{fill(divide, a=f'(-1-{key})', b=size)} ELSE {down} END"
+    digits = chunking["digits"] + 2 * finer
+    if chunking["kind"] == "hash":
+        return f"substr({key_hash(spec, side)},1,{digits})"
+    return f"substr({row_hash(spec, side)},17,{digits})"
+
+
+# == 40. Data: queries ================================================================================
+# In: a spec and a side. Out: one SQL text that prints one JSON document: counts, sums and hashes, never a row value.
+
+
+class Cut(NamedTuple):
+    """What part of a table a query reads, and how closely."""
+
+    content: str = "profile"  # profile | prepass | sections | rows | sample
+    where: str = ""
+    finer: int = 0
+    shard: Optional[Tuple[int, int]] = None  # number from 1, and how many
+    only: Optional[Tuple[str, ...]] = None  # the chunks that this document replaces
+    share: str = ""  # sample: key hashes below this
+
+
+def side_of(spec: Spec, role: str, engine: str = "") -> Side:
+    body = spec[role]
+    return Side(role, engine or body["dialect"], body["schema"], body["table"], body["where"], body["unique_key"])
+
+
+def cell(engine: str, expression: str) -> str:
+    """Return a value as a JSON string, or null."""
+    return f"coalesce({glue_null(engine, [MARK, fill(ENGINES[engine]['text'], x=expression), MARK])},'null')"
+
+
+MARK = '"'
+
+
+def column_facts(entry: Dict[str, Any], side: Side, weight: str, hidden: bool) -> str:
+    """Return the facts of a column over a chunk, as the text of a JSON list; least and greatest may be hidden."""
+    engine, parts = side.engine, parts_of(entry, side)
+    words = ENGINES[engine]
+    cells = [cell(engine, f"count({parts['c']})")]
+    family = FAMILY.get(entry["kind"], "")
+    if family == "number":
+        row = MEASURE["timestamp" if entry["kind"] == "instant" else entry["kind"]]
+        measure = fill(row[ENGINE_NAMES.index(engine)], **parts)
+        if engine == "sqlite":
+            cells.append(f"number_facts({measure},{int(hidden)})")
+        else:
+            cells += [cell(engine, f"sum({measure})")]
+            cells += ["'null'"] * 2 if hidden else [cell(engine, f"{end}({measure})") for end in ("min", "max")]
+    elif family == "text":
+        size, chars = fill(words["bytes"], x=parts["x"]), fill(words["chars"], x=parts["x"])
+        cells += [cell(engine, call) for call in (
+            f"sum(CASE WHEN {size}=0 THEN 1 ELSE 0 END)", f"sum({chars})", f"sum({size})", f"max({chars})")]
+    elif family == "approximate":
+        double = fill(words["double"], x=parts["c"])
+        double = f"CASE WHEN abs({double})<1e15 THEN {double} END"  # a sum beyond is an error in PostgreSQL
+        cells += [cell(engine, call) for call in (f"sum({double})", f"sum(abs({double}))", f"sum(({double})*{weight})")]
+        cells += ["'null'"] * 2 if hidden else [cell(engine, f"{end}({double})") for end in ("min", "max")]
+    return glue(engine, ["'['", *joined(cells), "']'"])
+
+
+def joined(cells: Sequence[str]) -> List[str]:
+    """Return the cells with commas between them."""
+    return [part for number, text in enumerate(cells) for part in (("','", text) if number else (text,))]
+
+
+def weight_of(spec: Spec, side: Side) -> str:
+    """Return a number that depends on the row's key: sums weighted by it show values that were swapped."""
+    if spec["chunking"]["kind"] == "range":
+        return f"(1+{key_column(spec, side)}%97)"
+    if spec["key"]:
+        return f"(1+{fill(ENGINES[side.engine]['weight'], h=key_hash(spec, side))})"
+    return "1"
+
+
+def from_where(spec: Spec, side: Side, cut: Cut) -> str:
+    table = quoted(side.engine, side.name)
+    table = f"{quoted(side.engine, side.schema)}.{table}" if side.schema else table
+    conditions = [f"({text})" for text in (side.where, cut.where) if text]
+    return f"FROM {table}" + (f" WHERE {' AND '.join(conditions)}" if conditions else "")
+
+
+def profile_rows(spec: Spec, side: Side, cut: Cut) -> Tuple[str, List[str]]:
+    """Return the query of the chunks' facts, and the cells of one line over its columns."""
+    engine, rowhash = side.engine, row_hash(spec, side)
+    ranged = spec["chunking"]["kind"] == "range"
+    key = key_column(spec, side) if ranged else ""
+    distinct = f"count(DISTINCT {key or key_hash(spec, side)})" if spec["key"] and not side.unique_key else "NULL"
+    weight = weight_of(spec, side)
+    facts = [column_facts(entry, side, weight, entry["name"] in spec["pii"]) for entry in spec["columns"]]
+    ends = [f"{end}({key})" if ranged else "NULL" for end in ("min", "max")]
+    query = (f"SELECT {chunk_of(spec, side)} AS no, count(*) AS n, {ends[0]} AS a, {ends[1]} AS z,\n"
+             f"  {fill(ENGINES[engine]['sum60'], h=rowhash)} AS h, {distinct} AS d,\n"
+             f"  CASE WHEN count(*)>={spec['min_rows']} THEN {list_text(engine, facts)} ELSE 'null' END AS f\n"
+             f"{from_where(spec, side, cut)} GROUP BY 1 LIMIT {CHUNK_LIMIT + 1}")
+    return query, [cell(engine, f"c.{name}") for name in "nazhd"] + ["c.f"]
+
+
+def list_text(engine: str, items: Sequence[str]) -> str:
+    """Return a JSON list of texts that are JSON already, however many."""
+    return glue(engine, ["'['", *joined(items), "']'"])
+
+
+def prepass_rows(spec: Spec, side: Side, cut: Cut) -> Tuple[str, List[str]]:
+    entry = next(entry for entry in spec["columns"] if entry["name"] == spec["watermark"])
+    measure = fill(MEASURE["timestamp" if entry["kind"] == "instant" else entry["kind"]][ENGINE_NAMES.index(side.engine)],
+                   **parts_of(entry, side))
+    query = (f"SELECT {chunk_of(spec, side)} AS no, count(*) AS n, max({measure}) AS w\n"
+             f"{from_where(spec, side, cut)} GROUP BY 1 LIMIT {CHUNK_LIMIT + 1}")
+    return query, [cell(side.engine, "c.n"), cell(side.engine, "c.w")]
+
+
+def section_rows(spec: Spec, side: Side, cut: Cut) -> Tuple[str, List[str]]:
+    query = (f"SELECT {chunk_of(spec, side, cut.finer)} AS no, count(*) AS n,\n"
+             f"  {fill(ENGINES[side.engine]['sum60'], h=row_hash(spec, side))} AS h\n"
+             f"{from_where(spec, side, cut)} GROUP BY 1")
+    return query, [cell(side.engine, "c.n"), cell(side.engine, "c.h")]
+
+
+def single_rows(spec: Spec, side: Side, cut: Cut) -> Tuple[str, List[str]]:
+    """Return the query of key and row hash of single rows; the key is a hash where it is not an integer."""
+    if cut.content == "sample":
+        cut = cut._replace(where=f"substr({key_hash(spec, side)},1,8)<'{cut.share}'")
+    query = (f"SELECT {row_key(spec, side, cut.content == 'sample')} AS no, substr({row_hash(spec, side)},1,16) AS h\n"
+             f"{from_where(spec, side, cut)}")
+    return query, [cell(side.engine, "c.h")]
+
+
+def row_key(spec: Spec, side: Side, hide: bool = False) -> str:
+    if spec["chunking"]["kind"] == "range" and not hide:
+        return key_column(spec, side)
+    return f"substr({key_hash(spec, side) if spec['key'] else row_hash(spec, side)},1,16)"
+
+
+CONTENTS = {"profile": profile_rows, "prepass": prepass_rows, "sections": section_rows, "rows": single_rows,
+            "sample": single_rows}
+
+
+def document_query(spec: Spec, side: Side, cut: Cut, captured: str = "") -> str:
+    """Return the one SELECT that prints one JSON document."""
+    engine, words = side.engine, ENGINES[side.engine]
+    query, cells = CONTENTS[cut.content](spec, side, cut)
+    head = {"profile_version": PROFILE_VERSION, "content": cut.content, "side": side.role, "table": spec["table"],
+            "engine": engine, "spec_id": spec_digest(spec), "spec": spec, "shard": list(cut.shard) if cut.shard else None,
+            "only": None if cut.only is None else list(cut.only)}
+    opening = json.dumps(head, separators=(",", ":"))[:-1]
+    salted = f"CASE WHEN {words['salt']}='' THEN 'null' ELSE " + glue(
+        engine, ["'\"'", fill(words["salt_id"], x=words["salt"]), "'\"'"]) + " END"
+    line = glue(engine, ["'['", *joined([cell(engine, "c.no"), *cells]), "']'"])
+    totals = []
+    if cut.content == "profile":
+        total = "exact_sum(c.h)" if engine == "sqlite" else "sum(c.h)"
+        totals = ["',\"row_count\":'", f"coalesce({cell(engine, 'sum(c.n)')},'null')", "',\"checksum\":'", cell(engine, total)]
+    parts = [literal(engine, opening), "',\"server_version\":\"'", f"replace({words['version']},'\"','')",
+             "'\",\"encoding\":\"'", words["encoding"], "'\",\"captured_at\":\"'",
+             literal(engine, captured) if captured else words["now"], "'\",\"salt_id\":'", salted, *totals,
+             "',\"lines\":['", f"coalesce({fill(words['lines'], x=line)},'')", "']}'"]
+    return f"SELECT {glue(engine, parts)}\nFROM ({query}) AS c"
+
+
+def runnable(spec: Spec, side: Side, cut: Cut) -> str:
+    """Return a file that the engine's own client runs; for SQLite a program, because its shell has no md5."""
+    query, words = document_query(spec, side, cut), ENGINES[side.engine]
+    return sqlite_program(query) if side.engine == "sqlite" else f"{words['before']}{query};\n{words['after']}"
+
+
+def chunk_filter(spec: Spec, side: Side, chunks: Sequence[str], finer: int = 0) -> str:
+    """Return the condition that a row lies in one of these chunks: by ranges of the key, so that its index serves."""
+    if spec["chunking"]["kind"] != "range":
+        names = ",".join(f"'{chunk}'" for chunk in chunks)
+        return f"{chunk_of(spec, side, finer)} IN ({names})"
+    size, key = max(1, spec["chunking"]["size"] // 100 ** finer), key_column(spec, side)
+    runs: List[List[int]] = []
+    for number in sorted(map(int, chunks)):
+        if runs and runs[-1][1] == number - 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return balanced([f"{key} BETWEEN {clamp(first * size)} AND {clamp((last + 1) * size - 1)}" for first, last in runs])
+
+
+def clamp(key: int) -> int:
+    return max(-2 ** 63 + 1, min(2 ** 63 - 1, key))
+
+
+def balanced(conditions: Sequence[str]) -> str:
+    """Join conditions by OR in groups, because a chain of them is as deep as it is long."""
+    if len(conditions) <= GROUP:
+        return " OR ".join(conditions) or "1=0"
+    groups = [balanced(conditions[start:start + GROUP]) for start in range(0, len(conditions), GROUP)]
+    return balanced([f"({group})" for group in groups])
+
+
+# == 41. Data: SQLite files ===========================================================================
+# In: a database file and a spec. Out: the same document that a server prints. The file is opened read-only.
+
+SQLITE_FUNCTIONS = '''
+import hashlib
+
+def text_of(value):
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
+
+class Sum60:
+    """The exact sum of the first 15 hex digits of hashes."""
+    def __init__(self):
+        self.total = 0
+    def step(self, digits):
+        self.total += int(digits[:15], 16)
+    def finalize(self):
+        return str(self.total)
+
+class ExactSum(Sum60):
+    def step(self, number):
+        self.total += int(number)
+
+class NumberFacts:
+    """Sum, least and greatest of numbers with one number of fraction digits, as JSON strings."""
+    def __init__(self):
+        self.seen, self.total, self.least, self.most, self.places, self.hidden = 0, 0, None, None, 0, 0
+    def step(self, value, hidden):
+        text = str(value)
+        sign, digits = text[:1] == "-", text.lstrip("-").replace(".", "", 1)
+        if value is None or not digits.isdigit():
+            return
+        self.places, self.hidden = len(text.partition(".")[2]), hidden
+        number = -int(digits) if sign else int(digits)
+        self.total += number
+        self.least = number if self.least is None else min(self.least, number)
+        self.most = number if self.most is None else max(self.most, number)
+    def finalize(self):
+        if self.least is None:
+            return "null,null,null"
+        ends = ["null"] * 2 if self.hidden else [self.show(self.least), self.show(self.most)]
+        return ",".join([self.show(self.total), *ends])
+    def show(self, number):
+        digits = str(abs(number)).rjust(self.places + 1, "0")
+        point = len(digits) - self.places
+        shown = digits[:point] + "." + digits[point:] if self.places else digits
+        return '"' + ("-" if number < 0 else "") + shown + '"'
+
+def hashing(name):
+    return lambda value: None if value is None else getattr(hashlib, name)(text_of(value)).hexdigest()
+
+def equip(connection, salt):
+    """Give a connection the functions that the queries use and SQLite has not."""
+    for name in ("md5", "sha256"):
+        connection.create_function(name, 1, hashing(name), deterministic=True)
+    connection.create_function("hex2", 1, lambda digits: int(digits[:2], 16), deterministic=True)
+    connection.create_function("salt", 0, lambda: salt, deterministic=True)
+    connection.create_aggregate("sum60", 1, Sum60)
+    connection.create_aggregate("exact_sum", 1, ExactSum)
+    connection.create_aggregate("number_facts", 2, NumberFacts)
+'''
+
+
+def sqlite_program(sql: str, write: bool = False) -> str:
+    """Return a Python program that runs SQL on the database file that it is given, with the functions it needs."""
+    ending = "connection.executescript(SQL)" if write else "print(connection.execute(SQL).fetchone()[0])"
+    return (f'"""python3 THIS FILE.db; RECONCILE_SALT in the environment is the salt, on both sides the same."""\n'
+            f"import os, sqlite3, sys, urllib.request\n{SQLITE_FUNCTIONS}\n"
+            f"SQL = {sql!r}\n"
+            f'path = urllib.request.pathname2url(os.path.abspath(sys.argv[1]))\n'
+            f'connection = sqlite3.connect("file:" + path + "?mode={"rw" if write else "ro"}", uri=True)\n'
+            f'equip(connection, os.environ.get("RECONCILE_SALT", ""))\n{ending}\n')
+
+
+def open_sqlite(path: str, salt: str) -> Any:
+    """Return a read-only connection that knows the functions of the queries."""
+    import sqlite3
+    from urllib.request import pathname2url
+    space: Dict[str, Any] = {}
+    exec(SQLITE_FUNCTIONS, space)  # the same text that is written into the programs for other machines
+    connection = sqlite3.connect(f"file:{pathname2url(os.path.abspath(path))}?mode=ro", uri=True)
+    space["equip"](connection, salt)
+    return connection
+
+
+def profile_file(path: str, specs: Sequence[Spec], role: str, salt: str) -> List[Dict[str, Any]]:
+    """Return the profiles of an SQLite file, all seen in one transaction."""
+    import sqlite3
+    try:
+        connection = open_sqlite(path, salt)
+        try:
+            connection.execute("BEGIN")
+            return [json.loads(connection.execute(document_query(spec, side_of(spec, role), Cut(), now())).fetchone()[0])
+                    for spec in specs]
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise InputError(f"{path}: cannot be profiled: {error}")
+
+
+def fit_chunks(path: str, specs: Sequence[Spec]) -> List[Spec]:
+    """Return the specs with chunks that fit the rows of the source file: keys far apart are put into hash buckets."""
+    connection = open_sqlite(path, "")
+    fitted = []
+    try:
+        for spec in specs:
+            side = side_of(spec, "source")
+            key = key_column(spec, side) if spec["chunking"]["kind"] == "range" else "1"
+            rows, first, last = connection.execute(
+                f"SELECT count(*), min({key}), max({key}) {from_where(spec, side, Cut())}").fetchone()
+            chunking = dict(spec["chunking"])
+            if chunking["kind"] == "range":
+                chunking["size"] = 10 ** max(2, len(str(rows // 200)) - 1)
+                span = last - first if isinstance(first, int) and isinstance(last, int) else CHUNK_LIMIT * chunking["size"]
+                if rows and span // chunking["size"] > CHUNK_LIMIT // 10:
+                    chunking = {"kind": "hash", "digits": hash_digits(rows)}
+            else:
+                chunking["digits"] = hash_digits(rows)
+            fitted.append({**spec, "chunking": chunking})
+    finally:
+        connection.close()
+    return fitted
+
+
+# == 42. Data: reading profiles =======================================================================
+# In: documents of one side, as many as there are tables, shards and passes. Out: one Profile for each table, in which
+# a later pass has replaced what it looked at again. What contradicts itself is refused.
+
+CELLS = {"profile": 7, "prepass": 3, "sections": 3, "rows": 2, "sample": 2}
+FACTS = {"number": 4, "text": 5, "approximate": 6, "": 1}
+
+
+class Chunk(NamedTuple):
+    no: str
+    rows: int
+    first: Optional[int]
+    last: Optional[int]
+    checksum: int
+    distinct: Optional[int]
+    facts: Optional[List[List[Optional[str]]]]
+    captured: str
+
+
+class Profile(NamedTuple):
+    """What one side says about one table."""
+
+    table: str
+    side: str
+    spec: Spec
+    spec_id: str
+    engine: str
+    salt_id: Optional[str]
+    captured_at: str
+    chunks: Dict[str, Chunk]
+    earlier: Dict[str, Chunk]  # a chunk as the pass before saw it
+    closer: Dict[str, Dict[str, Any]]  # content -> lines of the newest document of that content
+    oldest: str
+
+
+def load_profiles(path: str) -> Document:
+    """Read profile documents that stand one after the other in a file; the value is the list of them."""
+    import hashlib
+    name = "<stdin>" if path == "-" else path
+    try:
+        data = read_bytes(path)
+        text = data.decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read: {error.strerror or error}")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: found bytes that are no UTF-8 text, expected profiles ({error.reason})")
+    if not text.strip():
+        raise InputError(problem(name, 1, 1, (), "an empty file", "profiles, as the reconciliation queries print them"))
+    found, start, decoder = [], 0, json.JSONDecoder()
+    while start < len(text):
+        if text[start].isspace():
+            start += 1
+            continue
+        where = f"{name} (document {len(found) + 1})" if found else name
+        try:
+            end = decoder.raw_decode(text, start)[1]
+        except (ValueError, RecursionError):
+            line = text.count("\n", 0, start) + 1
+            raise InputError(f"{where}: starting in line {line}: found no whole JSON document, expected a profile "
+                             "(a query that was interrupted: take its output out, run it again)")
+        found.append(Document(where, text[start:end], parse(where, text[start:end]), ""))
+        start = end
+    return Document(name, text, found, hashlib.sha256(data).hexdigest())
+
+
+def number(value: Any) -> Optional[int]:
+    """Return the integer that a cell holds, or None."""
+    return int(value) if isinstance(value, str) and re.fullmatch(r"-?\d{1,40}", value) else None
+
+
+def check_profile(document: Document) -> Dict[str, Any]:
+    """Return a profile whose form is right and which does not contradict itself; raises InputError for others."""
+    faults = Faults(document)
+    body = faults.typed(document.value, (), dict, "a profile") or {}
+    wanted = {"profile_version": int, "content": str, "side": str, "table": str, "engine": str, "spec_id": str,
+              "spec": dict, "captured_at": str, "encoding": str, "lines": list}
+    for key, kind in wanted.items():
+        if key not in body:
+            faults.add((), f"no {key!r}", "a profile, as the reconciliation queries print it")
+        else:
+            faults.typed(body[key], (key,), kind, {int: "a number", str: "a text", dict: "an object", list: "a list"}[kind])
+    faults.finish()
+    for key, choices in (("profile_version", (PROFILE_VERSION,)), ("content", tuple(CELLS)), ("side", SIDES)):
+        if body[key] not in choices:
+            faults.add((key,), describe(body[key]), " or ".join(map(str, choices)))
+    if body["spec_id"] != spec_digest(body["spec"]):
+        faults.add(("spec_id",), describe(body["spec_id"]), f"{spec_digest(body['spec'])}, the digest of its spec",
+                   "inconsistent_profile: was it edited?")
+    if body["encoding"].upper() not in ("UTF8", "UTF-8", "UTF8MB4"):
+        faults.add(("encoding",), describe(body["encoding"]), "UTF8", "use \"hash\": \"sha256\" with a UTF-8 copy")
+    if len(body["lines"]) > CHUNK_LIMIT and body["content"] in ("profile", "prepass"):
+        faults.add(("lines",), f"more than {CHUNK_LIMIT} chunks", "fewer",
+                   f"give {body['table']} another chunking in the configuration: its keys lie far apart")
+    faults.finish()
+    check_lines(body, faults)
+    faults.finish()
+    return body
+
+
+def check_lines(body: Dict[str, Any], faults: Faults) -> None:
+    """Note lines that have the wrong form, or that contradict themselves or the totals."""
+    size, profile, seen = CELLS[body["content"]], body["content"] == "profile", set()
+    rows, checksum = 0, 0
+    for index, line in enumerate(body["lines"]):
+        path: Path = ("lines", index)
+        if not isinstance(line, list) or len(line) != size or not all(
+                cell is None or isinstance(cell, str) for cell in line[:6]) or line[0] is None:
+            faults.add(path, "another form", f"a list of {size} texts")
+            continue
+        if line[0] in seen and profile:
+            faults.add(path, f"chunk {line[0]} a second time", "each chunk once", "inconsistent_profile")
+        seen.add(line[0])
+        if profile:
+            for found, expected in contradictions(line, body["spec"]):
+                faults.add(path, found, expected, "inconsistent_profile: was it edited?")
+            rows, checksum = rows + (number(line[1]) or 0), checksum + (number(line[4]) or 0)
+    totals = {"row_count": rows, "checksum": checksum}
+    for key, total in totals.items() if profile else ():
+        if (number(body.get(key)) or 0) != total:
+            faults.add((key,), describe(body.get(key)), f"{total}, the sum over its chunks", "inconsistent_profile: was it edited?")
+
+
+def contradictions(line: List[Any], spec: Spec) -> Iterator[Tuple[str, str]]:
+    """Yield what of one chunk cannot be: (found, expected)."""
+    rows, first, last, checksum, distinct = (number(value) for value in line[1:6])
+    if not rows or rows < 0 or checksum is None or not 0 <= checksum < rows << 60:
+        yield f"{line[1]} rows with the checksum {line[4]}", "at least one row, and a sum of as many 60-bit numbers"
+        return
+    if distinct is not None and not 0 < distinct <= rows:
+        yield f"{distinct} distinct keys in {rows} rows", "at most one key for each row"
+    if spec["chunking"]["kind"] == "range":
+        size, label = spec["chunking"]["size"], number(line[0])
+        if label is None or first is None or last is None or not label * size <= first <= last < (label + 1) * size:
+            yield f"keys {line[2]} to {line[3]} in chunk {line[0]}", f"keys of one range of {size}"
+        elif (distinct or (rows if spec["source"]["unique_key"] and distinct is None else 1)) > last - first + 1:
+            yield f"{rows} rows in keys {first} to {last}", "at most one row for each key"
+    if isinstance(line[6], list):
+        yield from fact_contradictions(line[6], rows, spec["columns"])
+    elif line[6] is not None:
+        yield describe(line[6]), "a list of facts, or null"
+
+
+def fact_contradictions(facts: List[Any], rows: int, columns: Sequence[Dict[str, Any]]) -> Iterator[Tuple[str, str]]:
+    if len(facts) != len(columns):
+        yield f"facts of {len(facts)} columns", f"{len(columns)}"
+    for fact, entry in zip(facts, columns):
+        family, name = FAMILY.get(entry["kind"], ""), entry["name"]
+        if not isinstance(fact, list) or len(fact) != FACTS[family] or not all(v is None or isinstance(v, str) for v in fact):
+            yield f"other facts of {name}", f"a list of {FACTS[family]} texts"
+            continue
+        filled = number(fact[0])
+        if filled is None or not 0 <= filled <= rows:
+            yield f"{fact[0]} values of {name} in {rows} rows", f"0 to {rows}"
+        elif family == "number" and None not in fact:
+            total, least, most = map(exact, fact[1:])
+            if not (least <= most and least * filled <= total <= most * filled) and "infin" not in str(fact):
+                yield f"a sum of {fact[1]} for {filled} values of {name}", f"values from {fact[2]} to {fact[3]}"
+        elif family == "text" and None not in fact:
+            empty, chars, size, longest = map(exact, fact[1:])
+            if not (chars <= size <= 4 * chars and longest <= chars <= longest * (filled - empty) and empty <= filled):
+                yield f"{fact[2]} characters in {fact[3]} bytes for {name}", "sums that fit each other"
+
+
+def exact(text: Optional[str]) -> Any:
+    """Return a decimal text as an exact number; what is none (NaN) counts as 0."""
+    from fractions import Fraction
+    try:
+        return Fraction(text or "0")
+    except ValueError:
+        return Fraction(0)
+
+
+def merge(side: str, bodies: Sequence[Tuple[str, Dict[str, Any]]]) -> Dict[str, Profile]:
+    """Return the profiles of one side by table; later documents replace what they looked at again."""
+    tables: Dict[str, List[Tuple[str, Dict[str, Any]]]] = {}
+    for name, body in bodies:
+        if body["side"] != side:
+            raise InputError(f"{name}: side: found {body['side']!r}, expected {side!r}: were --before and --after swapped?")
+        tables.setdefault(body["table"], []).append((name, body))
+    return {table: merge_table(side, found) for table, found in sorted(tables.items())}
+
+
+def merge_table(side: str, found: List[Tuple[str, Dict[str, Any]]]) -> Profile:
+    first_name, first = found[0]
+    for name, body in found[1:]:
+        for key in ("spec_id", "salt_id"):
+            if body.get(key) != first.get(key):
+                raise InputError(f"{name}: {key}: found {body.get(key)}, expected {first.get(key)} as in {first_name}: "
+                                 f"the profiles of {body['table']} are not comparable")
+    found = sorted(found, key=lambda pair: pair[1]["captured_at"])
+    chunks: Dict[str, Chunk] = {}
+    earlier: Dict[str, Chunk] = {}
+    for body in passes(found):
+        lines = {line[0]: read_chunk(line, body["captured_at"]) for line in body["lines"]}
+        replaced = set(body["only"]) if body.get("only") is not None else set(chunks)
+        earlier.update({no: chunks[no] for no in replaced if no in chunks})
+        chunks = {**{no: chunk for no, chunk in chunks.items() if no not in replaced}, **lines}
+    closer = {body["content"]: body for _, body in found if body["content"] != "profile"}
+    profiles = [body for _, body in found if body["content"] == "profile"]
+    times = sorted({chunk.captured for chunk in chunks.values()}) or [found[-1][1]["captured_at"]]
+    return Profile(first["table"], side, first["spec"], first["spec_id"], first["engine"], first.get("salt_id"),
+                   profiles[-1]["captured_at"] if profiles else "", chunks, earlier, closer, times[0])
+
+
+def read_chunk(line: List[Any], captured: str) -> Chunk:
+    rows, first, last, checksum, distinct = (number(value) for value in line[1:6])
+    return Chunk(line[0], rows or 0, first, last, checksum or 0, distinct, line[6], captured)
+
+
+def passes(found: Sequence[Tuple[str, Dict[str, Any]]]) -> Iterator[Dict[str, Any]]:
+    """Yield whole passes over a table in the order of time; shards are put together, a re-run shard counts once."""
+    shards: Dict[int, Dict[str, Any]] = {}
+    wanted, name = 0, ""
+    whole = []
+    for name, body in found:
+        if body["content"] == "profile" and body.get("shard"):
+            no, count = body["shard"]
+            if wanted not in (0, count):
+                raise InputError(f"{name}: shard: found one of {count}, expected one of {wanted}")
+            shards[no], wanted = body, count
+        elif body["content"] == "profile":
+            whole.append(body)
+    missing = [str(no) for no in range(1, wanted + 1) if no not in shards]
+    if missing:
+        raise InputError(f"{name}: shard {', '.join(missing)} of {wanted} is missing: run its query, add its output")
+    if shards:
+        lines = [line for no in sorted(shards) for line in shards[no]["lines"]]
+        twice = sorted(no for no, count in counted(line[0] for line in lines).items() if count > 1)
+        if twice:
+            raise InputError(f"{name}: chunk {twice[0]} stands in two shards: their borders do not fit together")
+        latest = max(body["captured_at"] for body in shards.values())
+        whole.append({**shards[1], "lines": lines, "captured_at": latest, "only": None})
+    return iter(sorted(whole, key=lambda body: body["captured_at"]))
+
+
+def counted(items: Iterable[Any]) -> Dict[Any, int]:
+    counts: Dict[Any, int] = {}
+    for item in items:
+        counts[item] = counts.get(item, 0) + 1
+    return counts
+
+
+# == 43. Data: comparing ==============================================================================
+# In: the profiles of both sides. Out: findings: which table, which chunks, what probably happened.
+
+
+class Mismatch(NamedTuple):
+    """One chunk that differs: which rule, what it looks like, and in which column."""
+
+    rule: str
+    label: str
+    column: str
+    no: str
+    rows: int
+
+
+TYPE_LIMITS = {127, 255, 32767, 65535, 2147483647, 4294967295, 9223372036854775807, -128, -32768, -2147483648}
+QUARTER = 900  # seconds: time zones differ by multiples of it
+
+
+def compare_table(old: Profile, new: Profile, settings: Dict[str, Any]) -> Tuple[List[Finding], List[Mismatch]]:
+    """Return what is wrong with one table, and the chunks in which it is."""
+    path: Path = ("tables", old.table)
+    findings = list(not_proved(old, path, settings))
+    if old.chunks and not new.chunks:
+        rows = sum(chunk.rows for chunk in old.chunks.values())
+        return [*findings, data_finding("table_empty", path, f"{old.table}: 0 of {rows} rows are on the target.", rows, 0)], []
+    found = list(differing_chunks(old, new))
+    columns = {entry["name"]: entry for entry in old.spec["columns"]}
+    found = [moved_rows(item, found, old, new) for item in found]
+    approximate = list(approximate_findings(old, new, columns, {item.no for item in found}, settings))
+    found += [item for item in approximate if isinstance(item, Mismatch)]
+    findings += [item for item in approximate if isinstance(item, Finding)]
+    if settings.get("max_lag_seconds"):
+        found = [item if item.rule == "duplicate_rows" else in_flight(item, found, old, new, settings) for item in found]
+    findings += stale(old, new, path) + lag(old, new, path, settings)
+    return findings + group_mismatches(found, old, new, path), found
+
+
+def data_finding(rule: str, path: Path, text: str, old: Any = None, new: Any = None, **extra: Any) -> Finding:
+    return Finding(DATA_RULES[rule], path, text, old, new, extra=extra)
+
+
+def not_proved(profile: Profile, path: Path, settings: Dict[str, Any]) -> Iterator[Finding]:
+    """Yield what a profile cannot show, whatever its sums say."""
+    spec = profile.spec
+    for name in spec["excluded"]:
+        yield data_finding("excluded_column", path + ("columns", name), f"{profile.table}.{name} was excluded.")
+    for entry in spec["not_comparable"]:
+        yield data_finding("unverified_column", path + ("columns", entry["name"]),
+                           f"{profile.table}.{entry['name']} is not compared: {entry['reason']}.")
+    for entry in spec["columns"]:
+        where = path + ("columns", entry["name"])
+        if entry["kind"] in WEAK_KINDS:
+            yield data_finding("weak_column", where, f"{profile.table}.{entry['name']} is compared as {entry['kind']}, "
+                                                     "by a fingerprint.")
+        if entry.get("imprecise"):
+            yield data_finding("unverified_precision", where, f"{profile.table}.{entry['name']} has more than "
+                                                              f"{EXACT_DIGITS} digits and SQLite stores it as a double.")
+    if not [entry for entry in spec["columns"] if entry["name"] not in spec["key"]] and spec["excluded"]:
+        yield data_finding("unverified_table", path, f"{profile.table}: no column beside the key is compared.")
+
+
+def stale(old: Profile, new: Profile, path: Path) -> List[Finding]:
+    found = []
+    for side in (old, new):
+        carried = [chunk for chunk in side.chunks.values() if chunk.captured < side.captured_at]
+        if carried:
+            found.append(data_finding("unverified_stale", path, (
+                f"{old.table}: {len(carried)} of {len(side.chunks)} chunks of the {side.side} are as of {side.oldest}, "
+                f"the others as of {side.captured_at}."), extra_side=side.side))
+    return found
+
+
+def seconds(text: str) -> int:
+    import calendar
+    import time
+    return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
+
+
+def lag(old: Profile, new: Profile, path: Path, settings: Dict[str, Any]) -> List[Finding]:
+    limit = settings.get("max_lag_seconds")
+    apart = abs(seconds(old.captured_at) - seconds(new.captured_at))
+    if limit is None or apart <= limit:
+        return []
+    return [data_finding("unverified_moment", path, f"{old.table}: the sides were captured {apart} s apart, the maximum "
+                                                    f"lag is {limit} s.", old.captured_at, new.captured_at)]
+
+
+def differing_chunks(old: Profile, new: Profile) -> Iterator[Mismatch]:
+    """Yield each chunk that differs, with its most probable reason and the column that shows it."""
+    columns = old.spec["columns"]
+    exactly = any(entry["kind"] != "approximate" for entry in columns)
+    for no in sorted({*old.chunks, *new.chunks}, key=lambda name: chunk_order(name, old.spec)):
+        here, there = old.chunks.get(no), new.chunks.get(no)
+        rows = (here.rows if here else 0, there.rows if there else 0)
+        copies = [chunk.rows - chunk.distinct if chunk and chunk.distinct is not None else 0 for chunk in (here, there)]
+        if copies[1] > copies[0]:
+            twice = rows[1] == 2 * rows[0]
+            yield Mismatch("duplicate_rows", "loaded_twice" if twice else "duplicate_key", "", no, copies[1] - copies[0])
+        if rows[1] - copies[1] < rows[0] - copies[0]:
+            yield Mismatch("missing_rows", "rows", "", no, rows[0] - copies[0] - rows[1] + copies[1])
+        elif rows[1] - copies[1] > rows[0] - copies[0]:
+            yield Mismatch("extra_rows", "rows", "", no, rows[1] - copies[1] - rows[0] + copies[0])
+        elif here and there and rows[0] == rows[1] and here.checksum != there.checksum and exactly and copies[0] == copies[1]:
+            yield from classified(here, there, columns)
+        elif here and there and here.checksum == there.checksum:
+            refuse_facts(old.table, here, there, columns)
+
+
+def chunk_order(no: str, spec: Spec) -> Tuple[int, str]:
+    return (int(no), "") if spec["chunking"]["kind"] == "range" else (0, no)
+
+
+def refuse_facts(table: str, here: Chunk, there: Chunk, columns: Sequence[Dict[str, Any]]) -> None:
+    """Raise InputError when the sums of two chunks differ although all of their rows have equal hashes."""
+    for entry, one, other in zip(columns, here.facts or (), there.facts or ()):
+        if FAMILY.get(entry["kind"]) not in ("approximate", None) and [exact(v) for v in one] != [exact(v) for v in other]:
+            if None not in (*one, *other):
+                raise InputError(f"{table}: chunk {here.no}: the checksums are equal but the facts of {entry['name']} "
+                                 f"are not ({one} and {other}): inconsistent_profile, was one edited?")
+
+
+def classified(here: Chunk, there: Chunk, columns: Sequence[Dict[str, Any]]) -> Iterator[Mismatch]:
+    """Yield a mismatch for each column whose sums moved; one without a column where none did."""
+    moved = False
+    for entry, one, other in zip(columns, here.facts or (), there.facts or ()):
+        label = column_label(entry, one, other)
+        if label:
+            moved = True
+            yield Mismatch("value_mismatch", label, entry["name"], here.no, here.rows)
+    if not moved:
+        label = "same_sums" if here.facts and there.facts else "too_few_rows_to_classify"
+        yield Mismatch("value_mismatch", label, "", here.no, here.rows)
+
+
+def column_label(entry: Dict[str, Any], one: Sequence[Optional[str]], other: Sequence[Optional[str]]) -> str:
+    """Return what the sums of one column say has happened to its values, or nothing where they are equal."""
+    family = FAMILY.get(entry["kind"], "")
+    if list(one) == list(other) or family == "approximate" and entry["kind"] == "approximate":
+        return ""
+    old, new = [exact(v) for v in one], [exact(v) for v in other]
+    if old == new:
+        return ""
+    if family == "text":
+        return text_label(old, new)
+    if old[0] != new[0]:
+        return "null_count_changed"
+    if family == "number" and None not in (*one, *other):
+        return number_label(entry, old, new)
+    return "value_changed"
+
+
+def text_label(old: Sequence[Any], new: Sequence[Any]) -> str:
+    """Return the label of a text column; facts: filled, empty, characters, bytes, longest."""
+    filled, empty, chars, size, longest = (after - before for before, after in zip(old, new))
+    if filled:
+        if filled == empty and not chars:
+            return "null_to_empty" if filled > 0 else "empty_to_null"
+        return "null_count_changed"
+    if chars > 0 and 4 * chars <= 3 * size <= 6 * chars and old[3] > old[2]:  # each byte beyond ASCII became a character
+        return "encoding_double_utf8"
+    if chars == 0 and size < 0:
+        return "encoding_replaced"
+    if chars < 0:
+        return f"truncated_to_{new[4]}" if longest < 0 else "shortened_or_trimmed"
+    return "lengthened" if chars > 0 else "value_changed"
+
+
+def number_label(entry: Dict[str, Any], old: Sequence[Any], new: Sequence[Any]) -> str:
+    """Return the label of a number, boolean or moment; facts: filled, sum, least, greatest."""
+    filled, delta = old[0], new[1] - old[1]
+    if entry["kind"] in ("timestamp", "instant"):
+        return moment_label(entry["scale"], filled, delta, [b - a for a, b in zip(old[2:], new[2:])], old, new)
+    if entry["kind"] == "boolean":
+        return "inverted" if new[1] == filled - old[1] else "value_changed"
+    scaled = power_of_ten(old[1], new[1])
+    if scaled:
+        return f"unit_scale_1e{scaled}"
+    if old[3] > new[3] and new[3] in TYPE_LIMITS or old[2] < new[2] and new[2] in TYPE_LIMITS:
+        return "clipped"
+    if old[2] < 0 <= new[2]:
+        return "sign_lost"
+    if entry["kind"] == "decimal" and entry["scale"] and delta:
+        rounded = rounding_label(entry["scale"], filled, delta, old, new)
+        if rounded:
+            return rounded
+    if old[3] > 0 and new[3] > 2 * old[3] or old[3] > 0 and new[1] * 2 < old[1] and new[3] <= old[3]:
+        return "unit_scale_part_of_rows"
+    return "value_changed"
+
+
+def moment_label(
+    scale: int, filled: Any, delta: Any, ends: List[Any], old: Sequence[Any], new: Sequence[Any]
+) -> str:
+    quarter, second = QUARTER * 10 ** scale, 10 ** scale
+    if delta and delta % (quarter * filled) == 0 and ends == [delta / filled] * 2:
+        hours = float(delta / filled / quarter / 4)
+        return f"tz_shift_{hours:+g}h"
+    if delta and delta % quarter == 0:
+        return "tz_shift_part_of_rows"
+    if scale and -filled * second < delta < 0 and new[1] % second == 0:
+        return "fraction_cut"
+    if scale and abs(delta) < filled * second and new[1] % second == 0:
+        return "fraction_rounded"
+    return "value_changed"
+
+
+def power_of_ten(old: Any, new: Any) -> int:
+    """Return k when new is old times 10 to the k, else 0."""
+    for power in range(1, 7) if old and new else ():
+        if new == old * 10 ** power:
+            return power
+        if old == new * 10 ** power:
+            return -power
+    return 0
+
+
+def rounding_label(scale: int, filled: Any, delta: Any, old: Sequence[Any], new: Sequence[Any]) -> str:
+    """Return the digits that were kept when the sums moved no more than rounding explains (four standard errors)."""
+    for digits in range(scale - 1, -1, -1):
+        bound = 4 * (10.0 ** -digits / 2) / 3 ** 0.5 * float(filled) ** 0.5
+        ends = all(abs(b - a) * 2 * 10 ** digits <= 1 for a, b in zip(old[2:], new[2:]))
+        if abs(float(delta)) <= bound and ends:
+            whole = all((value * 10 ** digits).denominator == 1 for value in new[1:])
+            return f"rounded_to_{digits}" if whole else "rounding_part_of_rows"
+        if not ends:
+            continue
+    return ""
+
+
+def moved_rows(item: Mismatch, found: Sequence[Mismatch], old: Profile, new: Profile) -> Mismatch:
+    """Return a row count mismatch with its label: lost tail, gap, whole chunks, or single rows."""
+    if item.rule not in ("missing_rows", "extra_rows") or item.label != "rows":
+        return item
+    if item.rule == "extra_rows":
+        return item._replace(label="whole_chunk" if item.no not in old.chunks else "new_keys")
+    if old.spec["chunking"]["kind"] != "range":
+        return item._replace(label="chunk_missing" if item.no not in new.chunks else "rows_missing")
+    return item._replace(label=missing_label(tuple(int(each.no) for each in found if each.rule == "missing_rows"), old, new))
+
+
+def missing_label(bad: Tuple[int, ...], old: Profile, new: Profile) -> str:
+    order = sorted(map(int, old.chunks))
+    first = order.index(bad[0]) if bad[0] in order else 0
+    run = tuple(order[first:first + len(bad)]) == bad
+    start = new.chunks.get(str(bad[0]))
+    before = old.chunks.get(str(bad[0]))
+    if run and bad[-1] == order[-1] and all(str(no) not in new.chunks for no in bad[1:]) and (
+            start is None or before is not None and (start.last or 0) < (before.last or 0) and start.first == before.first):
+        return "lost_tail"
+    if run and len(bad) > 1 and all(str(no) not in new.chunks for no in bad[1:-1]):
+        return "gap"
+    return "scattered_rows" if len(bad) > 1 else "chunk_missing" if start is None else "rows_missing"
+
+
+def approximate_findings(
+    old: Profile, new: Profile, columns: Dict[str, Dict[str, Any]], known: Set[str], settings: Dict[str, Any]
+) -> Iterator[Union[Finding, Mismatch]]:
+    """Yield for each approximate column what lies within the tolerance, and the chunks that do not."""
+    for index, (name, entry) in enumerate(columns.items()):
+        if entry["kind"] != "approximate":
+            continue
+        tolerance = tolerance_of(old.table, name, settings)
+        within = 0
+        for no in sorted({*old.chunks} & {*new.chunks}, key=lambda text: chunk_order(text, old.spec)):
+            here, there = old.chunks[no], new.chunks[no]
+            if no in known and here.rows != there.rows:
+                continue
+            if here.facts is None or there.facts is None:
+                continue
+            one, other = here.facts[index], there.facts[index]
+            if not close(one, other, tolerance):
+                yield Mismatch("value_mismatch", "beyond_tolerance", name, no, here.rows)
+            elif one != other:
+                within += 1
+        if within:
+            yield data_finding("within_tolerance", ("tables", old.table, "columns", name), (
+                f"{old.table}.{name}: the sums of {within} chunks differ by no more than the tolerance of "
+                f"{tolerance[0]:g} for each value and {tolerance[1]:g} of its size."))
+
+
+def tolerance_of(table: str, column: str, settings: Dict[str, Any]) -> Tuple[float, float]:
+    """Return absolute and relative tolerance; sums of doubles differ in their last digits without any."""
+    given = settings.get("tolerances", {}).get(f"{table}.{column}", {})
+    return float(given.get("abs", settings.get("tolerance", 0.0))), float(given.get("rel", 1e-9))
+
+
+def close(one: Sequence[Optional[str]], other: Sequence[Optional[str]], tolerance: Tuple[float, float]) -> bool:
+    """Tell whether the sums agree: plain, and weighted by the key, so that swapped values do not cancel out."""
+    if one[0] != other[0]:
+        return False
+    numbers = [[float(value or 0) for value in facts] for facts in (one, other)]
+    filled, size = numbers[0][0], max(numbers[0][2], numbers[1][2])
+    slack = tolerance[0] * filled + tolerance[1] * size + 1e-12 * size
+    heaviest = 256
+    return abs(numbers[0][1] - numbers[1][1]) <= slack and abs(numbers[0][3] - numbers[1][3]) <= slack * heaviest
+
+
+def in_flight(
+    item: Mismatch, found: Sequence[Mismatch], old: Profile, new: Profile, settings: Dict[str, Any]
+) -> Mismatch:
+    """Return the mismatch as in flight, unless a second look confirmed it or it stands out among all chunks."""
+    if confirmation(item.no, old, new) == "confirmed":
+        return item
+    order = sorted({*old.chunks, *new.chunks}, key=lambda name: chunk_order(name, old.spec))
+    late = {each.no: each.rows for each in found if each.rule in ("missing_rows", "extra_rows")}
+    outstanding = outliers([late.get(no, 0) for no in order])
+    return item if item.no in {order[index] for index in outstanding} else item._replace(rule="in_flight")
+
+
+def confirmation(no: str, old: Profile, new: Profile) -> str:
+    """Return what two looks at a chunk say: confirmed when it still differs and the source did not move."""
+    before, here = old.earlier.get(no), old.chunks.get(no)
+    if before is None or new.earlier.get(no) is None and no in new.chunks:
+        return "first_seen"
+    return "confirmed" if here is not None and before.checksum == here.checksum else "still_moving"
+
+
+def outliers(counts: Sequence[int]) -> List[int]:
+    """Return the places whose count stands out: Anscombe's transform, median and MAD with a floor of 1, Bonferroni.
+
+    Without the floor most clean reports have false alarms, because many chunks have the same small count.
+    """
+    from statistics import NormalDist, median
+    if len(counts) < 3:
+        return []
+    roots = [2 * (count + 0.375) ** 0.5 for count in counts]
+    middle = median(roots)
+    spread = max(1.0, 1.4826 * median(abs(root - middle) for root in roots))
+    limit = NormalDist().inv_cdf(1 - 0.01 / len(counts))
+    return [index for index, root in enumerate(roots) if (root - middle) / spread > limit]
+
+
+def group_mismatches(found: Sequence[Mismatch], old: Profile, new: Profile, path: Path) -> List[Finding]:
+    """Return one finding for each rule, label and column, with the chunks where it holds."""
+    groups: Dict[Tuple[str, str, str], List[Mismatch]] = {}
+    for item in found:
+        groups.setdefault((item.rule, item.label, item.column), []).append(item)
+    total = len({*old.chunks, *new.chunks})
+    findings = []
+    for (rule, label, column), items in sorted(groups.items()):
+        names = [item.no for item in items]
+        words = pattern([item.no for item in items], sorted({*old.chunks, *new.chunks},
+                                                            key=lambda name: chunk_order(name, old.spec)))
+        rows = f"{sum(item.rows for item in items)} rows" if rule in ("missing_rows", "extra_rows", "duplicate_rows") else (
+            f"chunks of {sum(item.rows for item in items)} rows")
+        text = (f"{old.table}{'.' + column if column else ''}: {label.replace('_', ' ')}: {rows} in {len(items)} of {total} "
+                f"chunks ({words}): {places(names, old, new)}.")
+        findings.append(data_finding(
+            rule, path + (("columns", column) if column else ()), text, None, None, **{"class": label}, pattern=words,
+            chunks=names[:1000], confirmation=sorted({confirmation(no, old, new) for no in names})))
+    return findings
+
+
+def pattern(names: Sequence[str], order: Sequence[str]) -> str:
+    """Return where the chunks lie: what is everywhere has another cause than what is in one run."""
+    if len(names) == len(order):
+        return "all chunks: systematic"
+    first = order.index(names[0])
+    if list(order[first:first + len(names)]) == list(names):
+        return "the highest chunks" if names[-1] == order[-1] else "one contiguous run"
+    return "scattered"
+
+
+def places(names: Sequence[str], old: Profile, new: Profile) -> str:
+    shown = []
+    for no in names[:5]:
+        chunk = old.chunks.get(no) or new.chunks[no]
+        span = f", keys {chunk.first} to {chunk.last}" if chunk.first is not None else ""
+        shown.append(f"chunk {no}{span}")
+    return "; ".join(shown) + (f"; and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+# == 44. Data: the whole ==============================================================================
+
+
+def data_settings(options: Options) -> Dict[str, Any]:
+    """Return the reconciliation settings of the configuration with those of the command line laid over them."""
+    settings = dict(options.config.get("reconciliation", {}))
+    excluded = [f"{table}.{name}" if table != "*" else name
+                for table, names in settings.get("excluded", {}).items() for name in names]
+    return {**settings, "exclude": (*excluded, *options.exclude), "tolerance": options.tolerance or 0.0}
+
+
+def make_specs(before: Document, after: Document, options: Options, settings: Dict[str, Any]) -> List[Spec]:
+    """Return the agreement on each table that both schema documents hold."""
+    fallback = pick_dialect(before, after, options).name
+    schemas = []
+    for document in (before, after):
+        own = document.value.get("dialect") if isinstance(document.value, dict) else None
+        own = DIALECT_ALIASES.get(own, own) if isinstance(own, str) else None
+        schemas.append(read_schema(document, DIALECTS[own if own in DIALECTS else fallback]))
+    pair = (schemas[0], schemas[1])
+    specs = [make_spec(tables, pair, settings) for tables in pair_tables(*pair, settings.get("table_map", {}))]
+    refuse_unused(specs, settings)
+    return specs
+
+
+def refuse_unused(specs: Sequence[Spec], settings: Dict[str, Any]) -> None:
+    """Raise InputError for a pattern that excludes nothing: it is a misspelling."""
+    names = [(spec["table"], name) for spec in specs
+             for name in [*spec["excluded"], *(entry["name"] for entry in spec["columns"])]]
+    for text in settings.get("exclude", ()):
+        if not any(matches(table, name, [text]) for table, name in names):
+            guess = did_you_mean(text.split(".")[-1], {name for _, name in names})
+            raise InputError(f"--exclude: {text}: found no such column" + (f" (did you mean {guess!r}?)" if guess else ""))
+
+
+def is_database(document: Document) -> bool:
+    return isinstance(document.value, dict) and is_sqlite_file(document.name)
 
 
 def compare_profiles(before: Document, after: Document, options: Options) -> Comparison:
-    raise InputError("--type data: profiles cannot be compared yet; nothing was compared")
+    """Compare the data of two sides by their profiles; an SQLite file is profiled here."""
+    settings = data_settings(options)
+    sides = (before, after)
+    salt = str(settings.get("salt", ""))
+    bodies = [[] if is_database(side) else [(item.name, check_profile(item)) for item in side.value] for side in sides]
+    if all(map(is_database, sides)):
+        specs = fit_chunks(before.name, make_specs(before, after, options, settings))
+    else:
+        specs = list({body["spec_id"]: body["spec"] for _, body in bodies[0] + bodies[1]}.values())
+    for role, side, found in zip(SIDES, sides, bodies):
+        if is_database(side):
+            for spec in specs:
+                refuse_other_engine(spec, role, side.name)
+            found += [(side.name, check_profile(side._replace(value=body))) for body in profile_file(side.name, specs, role, salt)]
+    old, new = (merge(role, found) for role, found in zip(SIDES, bodies))
+    return compare_sides(old, new, settings)
 
-# == 38. Reporting ====================================================================================
+
+def refuse_other_engine(spec: Spec, role: str, name: str) -> None:
+    if spec[role]["dialect"] != "sqlite":
+        raise InputError(f"{name}: found an SQLite file, expected {spec[role]['dialect']}: the other side's profile of "
+                         f"{spec['table']} was made for a {spec[role]['dialect']} {role}")
+
+
+def compare_sides(old: Dict[str, Profile], new: Dict[str, Profile], settings: Dict[str, Any]) -> Comparison:
+    findings: List[Finding] = []
+    tables: List[Dict[str, Any]] = []
+    for table in sorted({*old, *new}):
+        here, there = old.get(table), new.get(table)
+        if here is None:
+            findings.append(data_finding("table_missing", ("tables", table), f"{table} has a target profile and none of the "
+                                                                             "source: nothing is compared."))
+            continue
+        if there is None:
+            findings.append(data_finding("table_missing", ("tables", table), f"{table} has no target profile."))
+            continue
+        refuse_other_spec(here, there)
+        found, mismatches = compare_table(here, there, settings)
+        findings += found
+        tables.append(table_summary(here, there, mismatches))
+    return Comparison(tuple(findings), reconciliation={"tables": tables})
+
+
+def refuse_other_spec(old: Profile, new: Profile) -> None:
+    """Raise InputError unless both sides computed the same thing."""
+    for what, one, other in (("spec_id", old.spec_id, new.spec_id), ("hash", old.spec.get("hash"), new.spec.get("hash")),
+                             ("salt_id", old.salt_id, new.salt_id)):
+        if one != other:
+            raise InputError(f"{old.table}: {what}: found {one} on the source and {other} on the target: the profiles are "
+                             "not comparable; take both from queries of one report, with one salt")
+
+
+def table_summary(old: Profile, new: Profile, found: Sequence[Mismatch]) -> Dict[str, Any]:
+    bad = {item.no for item in found}
+    return {
+        "table": old.table,
+        "rows": {"source": sum(chunk.rows for chunk in old.chunks.values()),
+                 "target": sum(chunk.rows for chunk in new.chunks.values())},
+        "columns_compared": len(old.spec["columns"]),
+        "chunks": len({*old.chunks, *new.chunks}),
+        "chunks_differing": len(bad),
+        "engines": {"source": old.engine, "target": new.engine},
+        "captured_at": {"source": old.captured_at, "target": new.captured_at},
+    }
+
+
+# == 45. Reporting ====================================================================================
 # In: a Comparison. Out: the report of the contract, as plain JSON values, and the exit code.
 
 
@@ -14600,7 +16177,7 @@ def exit_code(report: Dict[str, Any]) -> int:
     return EXIT_POTENTIALLY_BREAKING if report["potentially_breaking_count"] else EXIT_DONE
 
 
-# == 39. Rendering ====================================================================================
+# == 46. Rendering ====================================================================================
 # In: the report as JSON values. Out: one text for each format. Nothing here decides anything.
 
 VERDICTS = {
@@ -14659,7 +16236,7 @@ def render_text(report: Dict[str, Any]) -> str:
 RENDERERS: Dict[str, Callable[[Dict[str, Any]], str]] = {"json": to_json, "text": render_text}
 
 
-# == 40. Command line =================================================================================
+# == 47. Command line =================================================================================
 
 EPILOG = """\
 exit codes:
@@ -14689,6 +16266,10 @@ def build_parser() -> Parser:
     parser.add_argument("--type", choices=sorted(COMPARERS), default="database", help="what the documents describe")
     parser.add_argument("--dialect", choices=sorted(DIALECTS), help="instead of the documents' own dialect")
     parser.add_argument("--config", metavar="FILE", help="settings as JSON: assets/schemas/checker_config.schema.json")
+    parser.add_argument("--exclude", action="append", default=[], metavar="PATTERN",
+                        help="columns whose data is not compared: updated_at, orders.etl_*; may be given again")
+    parser.add_argument("--tolerance", type=float, default=0.0, metavar="N",
+                        help="by how much a value may differ where a column is compared approximately")
     parser.add_argument("--direction", choices=[*DIRECTIONS, "both"], default="both",
                         help="of JSON Schema documents: what clients send, what they read, or both (default)")
     parser.add_argument("-o", "--output", metavar="FILE", help="where the report goes (default: standard output)")
@@ -14728,7 +16309,9 @@ def read_config(document: Document) -> Dict[str, Any]:
 
 def load_side(path: str, kind: str) -> Document:
     """Read one side of a comparison: a JSON document, or the schema of an SQLite database file."""
-    return load_sqlite(path) if kind == "database" and path != "-" and is_sqlite_file(path) else load_document(path)
+    if kind != "api" and path != "-" and is_sqlite_file(path):
+        return load_sqlite(path)
+    return load_profiles(path) if kind == "data" else load_document(path)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -14739,7 +16322,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     refuse_inputs_as_outputs(output_paths(args.output, args.format), inputs)
     before, after = load_side(args.before, args.type), load_side(args.after, args.type)
     config = read_config(load_document(args.config)) if args.config else {}
-    options = Options(dialect=args.dialect, config=config, direction=args.direction)
+    options = Options(dialect=args.dialect, config=config, direction=args.direction,
+                      exclude=tuple(args.exclude), tolerance=args.tolerance)
     comparison = COMPARERS[args.type](before, after, options)
     report = assemble(args.type, comparison, (before, after))
     render = {name: lambda name=name: RENDERERS[name](report) for name in RENDERERS}
