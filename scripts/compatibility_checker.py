@@ -11077,12 +11077,16 @@ def recommend(findings: Sequence[Finding], steps: Sequence[Step]) -> Iterator[st
 
 
 def compare_databases(before: Document, after: Document, options: Options) -> Comparison:
+    systems = {name for name in map(own_dialect, (before, after)) if name}
+    if len(systems) > 1 and options.dialect is None:
+        return compare_systems(before, after, options)
     dialect = pick_dialect(before, after, options)
     old = read_schema(before, dialect)
     new = adopt(old, dialect.align(old, read_schema(after, dialect)))
     changes = diff_schemas(old, new)
     findings = tuple(judge_changes(changes, dialect)) + tuple(suspect_renames(changes))
     steps = tuple(dialect.plan(old, new, changes))
+    reconciliation = database_reconciliation(before, after, options)
     counts: Dict[str, int] = {}
     for schema in (old, new):
         for entry in schema.not_exported:
@@ -11093,10 +11097,30 @@ def compare_databases(before: Document, after: Document, options: Options) -> Co
         steps,
         dialect.name,
         tuple(count_queries(changes, dialect)),
-        None,
+        reconciliation,
         tuple(recommend(findings, steps)),
         tuple({"kind": kind, "count": count} for kind, count in sorted(counts.items())),
     )
+
+
+def own_dialect(document: Document) -> Optional[str]:
+    """Return the dialect that a document names, if it is a known one."""
+    named_there = document.value.get("dialect") if isinstance(document.value, dict) else None
+    chosen = DIALECT_ALIASES.get(named_there, named_there) if isinstance(named_there, str) else None
+    return chosen if chosen in DIALECTS else None
+
+
+def compare_systems(before: Document, after: Document, options: Options) -> Comparison:
+    """Compare documents of two database systems: only how their data is reconciled, no scripts."""
+    names = f"{own_dialect(before)} and {own_dialect(after)}"
+    section = database_reconciliation(before, after, options)
+    finding = data_finding("other_system", (), f"The documents describe {names}: {len(section['tables'])} tables stand in "
+                                               "both; types and scripts are not judged.")
+    missing = sorted({*before.value["tables"]} - {table["table"] for table in section["tables"]})
+    return Comparison((finding,), (), None, reconciliation=section,
+                      not_compared=({"kind": f"schema objects of {names}", "count": len(before.value["tables"])},
+                                    *({"kind": f"table {name}, which the after document lacks", "count": 1}
+                                      for name in missing)))
 
 
 # == 29. API rules ====================================================================================
@@ -14513,6 +14537,9 @@ DATA_RULES = catalogue(
     ("unverified_precision", POTENTIALLY, "A column cannot hold its values exactly",
      "SQLite keeps 15 significant digits of a number: what the other side holds beyond them is lost.",
      "Store it as TEXT, or accept the loss."),
+    ("other_system", POTENTIALLY, "The documents describe two database systems",
+     "Whether programs keep working is not judged.",
+     "Compare the after document with a wanted schema of its own system; reconcile the data by the queries."),
     ("unverified_table", POTENTIALLY, "No column of a table is compared", "Only the number of its rows is.",
      "Exclude fewer columns."),
     ("unverified_stale", POTENTIALLY, "Chunks were carried over from an earlier pass",
@@ -14549,25 +14576,25 @@ ENGINE_NAMES = ("postgresql", "mysql", "sqlite", "sparksql")
 SIDES = ("source", "target")
 
 Spec = Dict[str, Any]
-FORMS = {  # dialect -> (words of a declared type, form of its values)
+FORMS = {  # dialect -> (declared types, form of their values)
     "postgresql": (
-        ("smallint integer bigint oid", "integer"), ("numeric", "decimal"), ("real", "single"),
+        ("smallint|integer|bigint|oid", "integer"), ("numeric", "decimal"), ("real", "single"),
         ("double precision", "double"), ("character varying|text|citext|name|xml", "text"), ("character|bpchar", "char"),
         ("boolean", "boolean"), ("date", "date"), ("time without time zone", "time"),
         ("timestamp without time zone", "timestamp"), ("timestamp with time zone", "instant"), ("uuid", "uuid"),
-        ("bytea", "bytes"), ("json jsonb", "json"), ("interval", "interval"), ("bit|bit varying", "bit"),
+        ("bytea", "bytes"), ("json|jsonb", "json"), ("interval", "interval"), ("bit|bit varying", "bit"),
     ),
     "mysql": (
-        ("tinyint smallint mediumint int bigint", "integer"), ("decimal", "decimal"), ("float", "single"),
-        ("double", "double"), ("varchar tinytext text mediumtext longtext", "text"), ("char", "char"), ("date", "date"),
+        ("tinyint|smallint|mediumint|int|bigint", "integer"), ("decimal", "decimal"), ("float", "single"),
+        ("double", "double"), ("varchar|tinytext|text|mediumtext|longtext", "text"), ("char", "char"), ("date", "date"),
         ("time", "time"), ("datetime", "timestamp"), ("timestamp", "instant"), ("uuid", "uuid"),
-        ("binary varbinary tinyblob blob mediumblob longblob", "bytes"), ("json", "json"), ("enum", "enum"),
+        ("binary|varbinary|tinyblob|blob|mediumblob|longblob", "bytes"), ("json", "json"), ("enum", "enum"),
         ("set", "enum"), ("year", "integer"), ("bit", "bit"),
     ),
     "sqlite": (
-        ("boolean bool", "boolean"), ("date", "date"), ("time", "time"), ("datetime timestamp", "timestamp"),
-        ("timestamptz", "instant"), ("json jsonb", "json"), ("uuid", "uuid"), ("decimal numeric dec", "decimal"),
-        ("real float double|double precision", "double"), ("char character", "char"), ("blob bytea", "bytes"),
+        ("boolean|bool", "boolean"), ("date", "date"), ("time", "time"), ("datetime|timestamp", "timestamp"),
+        ("timestamptz", "instant"), ("json|jsonb", "json"), ("uuid", "uuid"), ("decimal|numeric|dec", "decimal"),
+        ("real|float|double|double precision", "double"), ("char|character", "char"), ("blob|bytea", "bytes"),
     ),
 }
 PAIRS = {  # two forms -> the kind by which their values are compared; equal forms are in KIND_OF
@@ -14585,9 +14612,10 @@ FAMILY = {  # kind -> which facts of a column a profile tells
     "approximate": "approximate",
 }
 WEAK_KINDS = ("json", "interval")
+COLUMN_SETTINGS = ("rounding", "storage", "source_expr", "target_expr", "empty_is_null")
 
 
-class Side(NamedTuple):
+class DataSide(NamedTuple):
     """One side of a spec, as the generator of its queries needs it."""
 
     role: str  # source | target
@@ -14600,26 +14628,38 @@ class Side(NamedTuple):
 
 def form_of(dialect: str, declared: str, enums: Iterable[str]) -> Tuple[str, Optional[int], int]:
     """Return form, scale (or fraction digits, or bits) and precision of a declared type."""
-    if dialect == "sqlite":
-        kind = parse_type_text(re.sub(r"(?i)\bunsigned\b", "", declared).lower())
-        match = re.match(r"(?i)\s*([a-z]*(?:\s+[a-z]+)*)", declared)
-        kind = Type((match.group(1) if match else "").strip().lower(), kind.args)
-    else:
-        kind = parse_mysql(declared) if dialect == "mysql" else parse_type(declared)
-    base, args = kind.base, kind.args
-    form = next((form for words, form in FORMS[dialect] if base in (words.split("|") if "|" in words else words.split())),
-                "")
+    kind = declared_type(dialect, declared)
+    base, args, form = kind.base, kind.args, known_form(dialect, kind.base)
     if kind.dims:
         return ("array" if base in INTEGERS and kind.dims == 1 else "other"), None, 0
     if dialect == "mysql":
         form, args = mysql_form(base, args, form)
-    elif base.strip('"') in enums or (not form and dialect == "sqlite"):
-        form = "enum" if dialect != "sqlite" else {"INTEGER": "integer", "TEXT": "text"}.get(affinity(declared), "other")
+    elif not form and dialect == "sqlite":
+        form = {"INTEGER": "integer", "TEXT": "text"}.get(affinity(declared), "other")
+    elif base.strip('"') in enums:
+        form = "enum"
+    return form or "other", digits_of(dialect, form, args), args[0] if args and form == "decimal" else 0
+
+
+def digits_of(dialect: str, form: str, args: Tuple[int, ...]) -> Optional[int]:
+    """Return the digits after the point that a form keeps; None where its type does not say."""
     if form == "decimal":
-        return form, (args[1] if len(args) > 1 else 0 if args else None), (args[0] if args else 0)
+        return args[1] if len(args) > 1 else 0 if args else None
     if form in ("timestamp", "instant"):
-        return form, (args[0] if args else 0 if dialect == "mysql" else 6), 0
-    return form or "other", FLOAT_SCALE.get(form, args[0] if form == "bit" and args else None), 0
+        return args[0] if args else 0 if dialect == "mysql" else 6
+    return FLOAT_SCALE.get(form, args[0] if form == "bit" and args else None)
+
+
+def declared_type(dialect: str, declared: str) -> Type:
+    """Return a declared type taken apart; SQLite's may be any words."""
+    if dialect == "sqlite":
+        match = re.match(r"(?i)\s*([a-z]*(?:\s+[a-z]+)*)", declared)
+        return Type((match.group(1) if match else "").strip().lower(), parse_type_text(declared.lower()).args)
+    return parse_mysql(declared) if dialect == "mysql" else parse_type(declared)
+
+
+def known_form(dialect: str, base: str) -> str:
+    return next((form for words, form in FORMS[dialect] if base in words.split("|")), "")
 
 
 def mysql_form(base: str, args: Tuple[int, ...], form: str) -> Tuple[str, Tuple[int, ...]]:
@@ -14629,7 +14669,7 @@ def mysql_form(base: str, args: Tuple[int, ...], form: str) -> Tuple[str, Tuple[
         return "flag", ()
     if plain == "bigint" and "unsigned" in base:
         return "decimal", (20, 0)
-    return form or next((form for words, form in FORMS["mysql"] if plain in words.split()), ""), args
+    return form or next((form for words, form in FORMS["mysql"] if plain in words.split("|")), ""), args
 
 
 def common_kind(forms: Tuple[str, str], dialects: Tuple[str, str]) -> str:
@@ -14653,24 +14693,33 @@ def pair_column(old: Column, new: Column, schemas: Tuple[Schema, Schema], given:
     kind = given.get("kind") or common_kind(forms, dialects)
     if not kind and dialects[0] == dialects[1] and old.type == new.type:
         kind = "text"  # one engine prints its own type in one way
-    scales = [shape[1] for shape in shapes if shape[1] is not None]
     entry: Dict[str, Any] = {"name": new.name, "kind": kind, "scale": None}
     entry.update({side: {"column": column.name, "form": form} for side, column, form in zip(SIDES, (old, new), forms)})
     if not kind:
-        return {**entry, "reason": f"{old.type} and {new.type} have no common text form"}
+        zone = " without a time zone: type_map kind timestamp takes UTC" if {*forms} == {"timestamp", "instant"} else ""
+        return {**entry, "reason": f"{old.type} and {new.type} have no common text form{zone}"}
+    set_scale(entry, shapes, dialects, given)
+    return {**entry, **{key: given[key] for key in COLUMN_SETTINGS if key in given}}
+
+
+def set_scale(
+    entry: Dict[str, Any], shapes: Sequence[Tuple[str, Optional[int], int]], dialects: Tuple[str, str],
+    given: Dict[str, Any]
+) -> None:
+    """Put into a column the digits that both sides keep, and whether SQLite would keep fewer."""
+    kind = entry["kind"]
+    scales = [shape[1] for shape in shapes if shape[1] is not None]
     if kind == "decimal" and not scales:
         entry["kind"] = "text"
-    if kind in ("timestamp", "instant"):
+    elif kind in ("timestamp", "instant"):
         entry["scale"] = given.get("precision", min(scales, default=6))
         for side, shape in zip(SIDES, shapes):
             entry[side]["digits"] = 6 if shape[1] is None else shape[1]
     elif kind in ("decimal", "float", "bit"):
         entry["scale"] = given.get("scale", min(scales, default=0))
-    if kind == "decimal" and max(shape[2] for shape in shapes) > EXACT_DIGITS and any(
-            dialect == "sqlite" and form == "decimal" for dialect, form in zip(dialects, forms)):
+    doubles = [form == "decimal" and dialect == "sqlite" for (form, *_), dialect in zip(shapes, dialects)]
+    if kind == "decimal" and max(shape[2] for shape in shapes) > EXACT_DIGITS and any(doubles):
         entry["imprecise"] = True
-    return {**entry, **{key: given[key] for key in ("rounding", "storage", "source_expr", "target_expr", "empty_is_null")
-                        if key in given}}
 
 
 def pair_tables(before: Schema, after: Schema, names: Dict[str, str]) -> Iterator[Tuple[Table, Table]]:
@@ -14684,7 +14733,7 @@ def pair_tables(before: Schema, after: Schema, names: Dict[str, str]) -> Iterato
             yield old, new
 
 
-def key_of(old: Table, new: Table, names: Dict[str, str]) -> Tuple[List[str], Dict[str, bool]]:
+def shared_key(old: Table, new: Table, names: Dict[str, str]) -> Tuple[List[str], Dict[str, bool]]:
     """Return the logical key columns, and on which side the database itself keeps them unique."""
     keys = [[tuple(names.get(name, "") for name in constraint.columns) for constraint in old.constraints.values()
              if constraint.kind == kind] for kind in ("primary_key", "unique")]
@@ -14724,11 +14773,12 @@ def spec_digest(spec: Spec) -> str:
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode("utf-8")).hexdigest()[:16]
 
 
-def make_spec(pair: Tuple[Table, Table], schemas: Tuple[Schema, Schema], settings: Dict[str, Any]) -> Spec:
-    """Return the agreement on one table: what both sides must compute in the same way."""
+def pair_columns(
+    table: str, pair: Tuple[Table, Table], schemas: Tuple[Schema, Schema], settings: Dict[str, Any]
+) -> Tuple[Dict[str, Dict[str, Any]], Dict[str, str]]:
+    """Return the columns that both sides hold by their new name, and old name -> new name."""
     old, new = pair
-    table = new.name if new.schema in ("public", "main", "") else new.key
-    maps = {name.split(".")[-1]: given for name, given in settings.get("type_map", {}).items()
+    maps = {name.rsplit(".", 1)[-1]: given for name, given in settings.get("type_map", {}).items()
             if name.rsplit(".", 1)[0] == table}
     renamed = {given["rename"]: name for name, given in maps.items() if "rename" in given}
     lower = {name.lower(): name for name in old.columns}
@@ -14743,19 +14793,27 @@ def make_spec(pair: Tuple[Table, Table], schemas: Tuple[Schema, Schema], setting
         if there is not None:
             columns[name] = pair_column(there, column, schemas, given)
             names[there.name] = name
-    key, unique = key_of(old, new, names)
+    return columns, names
+
+
+def make_spec(pair: Tuple[Table, Table], schemas: Tuple[Schema, Schema], settings: Dict[str, Any]) -> Spec:
+    """Return the agreement on one table: what both sides must compute in the same way."""
+    old, new = pair
+    table = new.name if new.schema in ("public", "main", "") else new.key
+    columns, names = pair_columns(table, pair, schemas, settings)
+    key, unique = shared_key(old, new, names)
     excluded = sorted(name for name in columns if matches(table, name, settings.get("exclude", ())))
     refuse_excluded_keys(table, key, excluded)
     kept = [entry for name, entry in columns.items() if name not in excluded and "reason" not in entry]
-    pii = sorted(name for name in columns if matches(table, name, settings.get("pii", ())))
     sides = {side: {"dialect": schema.dialect, "schema": item.schema if schema.dialect == "postgresql" else "",
                     "table": item.name, "unique_key": unique[side], "where": where_of(table, side, settings)}
              for side, schema, item in zip(SIDES, schemas, pair)}
-    usable = key if all(name in {entry["name"] for entry in kept} for name in key) else []
-    chunking = settings.get("chunking", {}).get(table) or chunking_of(usable, columns, old.row_count)
+    usable = key if {*key} <= {entry["name"] for entry in kept} else []
     return {"version": PROFILE_VERSION, "table": table, "hash": settings.get("hash", "md5"), "min_rows": MIN_ROWS,
-            "key": usable, "chunking": chunking, "watermark": settings.get("watermark", {}).get(table),
-            "columns": kept, "pii": pii, **sides, "excluded": excluded,
+            "key": usable, "watermark": settings.get("watermark", {}).get(table),
+            "chunking": settings.get("chunking", {}).get(table) or chunking_of(usable, columns, old.row_count),
+            "columns": kept, "pii": sorted(name for name in columns if matches(table, name, settings.get("pii", ()))),
+            **sides, "excluded": excluded,
             "not_comparable": [{"name": name, "reason": entry["reason"]} for name, entry in columns.items()
                                if "reason" in entry and name not in excluded]}
 
@@ -14914,7 +14972,7 @@ ENGINES: Dict[str, Dict[str, str]] = {
 GROUP = 40  # arguments of one call: PostgreSQL takes 100, SQLite an expression of depth 1000
 
 
-def fill(template: str, **parts: Any) -> str:
+def put(template: str, **parts: Any) -> str:
     """Put expressions into a template; what else stands in braces stays as it is."""
     return re.sub(r"\{(\w+)\}", lambda match: str(parts.get(match.group(1), match.group())), template)
 
@@ -14924,7 +14982,7 @@ def quoted(engine: str, name: str) -> str:
     return mark + name.replace(mark, 2 * mark) + mark
 
 
-def literal(engine: str, text: str) -> str:
+def sql_string(engine: str, text: str) -> str:
     if engine in ("mysql", "sparksql"):
         return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
     return "'" + text.replace("'", "''") + "'"
@@ -14937,10 +14995,10 @@ def glue(engine: str, parts: Sequence[str], by: str = "") -> str:
         return glue(engine, groups, by)
     if engine == "sqlite":
         return "(" + (f"||'{by}'||" if by else "||").join(parts) + ")"
-    return fill(ENGINES[engine]["glue" if by else "join"], by=by, list=",".join(parts))
+    return put(ENGINES[engine]["glue" if by else "join"], by=by, list=",".join(parts))
 
 
-def column_sql_of(entry: Dict[str, Any], side: Side) -> str:
+def column_sql_of(entry: Dict[str, Any], side: DataSide) -> str:
     """Return a column as an expression: its name, or what the settings put in its place."""
     own = entry[side.role]
     text = entry.get(f"{side.role}_expr")
@@ -14952,14 +15010,14 @@ def column_sql_of(entry: Dict[str, Any], side: Side) -> str:
     if entry["kind"] == "timestamp" and own["form"] == "instant" and side.engine == "postgresql":
         sql = f"({sql} AT TIME ZONE 'UTC')"
     if side.engine == "sqlite" and entry.get("storage") in STORAGE and own["form"] in ("integer", "double", "decimal"):
-        sql = "(" + fill(STORAGE[entry["storage"]], c=sql) + ")"
+        sql = "(" + put(STORAGE[entry["storage"]], c=sql) + ")"
     digits = entry["scale"]
     if "digits" in own and own["digits"] > digits and entry.get("rounding", "round") == "round":
-        sql = fill(HALF_UP.get(side.engine, "{c}"), c=sql, half=5 * 10 ** (5 - digits))
+        sql = put(HALF_UP.get(side.engine, "{c}"), c=sql, half=5 * 10 ** (5 - digits))
     return sql
 
 
-def parts_of(entry: Dict[str, Any], side: Side) -> Dict[str, Any]:
+def parts_of(entry: Dict[str, Any], side: DataSide) -> Dict[str, Any]:
     """Return what the templates of a column need: its expression {c}, its canonical text {x}, and its scale."""
     kind, form, engine = entry["kind"], entry[side.role]["form"], side.engine
     scale = entry["scale"] or 0
@@ -14968,7 +15026,7 @@ def parts_of(entry: Dict[str, Any], side: Side) -> Dict[str, Any]:
              "cut": scale or -1, "lim": f"9e{15 - scale}", "unit": 10 ** max(0, 6 - scale)}
     row = CANON["timestamp" if kind == "instant" else kind if kind in CANON else "text"]
     template = CANON_OF_FORM.get((kind, form, engine)) or row[ENGINE_NAMES.index(engine)]
-    text = fill(template, **parts)
+    text = put(template, **parts)
     if kind in ("timestamp", "instant") and scale < 6:
         text = f"substr({text},1,{20 + scale if scale else 19})"
     return {**parts, "x": weak_json(engine, text) if kind == "json" else text}
@@ -14977,18 +15035,18 @@ def parts_of(entry: Dict[str, Any], side: Side) -> Dict[str, Any]:
 def weak_json(engine: str, text: str) -> str:
     """Return length and numbers of quotes, colons, commas: no engine prints JSON as another does."""
     chars = ENGINES[engine]["chars"]
-    whole = fill(chars, x=text)
-    counts = [f"{whole}-{fill(chars, x=f'replace({text},{mark})')}" for mark in ("'\"',''", "':',''", "',',''")]
+    whole = put(chars, x=text)
+    counts = [f"{whole}-{put(chars, x=f'replace({text},{mark})')}" for mark in ("'\"',''", "':',''", "',',''")]
     cast = ENGINES[engine]["text"]
-    return glue(engine, [fill(cast, x=count) for count in (whole, *counts)], ":")
+    return glue_null(engine, joined([put(cast, x=count) for count in (whole, *counts)], ":"))
 
 
-def field_text(entry: Dict[str, Any], side: Side) -> str:
+def field_text(entry: Dict[str, Any], side: DataSide) -> str:
     """Return one column's share of the row text: ~ for NULL, = and the text, free text with its length in bytes."""
     engine, text = side.engine, parts_of(entry, side)["x"]
     if FAMILY.get(entry["kind"]) != "text":
         return f"coalesce({glue_null(engine, ['=', text])},'~')"
-    size = fill(ENGINES[engine]["text"], x=fill(ENGINES[engine]["bytes"], x=text))
+    size = put(ENGINES[engine]["text"], x=put(ENGINES[engine]["bytes"], x=text))
     return f"coalesce({glue_null(engine, ['=', size, ':', text])},'~')"
 
 
@@ -14999,34 +15057,34 @@ def glue_null(engine: str, parts: Sequence[str]) -> str:
 
 
 def hashed(spec: Spec, engine: str, text: str) -> str:
-    return fill(ENGINES[engine][spec["hash"]], x=text)
+    return put(ENGINES[engine][spec["hash"]], x=text)
 
 
-def row_hash(spec: Spec, side: Side) -> str:
+def row_hash(spec: Spec, side: DataSide) -> str:
     """Return the hash of a whole row, approximate columns left out."""
     fields = [field_text(entry, side) for entry in spec["columns"] if entry["kind"] != "approximate"]
     return hashed(spec, side.engine, glue(side.engine, [ENGINES[side.engine]["salt"], *fields], ";"))
 
 
-def key_hash(spec: Spec, side: Side) -> str:
+def key_hash(spec: Spec, side: DataSide) -> str:
     by_name = {entry["name"]: entry for entry in spec["columns"]}
     fields = [field_text(by_name[name], side) for name in spec["key"]]
     return hashed(spec, side.engine, glue(side.engine, [ENGINES[side.engine]["salt"], *fields], ";"))
 
 
-def key_column(spec: Spec, side: Side) -> str:
+def key_column(spec: Spec, side: DataSide) -> str:
     entry = next(entry for entry in spec["columns"] if entry["name"] == spec["key"][0])
     return column_sql_of(entry, side)
 
 
-def chunk_of(spec: Spec, side: Side, finer: int = 0) -> str:
+def chunk_of(spec: Spec, side: DataSide, finer: int = 0) -> str:
     """Return the expression that gives a row's chunk; `finer` levels below it for the drill-down."""
     chunking = spec["chunking"]
     if chunking["kind"] == "range":
         size = max(1, chunking["size"] // 100 ** finer)
         key, divide = key_column(spec, side), ENGINES[side.engine]["divide"]
-        down = fill(divide, a=key, b=size)
-        return f"CASE WHEN {key}<0 THEN -1-{fill(divide, a=f'(-1-{key})', b=size)} ELSE {down} END"
+        down = put(divide, a=key, b=size)
+        return f"CASE WHEN {key}<0 THEN -1-{put(divide, a=f'(-1-{key})', b=size)} ELSE {down} END"
     digits = chunking["digits"] + 2 * finer
     if chunking["kind"] == "hash":
         return f"substr({key_hash(spec, side)},1,{digits})"
@@ -15048,20 +15106,20 @@ class Cut(NamedTuple):
     share: str = ""  # sample: key hashes below this
 
 
-def side_of(spec: Spec, role: str, engine: str = "") -> Side:
+def side_of(spec: Spec, role: str, engine: str = "") -> DataSide:
     body = spec[role]
-    return Side(role, engine or body["dialect"], body["schema"], body["table"], body["where"], body["unique_key"])
+    return DataSide(role, engine or body["dialect"], body["schema"], body["table"], body["where"], body["unique_key"])
 
 
 def cell(engine: str, expression: str) -> str:
     """Return a value as a JSON string, or null."""
-    return f"coalesce({glue_null(engine, [MARK, fill(ENGINES[engine]['text'], x=expression), MARK])},'null')"
+    return f"coalesce({glue_null(engine, [MARK, put(ENGINES[engine]['text'], x=expression), MARK])},'null')"
 
 
 MARK = '"'
 
 
-def column_facts(entry: Dict[str, Any], side: Side, weight: str, hidden: bool) -> str:
+def column_facts(entry: Dict[str, Any], side: DataSide, weight: str, hidden: bool) -> str:
     """Return the facts of a column over a chunk, as the text of a JSON list; least and greatest may be hidden."""
     engine, parts = side.engine, parts_of(entry, side)
     words = ENGINES[engine]
@@ -15069,46 +15127,46 @@ def column_facts(entry: Dict[str, Any], side: Side, weight: str, hidden: bool) -
     family = FAMILY.get(entry["kind"], "")
     if family == "number":
         row = MEASURE["timestamp" if entry["kind"] == "instant" else entry["kind"]]
-        measure = fill(row[ENGINE_NAMES.index(engine)], **parts)
+        measure = put(row[ENGINE_NAMES.index(engine)], **parts)
         if engine == "sqlite":
             cells.append(f"number_facts({measure},{int(hidden)})")
         else:
             cells += [cell(engine, f"sum({measure})")]
             cells += ["'null'"] * 2 if hidden else [cell(engine, f"{end}({measure})") for end in ("min", "max")]
     elif family == "text":
-        size, chars = fill(words["bytes"], x=parts["x"]), fill(words["chars"], x=parts["x"])
+        size, chars = put(words["bytes"], x=parts["x"]), put(words["chars"], x=parts["x"])
         cells += [cell(engine, call) for call in (
             f"sum(CASE WHEN {size}=0 THEN 1 ELSE 0 END)", f"sum({chars})", f"sum({size})", f"max({chars})")]
     elif family == "approximate":
-        double = fill(words["double"], x=parts["c"])
+        double = put(words["double"], x=parts["c"])
         double = f"CASE WHEN abs({double})<1e15 THEN {double} END"  # a sum beyond is an error in PostgreSQL
         cells += [cell(engine, call) for call in (f"sum({double})", f"sum(abs({double}))", f"sum(({double})*{weight})")]
         cells += ["'null'"] * 2 if hidden else [cell(engine, f"{end}({double})") for end in ("min", "max")]
     return glue(engine, ["'['", *joined(cells), "']'"])
 
 
-def joined(cells: Sequence[str]) -> List[str]:
+def joined(cells: Sequence[str], by: str = "','") -> List[str]:
     """Return the cells with commas between them."""
-    return [part for number, text in enumerate(cells) for part in (("','", text) if number else (text,))]
+    return [part for number, text in enumerate(cells) for part in ((by, text) if number else (text,))]
 
 
-def weight_of(spec: Spec, side: Side) -> str:
+def weight_of(spec: Spec, side: DataSide) -> str:
     """Return a number that depends on the row's key: sums weighted by it show values that were swapped."""
     if spec["chunking"]["kind"] == "range":
         return f"(1+{key_column(spec, side)}%97)"
     if spec["key"]:
-        return f"(1+{fill(ENGINES[side.engine]['weight'], h=key_hash(spec, side))})"
+        return f"(1+{put(ENGINES[side.engine]['weight'], h=key_hash(spec, side))})"
     return "1"
 
 
-def from_where(spec: Spec, side: Side, cut: Cut) -> str:
+def from_where(spec: Spec, side: DataSide, cut: Cut) -> str:
     table = quoted(side.engine, side.name)
     table = f"{quoted(side.engine, side.schema)}.{table}" if side.schema else table
     conditions = [f"({text})" for text in (side.where, cut.where) if text]
     return f"FROM {table}" + (f" WHERE {' AND '.join(conditions)}" if conditions else "")
 
 
-def profile_rows(spec: Spec, side: Side, cut: Cut) -> Tuple[str, List[str]]:
+def profile_rows(spec: Spec, side: DataSide, cut: Cut) -> Tuple[str, List[str]]:
     """Return the query of the chunks' facts, and the cells of one line over its columns."""
     engine, rowhash = side.engine, row_hash(spec, side)
     ranged = spec["chunking"]["kind"] == "range"
@@ -15118,7 +15176,7 @@ def profile_rows(spec: Spec, side: Side, cut: Cut) -> Tuple[str, List[str]]:
     facts = [column_facts(entry, side, weight, entry["name"] in spec["pii"]) for entry in spec["columns"]]
     ends = [f"{end}({key})" if ranged else "NULL" for end in ("min", "max")]
     query = (f"SELECT {chunk_of(spec, side)} AS no, count(*) AS n, {ends[0]} AS a, {ends[1]} AS z,\n"
-             f"  {fill(ENGINES[engine]['sum60'], h=rowhash)} AS h, {distinct} AS d,\n"
+             f"  {put(ENGINES[engine]['sum60'], h=rowhash)} AS h, {distinct} AS d,\n"
              f"  CASE WHEN count(*)>={spec['min_rows']} THEN {list_text(engine, facts)} ELSE 'null' END AS f\n"
              f"{from_where(spec, side, cut)} GROUP BY 1 LIMIT {CHUNK_LIMIT + 1}")
     return query, [cell(engine, f"c.{name}") for name in "nazhd"] + ["c.f"]
@@ -15129,70 +15187,71 @@ def list_text(engine: str, items: Sequence[str]) -> str:
     return glue(engine, ["'['", *joined(items), "']'"])
 
 
-def prepass_rows(spec: Spec, side: Side, cut: Cut) -> Tuple[str, List[str]]:
+def prepass_rows(spec: Spec, side: DataSide, cut: Cut) -> Tuple[str, List[str]]:
     entry = next(entry for entry in spec["columns"] if entry["name"] == spec["watermark"])
-    measure = fill(MEASURE["timestamp" if entry["kind"] == "instant" else entry["kind"]][ENGINE_NAMES.index(side.engine)],
+    measure = put(MEASURE["timestamp" if entry["kind"] == "instant" else entry["kind"]][ENGINE_NAMES.index(side.engine)],
                    **parts_of(entry, side))
     query = (f"SELECT {chunk_of(spec, side)} AS no, count(*) AS n, max({measure}) AS w\n"
              f"{from_where(spec, side, cut)} GROUP BY 1 LIMIT {CHUNK_LIMIT + 1}")
     return query, [cell(side.engine, "c.n"), cell(side.engine, "c.w")]
 
 
-def section_rows(spec: Spec, side: Side, cut: Cut) -> Tuple[str, List[str]]:
+def section_rows(spec: Spec, side: DataSide, cut: Cut) -> Tuple[str, List[str]]:
     query = (f"SELECT {chunk_of(spec, side, cut.finer)} AS no, count(*) AS n,\n"
-             f"  {fill(ENGINES[side.engine]['sum60'], h=row_hash(spec, side))} AS h\n"
+             f"  {put(ENGINES[side.engine]['sum60'], h=row_hash(spec, side))} AS h\n"
              f"{from_where(spec, side, cut)} GROUP BY 1")
     return query, [cell(side.engine, "c.n"), cell(side.engine, "c.h")]
 
 
-def single_rows(spec: Spec, side: Side, cut: Cut) -> Tuple[str, List[str]]:
+def single_rows(spec: Spec, side: DataSide, cut: Cut) -> Tuple[str, List[str]]:
     """Return the query of key and row hash of single rows; the key is a hash where it is not an integer."""
     if cut.content == "sample":
         cut = cut._replace(where=f"substr({key_hash(spec, side)},1,8)<'{cut.share}'")
-    query = (f"SELECT {row_key(spec, side, cut.content == 'sample')} AS no, substr({row_hash(spec, side)},1,16) AS h\n"
+    query = (f"SELECT {row_name(spec, side, cut.content == 'sample')} AS no, substr({row_hash(spec, side)},1,16) AS h\n"
              f"{from_where(spec, side, cut)}")
     return query, [cell(side.engine, "c.h")]
 
 
-def row_key(spec: Spec, side: Side, hide: bool = False) -> str:
+def row_name(spec: Spec, side: DataSide, hide: bool = False) -> str:
     if spec["chunking"]["kind"] == "range" and not hide:
         return key_column(spec, side)
     return f"substr({key_hash(spec, side) if spec['key'] else row_hash(spec, side)},1,16)"
 
 
+WITH_SPEC = ("profile", "sample")  # the other contents are only read beside a profile
 CONTENTS = {"profile": profile_rows, "prepass": prepass_rows, "sections": section_rows, "rows": single_rows,
             "sample": single_rows}
 
 
-def document_query(spec: Spec, side: Side, cut: Cut, captured: str = "") -> str:
+def document_query(spec: Spec, side: DataSide, cut: Cut, captured: str = "") -> str:
     """Return the one SELECT that prints one JSON document."""
     engine, words = side.engine, ENGINES[side.engine]
     query, cells = CONTENTS[cut.content](spec, side, cut)
     head = {"profile_version": PROFILE_VERSION, "content": cut.content, "side": side.role, "table": spec["table"],
-            "engine": engine, "spec_id": spec_digest(spec), "spec": spec, "shard": list(cut.shard) if cut.shard else None,
+            "engine": engine, "spec_id": spec_digest(spec), "spec": spec if cut.content in WITH_SPEC else None, "shard": list(cut.shard) if cut.shard else None,
             "only": None if cut.only is None else list(cut.only)}
     opening = json.dumps(head, separators=(",", ":"))[:-1]
     salted = f"CASE WHEN {words['salt']}='' THEN 'null' ELSE " + glue(
-        engine, ["'\"'", fill(words["salt_id"], x=words["salt"]), "'\"'"]) + " END"
+        engine, ["'\"'", put(words["salt_id"], x=words["salt"]), "'\"'"]) + " END"
     line = glue(engine, ["'['", *joined([cell(engine, "c.no"), *cells]), "']'"])
     totals = []
     if cut.content == "profile":
         total = "exact_sum(c.h)" if engine == "sqlite" else "sum(c.h)"
         totals = ["',\"row_count\":'", f"coalesce({cell(engine, 'sum(c.n)')},'null')", "',\"checksum\":'", cell(engine, total)]
-    parts = [literal(engine, opening), "',\"server_version\":\"'", f"replace({words['version']},'\"','')",
+    parts = [sql_string(engine, opening), "',\"server_version\":\"'", f"replace({words['version']},'\"','')",
              "'\",\"encoding\":\"'", words["encoding"], "'\",\"captured_at\":\"'",
-             literal(engine, captured) if captured else words["now"], "'\",\"salt_id\":'", salted, *totals,
-             "',\"lines\":['", f"coalesce({fill(words['lines'], x=line)},'')", "']}'"]
+             sql_string(engine, captured) if captured else words["now"], "'\",\"salt_id\":'", salted, *totals,
+             "',\"lines\":['", f"coalesce({put(words['lines'], x=line)},'')", "']}'"]
     return f"SELECT {glue(engine, parts)}\nFROM ({query}) AS c"
 
 
-def runnable(spec: Spec, side: Side, cut: Cut) -> str:
+def runnable(spec: Spec, side: DataSide, cut: Cut) -> str:
     """Return a file that the engine's own client runs; for SQLite a program, because its shell has no md5."""
     query, words = document_query(spec, side, cut), ENGINES[side.engine]
     return sqlite_program(query) if side.engine == "sqlite" else f"{words['before']}{query};\n{words['after']}"
 
 
-def chunk_filter(spec: Spec, side: Side, chunks: Sequence[str], finer: int = 0) -> str:
+def chunk_filter(spec: Spec, side: DataSide, chunks: Sequence[str], finer: int = 0) -> str:
     """Return the condition that a row lies in one of these chunks: by ranges of the key, so that its index serves."""
     if spec["chunking"]["kind"] != "range":
         names = ",".join(f"'{chunk}'" for chunk in chunks)
@@ -15217,6 +15276,122 @@ def balanced(conditions: Sequence[str]) -> str:
         return " OR ".join(conditions) or "1=0"
     groups = [balanced(conditions[start:start + GROUP]) for start in range(0, len(conditions), GROUP)]
     return balanced([f"({group})" for group in groups])
+
+
+def sample_size(rows: int, confidence: float, share: float) -> int:
+    """Return the least sample that holds a differing row with this confidence, when so many of the rows differ.
+
+    Without replacement: the chance to miss all D of N is C(N-D,n)/C(N,n).
+    """
+    from math import lgamma, log
+    bad = max(1, round(share * rows))
+
+    def missed(size: int) -> float:
+        if size > rows - bad:
+            return float("-inf")
+        return lgamma(rows - bad + 1) - lgamma(rows - bad - size + 1) - lgamma(rows + 1) + lgamma(rows - size + 1)
+
+    low, high = 0, rows
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if missed(middle) <= log(1 - confidence) else (middle + 1, high)
+    return low
+
+
+def sampling_plan(rows: Optional[int]) -> Dict[str, Any]:
+    """Return the sizes of samples, and the share of key hashes that gives the one which is used."""
+    sizes = [{"differing_rows": share, "confidence": confidence,
+              "rows": sample_size(rows or 10 ** 9, confidence, share)}
+             for share in (0.01, 0.001, 0.0001) for confidence in (0.95, 0.99)]
+    wanted = 1.1 * sizes[2]["rows"] / rows if rows else 0.01
+    return {"table_rows": rows, "sizes": sizes, "key_hash_below": f"{min(2 ** 32 - 1, int(2 ** 32 * wanted)):08x}"}
+
+
+def failure_bounds(failed: int, sampled: int, confidence: float = 0.95) -> Tuple[float, float]:
+    """Return the exact bounds of a share from a sample (Clopper and Pearson 1934), by bisection; one-sided for none."""
+    from math import exp, lgamma, log
+
+    def at_most(count: int, share: float) -> float:
+        return sum(exp(lgamma(sampled + 1) - lgamma(k + 1) - lgamma(sampled - k + 1) + k * log(share)
+                       + (sampled - k) * log(1 - share)) for k in range(count + 1))
+
+    def solve(count: int, wanted: float) -> float:
+        low, high = 0.0, 1.0
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if at_most(count, middle) > wanted else (low, middle)
+        return low
+
+    tail = (1 - confidence) / 2 if failed else 1 - confidence
+    return (solve(failed - 1, 1 - tail) if failed else 0.0, solve(failed, tail) if failed < sampled else 1.0)
+
+
+def shard_cuts(spec: Spec, side: DataSide, borders: Sequence[int]) -> Iterator[Cut]:
+    """Yield one cut for each part between borders of the key, which lie on borders of chunks."""
+    key, size = key_column(spec, side), spec["chunking"]["size"]
+    ends = [None, *(border // size * size for border in borders), None]
+    for no, (low, high) in enumerate(zip(ends, ends[1:]), 1):
+        conditions = [f"{key}>={low}"] * (low is not None) + [f"{key}<{high}"] * (high is not None)
+        yield Cut(where=" AND ".join(conditions), shard=(no, len(ends) - 1))
+
+
+def table_queries(spec: Spec, role: str, engine: str, settings: Dict[str, Any], share: str) -> Dict[str, Any]:
+    """Return the queries of one side of a table for one engine, by what they are for."""
+    side = side_of(spec, role, engine)
+    cuts = {"profile": Cut()}
+    borders = settings.get("shards", {}).get(spec["table"], [])
+    if borders and spec["chunking"]["kind"] == "range":
+        cuts = {f"profile_{cut.shard[0]}_of_{cut.shard[1]}": cut for cut in shard_cuts(spec, side, borders) if cut.shard}
+    if spec["watermark"]:
+        cuts["prepass"] = Cut("prepass")
+    if spec["key"]:
+        cuts["sample"] = Cut("sample", share=share)
+    cuts["drill_down"] = Cut("sections", f"{chunk_of(spec, side)} IN ({{{{chunks}}}})", 1)
+    return {name: runnable(spec, side, cut) for name, cut in cuts.items()}
+
+
+def table_section(spec: Spec, rows: Optional[int], settings: Dict[str, Any]) -> Dict[str, Any]:
+    """Return what a database report says on how to reconcile one table."""
+    plan = sampling_plan(rows)
+    queries = {role: {engine: table_queries(spec, role, engine, settings, plan["key_hash_below"])
+                      for engine in (spec[role]["dialect"], "sparksql")} for role in SIDES}
+    return {"table": spec["table"], "spec_id": spec_digest(spec), "key": spec["key"], "chunking": spec["chunking"],
+            "columns": [{key: entry[key] for key in ("name", "kind", "scale")} for entry in spec["columns"]],
+            "excluded": spec["excluded"], "not_comparable": spec["not_comparable"], "sampling": plan,
+            "incremental": incremental_advice(spec), "queries": queries}
+
+
+def incremental_advice(spec: Spec) -> str:
+    if not spec["watermark"]:
+        return "No watermark is set for this table: every pass is a full one."
+    return (f"Run prepass on both sides (rows and greatest {spec['watermark']} of each chunk), compare, recheck the chunks "
+            "that moved. The full profile is required before the cutover: changes that leave the watermark are not seen.")
+
+
+def database_reconciliation(before: Document, after: Document, options: Options) -> Dict[str, Any]:
+    """Return the reconciliation part of a database report: for each table the queries of both sides."""
+    settings = data_settings(options)
+    specs, counts = make_specs(before, after, options, settings)
+    return {
+        "how_to": ["Run one profile query for each table and side with the client named in run, append the outputs of "
+                   "one side to one file.",
+                   "compatibility_checker.py --type data --before source.jsonl --after target.jsonl compares them.",
+                   "Give both sides the same salt where hashes of guessable rows must not leave the system."],
+        "run": {engine: ENGINES[engine]["run"] for engine in ENGINE_NAMES},
+        "tables": [table_section(spec, count, settings) for spec, count in zip(specs, counts)],
+    }
+
+
+def reconciliation_files(section: Optional[Dict[str, Any]]) -> Dict[str, str]:
+    """Return the queries of a report as files, name -> text: source/001_orders_profile.postgresql.sql ..."""
+    files: Dict[str, str] = {}
+    for number, table in enumerate((section or {}).get("tables", ()), 1):
+        for role, engines in table.get("queries", {}).items():
+            for engine, queries in engines.items():
+                for name, text in queries.items():
+                    ending = "py" if engine == "sqlite" else "sql"
+                    files[f"{role}/{number:03d}_{slug(table['table'])}_{name}.{engine}.{ending}"] = text
+    return files
 
 
 # == 41. Data: SQLite files ===========================================================================
@@ -15417,7 +15592,9 @@ def check_profile(document: Document) -> Dict[str, Any]:
     faults = Faults(document)
     body = faults.typed(document.value, (), dict, "a profile") or {}
     wanted = {"profile_version": int, "content": str, "side": str, "table": str, "engine": str, "spec_id": str,
-              "spec": dict, "captured_at": str, "encoding": str, "lines": list}
+              "captured_at": str, "encoding": str, "lines": list}
+    if body.get("content") in WITH_SPEC:
+        wanted["spec"] = dict
     for key, kind in wanted.items():
         if key not in body:
             faults.add((), f"no {key!r}", "a profile, as the reconciliation queries print it")
@@ -15427,7 +15604,7 @@ def check_profile(document: Document) -> Dict[str, Any]:
     for key, choices in (("profile_version", (PROFILE_VERSION,)), ("content", tuple(CELLS)), ("side", SIDES)):
         if body[key] not in choices:
             faults.add((key,), describe(body[key]), " or ".join(map(str, choices)))
-    if body["spec_id"] != spec_digest(body["spec"]):
+    if body["content"] in WITH_SPEC and body["spec_id"] != spec_digest(body["spec"]):
         faults.add(("spec_id",), describe(body["spec_id"]), f"{spec_digest(body['spec'])}, the digest of its spec",
                    "inconsistent_profile: was it edited?")
     if body["encoding"].upper() not in ("UTF8", "UTF-8", "UTF8MB4"):
@@ -15447,8 +15624,7 @@ def check_lines(body: Dict[str, Any], faults: Faults) -> None:
     rows, checksum = 0, 0
     for index, line in enumerate(body["lines"]):
         path: Path = ("lines", index)
-        if not isinstance(line, list) or len(line) != size or not all(
-                cell is None or isinstance(cell, str) for cell in line[:6]) or line[0] is None:
+        if not well_formed(line, size):
             faults.add(path, "another form", f"a list of {size} texts")
             continue
         if line[0] in seen and profile:
@@ -15462,6 +15638,11 @@ def check_lines(body: Dict[str, Any], faults: Faults) -> None:
     for key, total in totals.items() if profile else ():
         if (number(body.get(key)) or 0) != total:
             faults.add((key,), describe(body.get(key)), f"{total}, the sum over its chunks", "inconsistent_profile: was it edited?")
+
+
+def well_formed(line: Any, size: int) -> bool:
+    return isinstance(line, list) and len(line) == size and isinstance(line[0], str) and all(
+        value is None or isinstance(value, str) for value in line[:6])
 
 
 def contradictions(line: List[Any], spec: Spec) -> Iterator[Tuple[str, str]]:
@@ -15495,14 +15676,19 @@ def fact_contradictions(facts: List[Any], rows: int, columns: Sequence[Dict[str,
         filled = number(fact[0])
         if filled is None or not 0 <= filled <= rows:
             yield f"{fact[0]} values of {name} in {rows} rows", f"0 to {rows}"
-        elif family == "number" and None not in fact:
-            total, least, most = map(exact, fact[1:])
-            if not (least <= most and least * filled <= total <= most * filled) and "infin" not in str(fact):
-                yield f"a sum of {fact[1]} for {filled} values of {name}", f"values from {fact[2]} to {fact[3]}"
-        elif family == "text" and None not in fact:
-            empty, chars, size, longest = map(exact, fact[1:])
-            if not (chars <= size <= 4 * chars and longest <= chars <= longest * (filled - empty) and empty <= filled):
-                yield f"{fact[2]} characters in {fact[3]} bytes for {name}", "sums that fit each other"
+        elif None not in fact and not plausible(family, [exact(value) for value in fact]):
+            yield f"{', '.join(fact)} as facts of {name}", "a sum that its number of values and their limits allow"
+
+
+def plausible(family: str, fact: Sequence[Any]) -> bool:
+    """Tell whether the facts of a column can be those of any values."""
+    if family == "number":
+        filled, total, least, most = fact
+        return least * filled <= total <= most * filled
+    if family == "text":
+        filled, empty, chars, size, longest = fact
+        return empty <= filled and chars <= size <= 4 * chars and longest <= chars <= longest * (filled - empty)
+    return True
 
 
 def exact(text: Optional[str]) -> Any:
@@ -15532,6 +15718,9 @@ def merge_table(side: str, found: List[Tuple[str, Dict[str, Any]]]) -> Profile:
                 raise InputError(f"{name}: {key}: found {body.get(key)}, expected {first.get(key)} as in {first_name}: "
                                  f"the profiles of {body['table']} are not comparable")
     found = sorted(found, key=lambda pair: pair[1]["captured_at"])
+    spec = next((body["spec"] for _, body in found if body["content"] in WITH_SPEC), None)
+    if spec is None:
+        raise InputError(f"{first_name}: found a {first['content']} of {first['table']}, expected its profile before it")
     chunks: Dict[str, Chunk] = {}
     earlier: Dict[str, Chunk] = {}
     for body in passes(found):
@@ -15542,7 +15731,7 @@ def merge_table(side: str, found: List[Tuple[str, Dict[str, Any]]]) -> Profile:
     closer = {body["content"]: body for _, body in found if body["content"] != "profile"}
     profiles = [body for _, body in found if body["content"] == "profile"]
     times = sorted({chunk.captured for chunk in chunks.values()}) or [found[-1][1]["captured_at"]]
-    return Profile(first["table"], side, first["spec"], first["spec_id"], first["engine"], first.get("salt_id"),
+    return Profile(first["table"], side, spec, first["spec_id"], first["engine"], first.get("salt_id"),
                    profiles[-1]["captured_at"] if profiles else "", chunks, earlier, closer, times[0])
 
 
@@ -15674,22 +15863,28 @@ def lag(old: Profile, new: Profile, path: Path, settings: Dict[str, Any]) -> Lis
 def differing_chunks(old: Profile, new: Profile) -> Iterator[Mismatch]:
     """Yield each chunk that differs, with its most probable reason and the column that shows it."""
     columns = old.spec["columns"]
-    exactly = any(entry["kind"] != "approximate" for entry in columns)
     for no in sorted({*old.chunks, *new.chunks}, key=lambda name: chunk_order(name, old.spec)):
         here, there = old.chunks.get(no), new.chunks.get(no)
-        rows = (here.rows if here else 0, there.rows if there else 0)
-        copies = [chunk.rows - chunk.distinct if chunk and chunk.distinct is not None else 0 for chunk in (here, there)]
-        if copies[1] > copies[0]:
-            twice = rows[1] == 2 * rows[0]
-            yield Mismatch("duplicate_rows", "loaded_twice" if twice else "duplicate_key", "", no, copies[1] - copies[0])
-        if rows[1] - copies[1] < rows[0] - copies[0]:
-            yield Mismatch("missing_rows", "rows", "", no, rows[0] - copies[0] - rows[1] + copies[1])
-        elif rows[1] - copies[1] > rows[0] - copies[0]:
-            yield Mismatch("extra_rows", "rows", "", no, rows[1] - copies[1] - rows[0] + copies[0])
-        elif here and there and rows[0] == rows[1] and here.checksum != there.checksum and exactly and copies[0] == copies[1]:
+        counts = list(differing_counts(no, here, there))
+        yield from counts
+        if counts or here is None or there is None:
+            continue
+        if here.checksum != there.checksum:
             yield from classified(here, there, columns)
-        elif here and there and here.checksum == there.checksum:
+        else:
             refuse_facts(old.table, here, there, columns)
+
+
+def differing_counts(no: str, here: Optional[Chunk], there: Optional[Chunk]) -> Iterator[Mismatch]:
+    """Yield what the numbers of rows and of distinct keys in one chunk say."""
+    rows = [chunk.rows if chunk else 0 for chunk in (here, there)]
+    copies = [chunk.rows - chunk.distinct if chunk and chunk.distinct is not None else 0 for chunk in (here, there)]
+    if copies[1] > copies[0]:
+        label = "loaded_twice" if rows[1] == 2 * rows[0] else "duplicate_key"
+        yield Mismatch("duplicate_rows", label, "", no, copies[1] - copies[0])
+    kept = [count - copy for count, copy in zip(rows, copies)]
+    if kept[1] != kept[0]:
+        yield Mismatch("missing_rows" if kept[1] < kept[0] else "extra_rows", "rows", "", no, abs(kept[0] - kept[1]))
 
 
 def chunk_order(no: str, spec: Spec) -> Tuple[int, str]:
@@ -15761,17 +15956,19 @@ def number_label(entry: Dict[str, Any], old: Sequence[Any], new: Sequence[Any]) 
     scaled = power_of_ten(old[1], new[1])
     if scaled:
         return f"unit_scale_1e{scaled}"
+    return limit_label(old, new) or rounding_label(entry["scale"] or 0, filled, delta, old, new) or part_label(old, new)
+
+
+def limit_label(old: Sequence[Any], new: Sequence[Any]) -> str:
+    """Return the label of values that were pressed into a smaller type, or lost their sign."""
     if old[3] > new[3] and new[3] in TYPE_LIMITS or old[2] < new[2] and new[2] in TYPE_LIMITS:
         return "clipped"
-    if old[2] < 0 <= new[2]:
-        return "sign_lost"
-    if entry["kind"] == "decimal" and entry["scale"] and delta:
-        rounded = rounding_label(entry["scale"], filled, delta, old, new)
-        if rounded:
-            return rounded
-    if old[3] > 0 and new[3] > 2 * old[3] or old[3] > 0 and new[1] * 2 < old[1] and new[3] <= old[3]:
-        return "unit_scale_part_of_rows"
-    return "value_changed"
+    return "sign_lost" if old[2] < 0 <= new[2] else ""
+
+
+def part_label(old: Sequence[Any], new: Sequence[Any]) -> str:
+    grown, shrunk = new[3] > 2 * old[3] > 0, old[3] > 0 and 2 * new[1] < old[1]
+    return "unit_scale_part_of_rows" if grown or shrunk else "value_changed"
 
 
 def moment_label(
@@ -15808,8 +16005,6 @@ def rounding_label(scale: int, filled: Any, delta: Any, old: Sequence[Any], new:
         if abs(float(delta)) <= bound and ends:
             whole = all((value * 10 ** digits).denominator == 1 for value in new[1:])
             return f"rounded_to_{digits}" if whole else "rounding_part_of_rows"
-        if not ends:
-            continue
     return ""
 
 
@@ -15967,18 +16162,17 @@ def data_settings(options: Options) -> Dict[str, Any]:
     return {**settings, "exclude": (*excluded, *options.exclude), "tolerance": options.tolerance or 0.0}
 
 
-def make_specs(before: Document, after: Document, options: Options, settings: Dict[str, Any]) -> List[Spec]:
-    """Return the agreement on each table that both schema documents hold."""
+def make_specs(
+    before: Document, after: Document, options: Options, settings: Dict[str, Any]
+) -> Tuple[List[Spec], List[Optional[int]]]:
+    """Return the agreement on each table that both schema documents hold, and the rows that the source counts."""
     fallback = pick_dialect(before, after, options).name
-    schemas = []
-    for document in (before, after):
-        own = document.value.get("dialect") if isinstance(document.value, dict) else None
-        own = DIALECT_ALIASES.get(own, own) if isinstance(own, str) else None
-        schemas.append(read_schema(document, DIALECTS[own if own in DIALECTS else fallback]))
+    schemas = [read_schema(document, DIALECTS[own_dialect(document) or fallback]) for document in (before, after)]
     pair = (schemas[0], schemas[1])
-    specs = [make_spec(tables, pair, settings) for tables in pair_tables(*pair, settings.get("table_map", {}))]
+    tables = list(pair_tables(*pair, settings.get("table_map", {})))
+    specs = [make_spec(each, pair, settings) for each in tables]
     refuse_unused(specs, settings)
-    return specs
+    return specs, [old.row_count for old, _ in tables]
 
 
 def refuse_unused(specs: Sequence[Spec], settings: Dict[str, Any]) -> None:
@@ -16002,7 +16196,7 @@ def compare_profiles(before: Document, after: Document, options: Options) -> Com
     salt = str(settings.get("salt", ""))
     bodies = [[] if is_database(side) else [(item.name, check_profile(item)) for item in side.value] for side in sides]
     if all(map(is_database, sides)):
-        specs = fit_chunks(before.name, make_specs(before, after, options, settings))
+        specs = fit_chunks(before.name, make_specs(before, after, options, settings)[0])
     else:
         specs = list({body["spec_id"]: body["spec"] for _, body in bodies[0] + bodies[1]}.values())
     for role, side, found in zip(SIDES, sides, bodies):
