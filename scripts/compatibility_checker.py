@@ -14835,6 +14835,7 @@ def refuse_excluded_keys(table: str, key: Sequence[str], excluded: Sequence[str]
 # these tables was run on PostgreSQL 15, MariaDB 10.11, SQLite 3.40 and Spark 3.5; MySQL 8 was not.
 
 MICROSECONDS = "{c},'%Y-%m-%dT%H:%i:%s.%f'"
+HEX_SQLITE = "CASE WHEN {c} IS NOT NULL THEN lower(hex({c})) END"  # hex(NULL) is an empty text
 CANON: Dict[str, Tuple[str, str, str, str]] = {  # kind -> text in the order of ENGINE_NAMES
     "integer": ("{c}::text", "CAST({c} AS CHAR)", "CAST({c} AS TEXT)", "CAST({c} AS STRING)"),
     "decimal": (
@@ -14875,7 +14876,7 @@ CANON: Dict[str, Tuple[str, str, str, str]] = {  # kind -> text in the order of 
         "||'000000',1,6)", "date_format({c},\"yyyy-MM-dd'T'HH:mm:ss.SSSSSS\")"),
     "uuid": ("replace({c}::text,'-','')", "LOWER(REPLACE({c},'-',''))", "lower(replace({c},'-',''))",
              "lower(replace({c},'-',''))"),
-    "bytes": ("encode({c},'hex')", "LOWER(HEX({c}))", "lower(hex({c}))", "lower(hex({c}))"),
+    "bytes": ("encode({c},'hex')", "LOWER(HEX({c}))", HEX_SQLITE, "lower(hex({c}))"),
     "array": ("array_to_json({c})::text", "REPLACE(CAST({c} AS CHAR),' ','')", "replace({c},' ','')",
               "to_json({c})"),
     "bit": ("{c}::text", "LPAD(BIN({c}+0),{s},'0')", "CAST({c} AS TEXT)", "CAST({c} AS STRING)"),
@@ -14890,7 +14891,7 @@ CANON_OF_FORM = {  # (kind, form, engine) -> text, where the way of storing it a
     ("boolean", "bit", "postgresql"): "CASE WHEN {c}=B'1' THEN '1' WHEN {c}=B'0' THEN '0' END",
     ("uuid", "bytes", "postgresql"): "encode({c},'hex')",
     ("uuid", "bytes", "mysql"): "LOWER(HEX({c}))",
-    ("uuid", "bytes", "sqlite"): "lower(hex({c}))",
+    ("uuid", "bytes", "sqlite"): HEX_SQLITE,
     ("uuid", "bytes", "sparksql"): "lower(hex({c}))",
     ("uuid", "text", "postgresql"): "lower(replace({c},'-',''))",
     ("uuid", "char", "postgresql"): "lower(replace({c}::text,'-',''))",
@@ -15916,7 +15917,9 @@ def classified(here: Chunk, there: Chunk, columns: Sequence[Dict[str, Any]]) -> 
 def column_label(entry: Dict[str, Any], one: Sequence[Optional[str]], other: Sequence[Optional[str]]) -> str:
     """Return what the sums of one column say has happened to its values, or nothing where they are equal."""
     family = FAMILY.get(entry["kind"], "")
-    if list(one) == list(other) or family == "approximate" and entry["kind"] == "approximate":
+    if list(one) == list(other) or entry["kind"] == "approximate":
+        return ""
+    if family == "approximate" and close(one, other, (0.0, 1e-9)):
         return ""
     old, new = [exact(v) for v in one], [exact(v) for v in other]
     if old == new:
