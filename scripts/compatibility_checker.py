@@ -54,10 +54,11 @@ Sections, in the order of the data flow:
   41 Data: SQLite files
   42 Data: reading profiles
   43 Data: comparing
-  44 Data: the whole
-  45 Reporting
-  46 Rendering
-  47 Command line
+  44 Data: following up
+  45 Data: the whole
+  46 Reporting
+  47 Rendering
+  48 Command line
 
 Names used throughout: `before, after` are the two sides of a comparison, always in that order; `old, new` the two
 sides of one object; `change` a fact; `finding` an opinion; `step` an action with its undo and its proof.
@@ -15795,7 +15796,13 @@ QUARTER = 900  # seconds: time zones differ by multiples of it
 def compare_table(old: Profile, new: Profile, settings: Dict[str, Any]) -> Tuple[List[Finding], List[Mismatch]]:
     """Return what is wrong with one table, and the chunks in which it is."""
     path: Path = ("tables", old.table)
-    findings = list(not_proved(old, path, settings))
+    findings = list(not_proved(old, path, settings)) + list(sampled(old, new, path))
+    if not (old.captured_at and new.captured_at):
+        return findings, []
+    moved = moved_chunks(old, new)
+    if moved:
+        findings.append(data_finding("unverified_change", path, f"{old.table}: {len(moved)} chunks changed since they were "
+                                                                "profiled.", chunks=sorted(moved)[:KEYS_SHOWN]))
     if old.chunks and not new.chunks:
         rows = sum(chunk.rows for chunk in old.chunks.values())
         return [*findings, data_finding("table_empty", path, f"{old.table}: 0 of {rows} rows are on the target.", rows, 0)], []
@@ -15833,6 +15840,25 @@ def not_proved(profile: Profile, path: Path, settings: Dict[str, Any]) -> Iterat
                                                               f"{EXACT_DIGITS} digits and SQLite stores it as a double.")
     if not [entry for entry in spec["columns"] if entry["name"] not in spec["key"]] and spec["excluded"]:
         yield data_finding("unverified_table", path, f"{profile.table}: no column beside the key is compared.")
+
+
+def sampled(old: Profile, new: Profile, path: Path) -> Iterator[Finding]:
+    """Yield what samples of both sides show: differing rows, with the bounds of their share; or that it is only a sample."""
+    bodies = [side.closer.get("sample") for side in (old, new)]
+    if bodies[0] is None or bodies[1] is None:
+        return
+    here, there = ({line[0]: line[1] for line in body["lines"]} for body in bodies if body)
+    size = len({*here, *there})
+    failed = sum(here.get(key) != there.get(key) for key in {*here, *there})
+    low, high = failure_bounds(failed, size) if size else (0.0, 1.0)
+    if failed:
+        yield data_finding("sample_mismatch", path, (
+            f"{old.table}: {failed} of {size} sampled rows differ: with 95 % confidence {low:.4%} to {high:.4%} of all rows "
+            "do."), size, failed)
+    elif not (old.captured_at and new.captured_at):
+        yield data_finding("unverified_sample", path, (
+            f"{old.table}: 0 of {size} sampled rows differ: with 95 % confidence fewer than {high:.4%} of all rows do; a "
+            "sample cannot show that all rows agree."), size, 0)
 
 
 def stale(old: Profile, new: Profile, path: Path) -> List[Finding]:
@@ -16154,7 +16180,191 @@ def places(names: Sequence[str], old: Profile, new: Profile) -> str:
     return "; ".join(shown) + (f"; and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-# == 44. Data: the whole ==============================================================================
+# == 44. Data: following up ===========================================================================
+# In: the chunks that differ. Out: queries that look closer at them alone, and SQL that a person may run to repair rows.
+
+REPAIR_LIMIT = 0.01  # of the rows: more is no repair but another load
+KEYS_SHOWN = 1000
+FEW_ROWS = 1000  # so many row hashes are asked for at once
+
+
+def follow_up(old: Profile, new: Profile, found: Sequence[Mismatch], settings: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the next look at the chunks that differ: sections, then rows, then a repair; or why there is none."""
+    moved = moved_chunks(old, new)
+    flying = sorted({item.no for item in found if item.rule == "in_flight"} | moved,
+                    key=lambda name: chunk_order(name, old.spec))
+    if flying:
+        return {"step": "recheck", "why": "these chunks moved, or may only be late", "chunks": flying[:KEYS_SHOWN],
+                "queries": both_sides(old, Cut(only=tuple(flying)), flying)}
+    names = sorted({item.no for item in found if item.label != "beyond_tolerance"},
+                   key=lambda name: chunk_order(name, old.spec))
+    if not names:
+        return {"step": "none", "why": "nothing differs"}
+    if systematic(names, old, new):
+        return {"step": "none", "why": f"{len(names)} of {len({*old.chunks, *new.chunks})} chunks differ: a systematic cause, "
+                                       "as a type, a time zone or a mapping; correct it and load again"}
+    rows, sections = later(old, new, "rows"), later(old, new, "sections")
+    if rows:
+        return {"step": "repair", **found_rows(*rows), "repair": repair(old, new, *rows, found, settings)}
+    if sections:
+        wanted = [no for no in sorted({*sections[0], *sections[1]}) if sections[0].get(no) != sections[1].get(no)]
+        return {"step": "rows", "why": f"{len(wanted)} sections differ", "chunks": wanted[:KEYS_SHOWN],
+                "queries": both_sides(old, Cut("rows"), wanted, 1)}
+    few = sum(max(side.chunks[no].rows for side in (old, new) if no in side.chunks) for no in names) <= FEW_ROWS
+    return {"step": "rows" if few else "sections", "why": f"{len(names)} chunks differ", "chunks": names[:KEYS_SHOWN],
+            "queries": both_sides(old, Cut("rows") if few else Cut("sections", finer=1), names)}
+
+
+def both_sides(profile: Profile, cut: Cut, chunks: Sequence[str], finer: int = 0) -> Dict[str, Dict[str, str]]:
+    """Return the queries of source and target over these chunks."""
+    queries = {}
+    for role, engine in zip(SIDES, (profile.spec[role]["dialect"] for role in SIDES)):
+        side = side_of(profile.spec, role)
+        where = chunk_filter(profile.spec, side, chunks, finer)
+        queries[role] = {"engine": engine, "run": ENGINES[engine]["run"],
+                         "query": runnable(profile.spec, side, cut._replace(where=where))}
+    return queries
+
+
+def systematic(names: Sequence[str], old: Profile, new: Profile) -> bool:
+    total = len({*old.chunks, *new.chunks})
+    return total > 2 and 2 * len(names) > total
+
+
+def later(old: Profile, new: Profile, content: str) -> Optional[Tuple[Dict[str, List[str]], Dict[str, List[str]]]]:
+    """Return the lines of a closer look by their first cell, when both sides took it after their profiles."""
+    found = []
+    for side in (old, new):
+        body = side.closer.get(content)
+        if body is None or body["captured_at"] < side.captured_at:
+            return None
+        lines: Dict[str, List[str]] = {}
+        for line in body["lines"]:
+            lines.setdefault(line[0], []).extend(line[1:])
+        found.append({no: sorted(cells) if content == "rows" else cells for no, cells in lines.items()})
+    return found[0], found[1]
+
+
+def moved_chunks(old: Profile, new: Profile) -> Set[str]:
+    """Return the chunks whose rows or greatest watermark a pre-pass saw changed since their profile, on either side."""
+    moved: Set[str] = set()
+    names = [entry["name"] for entry in old.spec["columns"]]
+    for side in (old, new):
+        body = side.closer.get("prepass")
+        if body is None:
+            continue
+        seen = {line[0]: line for line in body["lines"]}
+        index = names.index(side.spec["watermark"])
+        for no in {*seen, *side.chunks}:
+            chunk, line = side.chunks.get(no), seen.get(no)
+            known = None if chunk is None else [str(chunk.rows), (chunk.facts or [[None] * 4] * len(names))[index][3]]
+            if (chunk is None or chunk.captured < body["captured_at"]) and (line is None or line[1:] != known):
+                moved.add(no)
+    return moved
+
+
+def found_rows(source: Dict[str, List[str]], target: Dict[str, List[str]]) -> Dict[str, Any]:
+    """Return the keys that are missing, extra or different; where the key is no integer, a hash of it."""
+    def number_first(key: str) -> Tuple[int, str]:
+        return (number(key) or 0, key)
+
+    lists = {
+        "missing": sorted({*source} - {*target}, key=number_first),
+        "extra": sorted({*target} - {*source}, key=number_first),
+        "different": sorted((key for key in source if key in target and source[key] != target[key]), key=number_first),
+    }
+    return {"counts": {name: len(keys) for name, keys in lists.items()},
+            "keys": {name: keys[:KEYS_SHOWN] for name, keys in lists.items()}}
+
+
+def refusal(old: Profile, new: Profile, count: int, found: Sequence[Mismatch], settings: Dict[str, Any]) -> str:
+    """Return why no repair is written, or an empty text."""
+    spec = old.spec
+    rows = sum(chunk.rows for chunk in old.chunks.values())
+    weak = [entry["name"] for entry in spec["columns"] if entry["kind"] in (*WEAK_KINDS, "approximate", "float")]
+    left_out = [*spec["excluded"], *(entry["name"] for entry in spec["not_comparable"])]
+    reasons = (
+        (settings.get("target_is_written"), "the target is written by its own programs: its rows may be newer"),
+        (not spec["key"], "the table has no key by which a row could be named"),
+        (weak, f"{', '.join(weak)} cannot be compared exactly"),
+        (left_out, f"{', '.join(left_out)} would be left out"),
+        (any(item.rule == "duplicate_rows" for item in found), "keys occur more than once on the target"),
+        (count > max(1, REPAIR_LIMIT * rows), f"{count} of {rows} rows are more than {REPAIR_LIMIT:.0%}: load them again"),
+        (count > KEYS_SHOWN, f"{count} rows are more than {KEYS_SHOWN}"),
+    )
+    return next((reason for applies, reason in reasons if applies), "")
+
+
+def repair(
+    old: Profile, new: Profile, source: Dict[str, List[str]], target: Dict[str, List[str]], found: Sequence[Mismatch],
+    settings: Dict[str, Any]
+) -> Dict[str, Any]:
+    """Return SQL that a person may run: the rows to take over, and a guarded script; nothing is ever deleted."""
+    keys = found_rows(source, target)["keys"]
+    reason = refusal(old, new, sum(map(len, keys.values())), found, settings)
+    if reason:
+        return {"status": "declined", "why": reason}
+    spec = old.spec
+    here, there = (side_of(spec, role) for role in SIDES)
+    wanted = keys["missing"] + keys["different"]
+    columns = [f"{column_sql_of(entry, here)} AS {quoted(here.engine, entry['target']['column'])}" for entry in spec["columns"]]
+    select = f"SELECT {', '.join(columns)} {from_where(spec, here, Cut(where=key_filter(spec, here, wanted)))}"
+    staging = quoted(there.engine, f"_reconcile_{there.name}")
+    script = repair_script(spec, there, keys, {key: target[key][0] for key in keys["different"]}, staging)
+    return {
+        "status": "manual",
+        "do": [f"Run source on the source: it selects {len(wanted)} rows.",
+               f"Load them into the table {staging} of the target (made by staging).",
+               "Run target on the target: it saves the rows that it changes, and stops when one changed since it was seen.",
+               f"Look at the {len(keys['extra'])} rows that target copies to the quarantine; nothing deletes them."],
+        "source": f"COPY ({select}) TO STDOUT (FORMAT csv, HEADER);\n" if here.engine == "postgresql" else f"{select};\n",
+        "staging": f"CREATE TABLE {staging} AS SELECT {target_names(spec, there)} {from_where(spec, there, Cut(where='1=0'))};\n",
+        "target": sqlite_program(script, True) if there.engine == "sqlite" else script,
+    }
+
+
+def target_names(spec: Spec, side: DataSide) -> str:
+    return ", ".join(quoted(side.engine, entry["target"]["column"]) for entry in spec["columns"])
+
+
+def key_filter(spec: Spec, side: DataSide, keys: Sequence[str]) -> str:
+    """Return the condition that a row has one of these keys, or key hashes."""
+    values = ",".join(keys if spec["chunking"]["kind"] == "range" else [f"'{key}'" for key in keys])
+    return f"{row_name(spec, side)} IN ({values})" if keys else "1=0"
+
+
+def repair_script(spec: Spec, side: DataSide, keys: Dict[str, List[str]], hashes: Dict[str, str], staging: str) -> str:
+    """Return the script of the target: saved rows, guarded update, insert, quarantine, in one transaction."""
+    engine, words = side.engine, ENGINES[side.engine]
+    table = from_where(spec, side._replace(where=""), Cut())[len("FROM "):]
+    saved, extra, checked = (quoted(engine, f"_reconcile_{kind}_{side.name}") for kind in ("saved", "extra", "check"))
+    key_entries = [entry for entry in spec["columns"] if entry["name"] in spec["key"]]
+    names = [quoted(engine, entry["target"]["column"]) for entry in key_entries]
+    same = {one: " AND ".join(f"{one}.{name}=t.{name}" for name in names) for one in ("s", "v")}
+    now_hash = glue(engine, [put(words["text"], x=row_name(spec, side)), "':'", f"substr({row_hash(spec, side)},1,16)"])
+    guard = f"{now_hash} IN ({','.join(sql_string(engine, f'{key}:{mark}') for key, mark in hashes.items()) or 'NULL'})"
+    others = [quoted(engine, entry["target"]["column"]) for entry in spec["columns"] if entry not in key_entries]
+    sets = ", ".join(f"{name}=(SELECT s.{name} FROM {staging} AS s WHERE {same['s']})" for name in others)
+    override = " OVERRIDING SYSTEM VALUE" if engine == "postgresql" else ""
+    begin = "BEGIN" if engine != "mysql" else "START TRANSACTION"
+    wanted = len(keys["missing"]) + len(keys["different"])
+    before = words["before"].split("START TRANSACTION")[0].split("BEGIN")[0]
+    listing = target_names(spec, side)
+    return before + ";\n".join([
+        f"CREATE TABLE {saved} AS SELECT * FROM {table} WHERE {key_filter(spec, side, list(hashes))}",
+        f"CREATE TABLE {extra} AS SELECT * FROM {table} WHERE {key_filter(spec, side, keys['extra'])}",
+        f"CREATE TEMPORARY TABLE {checked} (ok integer CHECK (ok = 1))", begin,
+        f"INSERT INTO {checked} SELECT CASE WHEN count(*) = {wanted} THEN 1 ELSE 0 END FROM {staging}",
+        f"INSERT INTO {checked} SELECT CASE WHEN count(*) = {len(hashes)} THEN 1 ELSE 0 END FROM {table} WHERE {guard}",
+        *([f"UPDATE {table} AS t SET {sets} WHERE {guard} AND EXISTS (SELECT 1 FROM {saved} AS v WHERE {same['v']})"]
+          if hashes and others else []),
+        f"INSERT INTO {table} ({listing}){override} SELECT {listing} FROM {staging} AS s WHERE NOT EXISTS "
+        f"(SELECT 1 FROM {table} AS t WHERE {same['s']})",
+        f"INSERT INTO {checked} SELECT CASE WHEN count(*) = {wanted} THEN 1 ELSE 0 END FROM {table} AS t WHERE EXISTS "
+        f"(SELECT 1 FROM {staging} AS s WHERE {same['s']})", "COMMIT", ""])
+
+
+# == 45. Data: the whole ==============================================================================
 
 
 def data_settings(options: Options) -> Dict[str, Any]:
@@ -16178,14 +16388,83 @@ def make_specs(
     return specs, [old.row_count for old, _ in tables]
 
 
+SETTING_TYPES: Dict[str, Tuple[Any, str]] = {
+    "excluded": (dict, "an object: table -> patterns of columns"), "type_map": (dict, "an object: table.column -> how"),
+    "table_map": (dict, "an object: source table -> target table"), "where": (dict, "an object: table -> condition"),
+    "tolerances": (dict, "an object: table.column -> {abs, rel}"), "max_lag_seconds": (int, "whole seconds"),
+    "watermark": (dict, "an object: table -> column"), "chunking": (dict, "an object: table -> chunking"),
+    "shards": (dict, "an object: table -> list of keys"), "hash": (str, "md5 or sha256"), "pii": (list, "a list of patterns"),
+    "salt": (str, "a text"), "target_is_written": (bool, "true or false"),
+}
+COLUMN_TYPES: Dict[str, Tuple[Any, str]] = {
+    "kind": (str, "a kind of values"), "scale": (int, "a number of digits"), "precision": (int, "0 to 6 digits"),
+    "rounding": (str, "round or truncate"), "storage": (str, "unix, unix_ms or julian"), "rename": (str, "a column's new name"),
+    "source_expr": (str, "an SQL expression"), "target_expr": (str, "an SQL expression"), "empty_is_null": (bool, "true or false"),
+    "abs": ((int, float), "a number"), "rel": ((int, float), "a number"), "size": (int, "a number of keys"),
+    "digits": (int, "1 to 8 hex digits"), "source": (str, "a condition"), "target": (str, "a condition"),
+}
+CHOICES = {"hash": ("md5", "sha256"), "rounding": ("round", "truncate"), "storage": tuple(STORAGE)}
+
+
+def check_data_settings(faults: Faults, settings: Any) -> None:
+    """Note what is wrong in the reconciliation settings of a configuration."""
+    root: Path = ("reconciliation",)
+    body = faults.typed(settings, root, dict, "an object") or {}
+    check_members(faults, body, root, SETTING_TYPES)
+    for key in ("type_map", "tolerances", "chunking", "where"):
+        inner = body.get(key) if isinstance(body.get(key), dict) else {}
+        for name, given in inner.items():
+            path = (*root, key, name)
+            if key == "where" and isinstance(given, str):
+                continue
+            check_members(faults, faults.typed(given, path, dict, "an object") or {}, path, COLUMN_TYPES)
+    kinds = {name: given.get("kind") for name, given in body.get("type_map", {}).items() if isinstance(given, dict)} if (
+        isinstance(body.get("type_map"), dict)) else {}
+    for name, kind in kinds.items():
+        if isinstance(kind, str) and kind not in (*CANON, "instant", "approximate"):
+            guess = did_you_mean(kind, CANON)
+            faults.add((*root, "type_map", name, "kind"), describe(kind), f"one of {', '.join(sorted(CANON))}",
+                       f"did you mean {guess!r}?" if guess else "")
+    for key in ("excluded", "shards"):
+        for name, given in (body.get(key) or {}).items() if isinstance(body.get(key), dict) else ():
+            for index, value in enumerate(faults.typed(given, (*root, key, name), list, "a list") or ()):
+                kind, text = (int, "a key") if key == "shards" else (str, "a pattern of columns")
+                faults.typed(value, (*root, key, name, index), kind, text)
+
+
+def check_members(faults: Faults, body: Dict[str, Any], path: Path, types: Dict[str, Tuple[Any, str]]) -> None:
+    for key, value in body.items():
+        if key not in types:
+            guess = did_you_mean(key, types)
+            faults.add(path + (key,), f"unknown key {describe(key)}", "a known key", f"did you mean {guess!r}?" if guess else "")
+        elif faults.typed(value, path + (key,), *types[key]) is not None and value not in CHOICES.get(key, (value,)):
+            faults.add(path + (key,), describe(value), " or ".join(CHOICES[key]))
+
+
 def refuse_unused(specs: Sequence[Spec], settings: Dict[str, Any]) -> None:
     """Raise InputError for a pattern that excludes nothing: it is a misspelling."""
-    names = [(spec["table"], name) for spec in specs
-             for name in [*spec["excluded"], *(entry["name"] for entry in spec["columns"])]]
+    names = [(spec["table"], name) for spec in specs for name in
+             [*spec["excluded"], *(entry["name"] for entry in spec["columns"] + spec["not_comparable"])]]
+    tables = {spec["table"] for spec in specs}
+    for key in ("where", "watermark", "chunking", "shards"):
+        for table in sorted({*settings.get(key, {})} - tables):
+            guess = did_you_mean(table, tables)
+            raise InputError(f"--config: reconciliation.{key}.{table}: found no such table on both sides"
+                             + (f" (did you mean {guess!r}?)" if guess else ""))
     for text in settings.get("exclude", ()):
         if not any(matches(table, name, [text]) for table, name in names):
             guess = did_you_mean(text.split(".")[-1], {name for _, name in names})
             raise InputError(f"--exclude: {text}: found no such column" + (f" (did you mean {guess!r}?)" if guess else ""))
+
+
+def refuse_late_exclusion(specs: Sequence[Spec], settings: Dict[str, Any]) -> None:
+    """Raise InputError when a column that shall be excluded is part of the row hashes already."""
+    for spec in specs:
+        for entry in spec["columns"]:
+            if matches(spec["table"], entry["name"], settings.get("exclude", ())):
+                raise InputError(f"{spec['table']}.{entry['name']}: is excluded, but the profiles' row hashes contain it: make "
+                                 "the queries again (--type database) with the same --exclude or --config")
+    refuse_unused(specs, settings)
 
 
 def is_database(document: Document) -> bool:
@@ -16201,7 +16480,8 @@ def compare_profiles(before: Document, after: Document, options: Options) -> Com
     if all(map(is_database, sides)):
         specs = fit_chunks(before.name, make_specs(before, after, options, settings)[0])
     else:
-        specs = list({body["spec_id"]: body["spec"] for _, body in bodies[0] + bodies[1]}.values())
+        specs = list({body["spec_id"]: body["spec"] for _, body in bodies[0] + bodies[1] if body.get("spec")}.values())
+        refuse_late_exclusion(specs, settings)
     for role, side, found in zip(SIDES, sides, bodies):
         if is_database(side):
             for spec in specs:
@@ -16232,7 +16512,8 @@ def compare_sides(old: Dict[str, Profile], new: Dict[str, Profile], settings: Di
         refuse_other_spec(here, there)
         found, mismatches = compare_table(here, there, settings)
         findings += found
-        tables.append(table_summary(here, there, mismatches))
+        next_look = {"follow_up": follow_up(here, there, mismatches, settings)}
+        tables.append({**table_summary(here, there, mismatches), **next_look})
     return Comparison(tuple(findings), reconciliation={"tables": tables})
 
 
@@ -16259,7 +16540,7 @@ def table_summary(old: Profile, new: Profile, found: Sequence[Mismatch]) -> Dict
     }
 
 
-# == 45. Reporting ====================================================================================
+# == 46. Reporting ====================================================================================
 # In: a Comparison. Out: the report of the contract, as plain JSON values, and the exit code.
 
 
@@ -16374,7 +16655,7 @@ def exit_code(report: Dict[str, Any]) -> int:
     return EXIT_POTENTIALLY_BREAKING if report["potentially_breaking_count"] else EXIT_DONE
 
 
-# == 46. Rendering ====================================================================================
+# == 47. Rendering ====================================================================================
 # In: the report as JSON values. Out: one text for each format. Nothing here decides anything.
 
 VERDICTS = {
@@ -16433,7 +16714,7 @@ def render_text(report: Dict[str, Any]) -> str:
 RENDERERS: Dict[str, Callable[[Dict[str, Any]], str]] = {"json": to_json, "text": render_text}
 
 
-# == 47. Command line =================================================================================
+# == 48. Command line =================================================================================
 
 EPILOG = """\
 exit codes:
@@ -16500,6 +16781,7 @@ def read_config(document: Document) -> Dict[str, Any]:
     faults = Faults(document)
     config = faults.typed(document.value, (), dict, "an object") or {}
     check_api_settings(faults, config.get("api", {}))
+    check_data_settings(faults, config.get("reconciliation", {}))
     faults.finish()
     return config
 
