@@ -14710,7 +14710,7 @@ def set_scale(
     """Put into a column the digits that both sides keep, and whether SQLite would keep fewer."""
     kind = entry["kind"]
     scales = [shape[1] for shape in shapes if shape[1] is not None]
-    if kind == "decimal" and not scales:
+    if kind == "decimal" and not scales and "scale" not in given:
         entry["kind"] = "text"
     elif kind in ("timestamp", "instant"):
         entry["scale"] = given.get("precision", min(scales, default=6))
