@@ -15220,6 +15220,7 @@ def row_name(spec: Spec, side: DataSide, hide: bool = False) -> str:
     return f"substr({key_hash(spec, side) if spec['key'] else row_hash(spec, side)},1,16)"
 
 
+TABLES_IN_FULL = 30  # of a database report: more make it too large to be passed on
 WITH_SPEC = ("profile", "sample")  # the other contents are only read beside a profile
 CONTENTS = {"profile": profile_rows, "prepass": prepass_rows, "sections": section_rows, "rows": single_rows,
             "sample": single_rows}
@@ -15337,11 +15338,10 @@ def shard_cuts(spec: Spec, side: DataSide, borders: Sequence[int]) -> Iterator[C
         yield Cut(where=" AND ".join(conditions), shard=(no, len(ends) - 1))
 
 
-def table_queries(spec: Spec, role: str, engine: str, settings: Dict[str, Any], share: str) -> Dict[str, Any]:
+def table_queries(spec: Spec, role: str, engine: str, borders: Sequence[int], share: str) -> Dict[str, str]:
     """Return the queries of one side of a table for one engine, by what they are for."""
     side = side_of(spec, role, engine)
     cuts = {"profile": Cut()}
-    borders = settings.get("shards", {}).get(spec["table"], [])
     if borders and spec["chunking"]["kind"] == "range":
         cuts = {f"profile_{cut.shard[0]}_of_{cut.shard[1]}": cut for cut in shard_cuts(spec, side, borders) if cut.shard}
     if spec["watermark"]:
@@ -15352,15 +15352,23 @@ def table_queries(spec: Spec, role: str, engine: str, settings: Dict[str, Any], 
     return {name: runnable(spec, side, cut) for name, cut in cuts.items()}
 
 
+def all_queries(table: Dict[str, Any]) -> Dict[str, Dict[str, Dict[str, str]]]:
+    """Return side -> engine -> name -> query: for the side's own engine, and for a copy of its rows in Spark SQL."""
+    spec, share = table["spec"], table["sampling"]["key_hash_below"]
+    return {role: {engine: table_queries(spec, role, engine, table["shards"], share)
+                   for engine in (spec[role]["dialect"], "sparksql")} for role in SIDES}
+
+
+def own_profiles(table: Dict[str, Any]) -> Dict[str, Dict[str, Dict[str, str]]]:
+    """Return the profile queries for the sides' own engines alone, as a report of many tables holds them."""
+    spec = table["spec"]
+    return {role: {spec[role]["dialect"]: {"profile": runnable(spec, side_of(spec, role), Cut())}} for role in SIDES}
+
+
 def table_section(spec: Spec, rows: Optional[int], settings: Dict[str, Any]) -> Dict[str, Any]:
     """Return what a database report says on how to reconcile one table."""
-    plan = sampling_plan(rows)
-    queries = {role: {engine: table_queries(spec, role, engine, settings, plan["key_hash_below"])
-                      for engine in (spec[role]["dialect"], "sparksql")} for role in SIDES}
-    return {"table": spec["table"], "spec_id": spec_digest(spec), "key": spec["key"], "chunking": spec["chunking"],
-            "columns": [{key: entry[key] for key in ("name", "kind", "scale")} for entry in spec["columns"]],
-            "excluded": spec["excluded"], "not_comparable": spec["not_comparable"], "sampling": plan,
-            "incremental": incremental_advice(spec), "queries": queries}
+    return {"table": spec["table"], "spec_id": spec_digest(spec), "spec": spec, "sampling": sampling_plan(rows),
+            "shards": settings.get("shards", {}).get(spec["table"], []), "incremental": incremental_advice(spec)}
 
 
 def incremental_advice(spec: Spec) -> str:
@@ -15374,21 +15382,26 @@ def database_reconciliation(before: Document, after: Document, options: Options)
     """Return the reconciliation part of a database report: for each table the queries of both sides."""
     settings = data_settings(options)
     specs, counts = make_specs(before, after, options, settings)
+    tables = [table_section(spec, count, settings) for spec, count in zip(specs, counts)]
+    many = len(tables) > TABLES_IN_FULL
     return {
         "how_to": ["Run one profile query for each table and side with the client named in run, append the outputs of "
                    "one side to one file.",
                    "compatibility_checker.py --type data --before source.jsonl --after target.jsonl compares them.",
-                   "Give both sides the same salt where hashes of guessable rows must not leave the system."],
+                   "Give both sides the same salt where hashes of guessable rows must not leave the system.",
+                   "In a drill_down, {{chunks}} stands for a list of chunks; --type data prints it filled in.",
+                   *(["Queries other than the profiles are left out of a report of so many tables; the export has them."]
+                     if many else [])],
         "run": {engine: ENGINES[engine]["run"] for engine in ENGINE_NAMES},
-        "tables": [table_section(spec, count, settings) for spec, count in zip(specs, counts)],
+        "tables": [{**table, "queries": (own_profiles if many else all_queries)(table)} for table in tables],
     }
 
 
 def reconciliation_files(section: Optional[Dict[str, Any]]) -> Dict[str, str]:
     """Return the queries of a report as files, name -> text: source/001_orders_profile.postgresql.sql ..."""
     files: Dict[str, str] = {}
-    for number, table in enumerate((section or {}).get("tables", ()), 1):
-        for role, engines in table.get("queries", {}).items():
+    for number, table in enumerate((table for table in (section or {}).get("tables", ()) if "spec" in table), 1):
+        for role, engines in all_queries(table).items():
             for engine, queries in engines.items():
                 for name, text in queries.items():
                     ending = "py" if engine == "sqlite" else "sql"
@@ -15713,6 +15726,7 @@ def merge(side: str, bodies: Sequence[Tuple[str, Dict[str, Any]]]) -> Dict[str, 
 
 
 def merge_table(side: str, found: List[Tuple[str, Dict[str, Any]]]) -> Profile:
+    """Return one side of one table from all its documents, in the order of time."""
     first_name, first = found[0]
     for name, body in found[1:]:
         for key in ("spec_id", "salt_id"):
@@ -15723,18 +15737,24 @@ def merge_table(side: str, found: List[Tuple[str, Dict[str, Any]]]) -> Profile:
     spec = next((body["spec"] for _, body in found if body["content"] in WITH_SPEC), None)
     if spec is None:
         raise InputError(f"{first_name}: found a {first['content']} of {first['table']}, expected its profile before it")
-    chunks: Dict[str, Chunk] = {}
-    earlier: Dict[str, Chunk] = {}
-    for body in passes(found):
-        lines = {line[0]: read_chunk(line, body["captured_at"]) for line in body["lines"]}
-        replaced = set(body["only"]) if body.get("only") is not None else set(chunks)
-        earlier.update({no: chunks[no] for no in replaced if no in chunks})
-        chunks = {**{no: chunk for no, chunk in chunks.items() if no not in replaced}, **lines}
+    whole = passes(found)
+    chunks, earlier = merge_passes(whole)
     closer = {body["content"]: body for _, body in found if body["content"] != "profile"}
-    profiles = [body for _, body in found if body["content"] == "profile"]
     times = sorted({chunk.captured for chunk in chunks.values()}) or [found[-1][1]["captured_at"]]
     return Profile(first["table"], side, spec, first["spec_id"], first["engine"], first.get("salt_id"),
-                   profiles[-1]["captured_at"] if profiles else "", chunks, earlier, closer, times[0])
+                   whole[-1]["captured_at"] if whole else "", chunks, earlier, closer, times[0])
+
+
+def merge_passes(whole: Sequence[Dict[str, Any]]) -> Tuple[Dict[str, Chunk], Dict[str, Chunk]]:
+    """Return the newest look at each chunk, and the look before it."""
+    chunks: Dict[str, Chunk] = {}
+    earlier: Dict[str, Chunk] = {}
+    for body in whole:
+        lines = {line[0]: read_chunk(line, body["captured_at"]) for line in body["lines"]}
+        replaced = set(chunks) if body.get("only") is None else set(body["only"])
+        earlier.update({no: chunks[no] for no in replaced if no in chunks})
+        chunks = {**{no: chunk for no, chunk in chunks.items() if no not in replaced}, **lines}
+    return chunks, earlier
 
 
 def read_chunk(line: List[Any], captured: str) -> Chunk:
@@ -15742,8 +15762,8 @@ def read_chunk(line: List[Any], captured: str) -> Chunk:
     return Chunk(line[0], rows or 0, first, last, checksum or 0, distinct, line[6], captured)
 
 
-def passes(found: Sequence[Tuple[str, Dict[str, Any]]]) -> Iterator[Dict[str, Any]]:
-    """Yield whole passes over a table in the order of time; shards are put together, a re-run shard counts once."""
+def passes(found: Sequence[Tuple[str, Dict[str, Any]]]) -> List[Dict[str, Any]]:
+    """Return the passes over a table in the order of time; shards are put together, a re-run shard counts once."""
     shards: Dict[int, Dict[str, Any]] = {}
     wanted, name = 0, ""
     whole = []
@@ -15765,7 +15785,7 @@ def passes(found: Sequence[Tuple[str, Dict[str, Any]]]) -> Iterator[Dict[str, An
             raise InputError(f"{name}: chunk {twice[0]} stands in two shards: their borders do not fit together")
         latest = max(body["captured_at"] for body in shards.values())
         whole.append({**shards[1], "lines": lines, "captured_at": latest, "only": None})
-    return iter(sorted(whole, key=lambda body: body["captured_at"]))
+    return sorted(whole, key=lambda body: body["captured_at"])
 
 
 def counted(items: Iterable[Any]) -> Dict[Any, int]:
@@ -16403,7 +16423,8 @@ COLUMN_TYPES: Dict[str, Tuple[Any, str]] = {
     "abs": ((int, float), "a number"), "rel": ((int, float), "a number"), "size": (int, "a number of keys"),
     "digits": (int, "1 to 8 hex digits"), "source": (str, "a condition"), "target": (str, "a condition"),
 }
-CHOICES = {"hash": ("md5", "sha256"), "rounding": ("round", "truncate"), "storage": tuple(STORAGE)}
+CHOICES = {"hash": ("md5", "sha256"), "rounding": ("round", "truncate"), "storage": tuple(STORAGE),
+           "kind": (*CANON, "instant", "approximate", "range", "hash")}
 
 
 def check_data_settings(faults: Faults, settings: Any) -> None:
@@ -16411,25 +16432,16 @@ def check_data_settings(faults: Faults, settings: Any) -> None:
     root: Path = ("reconciliation",)
     body = faults.typed(settings, root, dict, "an object") or {}
     check_members(faults, body, root, SETTING_TYPES)
-    for key in ("type_map", "tolerances", "chunking", "where"):
-        inner = body.get(key) if isinstance(body.get(key), dict) else {}
-        for name, given in inner.items():
-            path = (*root, key, name)
-            if key == "where" and isinstance(given, str):
-                continue
+    for key, name, given in ((key, *item) for key, value in body.items() if isinstance(value, dict) for item in value.items()):
+        path = (*root, key, name)
+        if key in ("type_map", "tolerances", "chunking") or key == "where" and not isinstance(given, str):
             check_members(faults, faults.typed(given, path, dict, "an object") or {}, path, COLUMN_TYPES)
-    kinds = {name: given.get("kind") for name, given in body.get("type_map", {}).items() if isinstance(given, dict)} if (
-        isinstance(body.get("type_map"), dict)) else {}
-    for name, kind in kinds.items():
-        if isinstance(kind, str) and kind not in (*CANON, "instant", "approximate"):
-            guess = did_you_mean(kind, CANON)
-            faults.add((*root, "type_map", name, "kind"), describe(kind), f"one of {', '.join(sorted(CANON))}",
-                       f"did you mean {guess!r}?" if guess else "")
-    for key in ("excluded", "shards"):
-        for name, given in (body.get(key) or {}).items() if isinstance(body.get(key), dict) else ():
-            for index, value in enumerate(faults.typed(given, (*root, key, name), list, "a list") or ()):
-                kind, text = (int, "a key") if key == "shards" else (str, "a pattern of columns")
-                faults.typed(value, (*root, key, name, index), kind, text)
+        elif key in ("excluded", "shards"):
+            kind, text = (int, "a key") if key == "shards" else (str, "a pattern of columns")
+            for index, value in enumerate(faults.typed(given, path, list, "a list") or ()):
+                faults.typed(value, (*path, index), kind, text)
+        elif key in ("table_map", "watermark"):
+            faults.typed(given, path, str, "a name")
 
 
 def check_members(faults: Faults, body: Dict[str, Any], path: Path, types: Dict[str, Tuple[Any, str]]) -> None:
@@ -16438,7 +16450,8 @@ def check_members(faults: Faults, body: Dict[str, Any], path: Path, types: Dict[
             guess = did_you_mean(key, types)
             faults.add(path + (key,), f"unknown key {describe(key)}", "a known key", f"did you mean {guess!r}?" if guess else "")
         elif faults.typed(value, path + (key,), *types[key]) is not None and value not in CHOICES.get(key, (value,)):
-            faults.add(path + (key,), describe(value), " or ".join(CHOICES[key]))
+            guess = did_you_mean(value, CHOICES[key])
+            faults.add(path + (key,), describe(value), " or ".join(CHOICES[key]), f"did you mean {guess!r}?" if guess else "")
 
 
 def refuse_unused(specs: Sequence[Spec], settings: Dict[str, Any]) -> None:
@@ -16664,6 +16677,12 @@ VERDICTS = {
     "backward_compatible": "BACKWARD COMPATIBLE: programs written against the before side keep working",
     "fully_compatible": "FULLY COMPATIBLE: nothing changes for anybody",
 }
+DATA_VERDICTS = {
+    "breaking_changes": "DIFFERENT: the target does not hold the data of the source",
+    "potentially_incompatible": "NOT PROVED: what was compared agrees, but not everything could be compared",
+    "backward_compatible": "EQUAL: what was compared agrees; read the notes",
+    "fully_compatible": "EQUAL: every row agrees in every column",
+}
 
 
 def verdict_line(report: Dict[str, Any]) -> str:
@@ -16690,11 +16709,33 @@ def script_lines(number: int, script: Dict[str, Any]) -> List[str]:
     return [f"{number}. [{script['phase']}] {script['description']} ({', '.join(notes)})", *loss, *content, ""]
 
 
+def reconciliation_lines(report: Dict[str, Any]) -> List[str]:
+    """Return what the text says of the data: each table of profiles, or where the queries are."""
+    tables = (report["reconciliation"] or {}).get("tables", [])
+    if report["schema_type"] != "data":
+        return [f"Reconciliation: profile queries for {len(tables)} tables stand in the JSON report"] if tables else []
+    return [*(line for table in tables for line in table_lines(table)), ""]
+
+
+def table_lines(table: Dict[str, Any]) -> List[str]:
+    """Return one table of profiles, and the next look at what differs."""
+    rows, follow = table["rows"], table["follow_up"]
+    lines = [f"{table['table']}: {rows['source']} rows -> {rows['target']}, {table['columns_compared']} columns, "
+             f"{table['chunks_differing']} of {table['chunks']} chunks differ"]
+    if follow["step"] in ("sections", "rows", "recheck"):
+        lines.append(f"  next: {follow['step']} ({follow['why']}); queries of both sides are in the JSON report")
+    elif table["chunks_differing"]:
+        lines.append(f"  next: {follow['why'] if 'why' in follow else follow['repair']['status'] + ' repair'}")
+    return lines + [f"  {name}: {', '.join(keys[:20])}{' ...' if len(keys) > 20 else ''}"
+                    for name, keys in follow.get("keys", {}).items() if keys]
+
+
 def render_text(report: Dict[str, Any]) -> str:
     """Return the report for a person: verdict first and last, worst findings first, then what to run."""
     title = f"Compatibility of two {report['schema_type']} documents"
     dialect = f" ({report['dialect']})" if report["dialect"] else ""
-    lines = [title + dialect, VERDICTS[report["overall_compatibility"]], verdict_line(report), ""]
+    verdicts = DATA_VERDICTS if report["schema_type"] == "data" else VERDICTS
+    lines = [title + dialect, verdicts[report["overall_compatibility"]], verdict_line(report), ""]
     for issue in report["issues"][:TEXT_ISSUES_SHOWN]:
         lines += issue_lines(issue)
     hidden = len(report["issues"]) - TEXT_ISSUES_SHOWN
@@ -16704,6 +16745,7 @@ def render_text(report: Dict[str, Any]) -> str:
         lines += ["Scripts, in the order of execution (undo: each rollback_script, in reverse order)", ""]
         for number, script in enumerate(report["migration_scripts"], 1):
             lines += script_lines(number, script)
+    lines += reconciliation_lines(report)
     for entry in report["not_compared"]:
         lines.append(f"not compared: {entry['count']} x {entry['kind']}")
     lines += [f"advice: {text}" for text in report["recommendations"]]
