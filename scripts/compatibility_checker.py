@@ -16227,7 +16227,8 @@ def follow_up(old: Profile, new: Profile, found: Sequence[Mismatch], settings: D
     if rows:
         return {"step": "repair", **found_rows(*rows), "repair": repair(old, new, *rows, found, settings)}
     if sections:
-        wanted = [no for no in sorted({*sections[0], *sections[1]}) if sections[0].get(no) != sections[1].get(no)]
+        order = sorted({*sections[0], *sections[1]}, key=lambda name: chunk_order(name, old.spec))
+        wanted = [no for no in order if sections[0].get(no) != sections[1].get(no)]
         return {"step": "rows", "why": f"{len(wanted)} sections differ", "chunks": wanted[:KEYS_SHOWN],
                 "queries": both_sides(old, Cut("rows"), wanted, 1)}
     few = sum(max(side.chunks[no].rows for side in (old, new) if no in side.chunks) for no in names) <= FEW_ROWS
@@ -16404,7 +16405,7 @@ def make_specs(
     pair = (schemas[0], schemas[1])
     tables = list(pair_tables(*pair, settings.get("table_map", {})))
     specs = [make_spec(each, pair, settings) for each in tables]
-    refuse_unused(specs, settings)
+    refuse_unused(specs, settings, pair[0].tables)
     return specs, [old.row_count for old, _ in tables]
 
 
@@ -16454,10 +16455,11 @@ def check_members(faults: Faults, body: Dict[str, Any], path: Path, types: Dict[
             faults.add(path + (key,), describe(value), " or ".join(CHOICES[key]), f"did you mean {guess!r}?" if guess else "")
 
 
-def refuse_unused(specs: Sequence[Spec], settings: Dict[str, Any]) -> None:
+def refuse_unused(specs: Sequence[Spec], settings: Dict[str, Any], others: Iterable[str] = ()) -> None:
     """Raise InputError for a pattern that excludes nothing: it is a misspelling."""
     names = [(spec["table"], name) for spec in specs for name in
              [*spec["excluded"], *(entry["name"] for entry in spec["columns"] + spec["not_comparable"])]]
+    names += [(table, "*") for table in others]
     tables = {spec["table"] for spec in specs}
     for key in ("where", "watermark", "chunking", "shards"):
         for table in sorted({*settings.get(key, {})} - tables):
@@ -16490,8 +16492,10 @@ def compare_profiles(before: Document, after: Document, options: Options) -> Com
     sides = (before, after)
     salt = str(settings.get("salt", ""))
     bodies = [[] if is_database(side) else [(item.name, check_profile(item)) for item in side.value] for side in sides]
+    lost: List[Finding] = []
     if all(map(is_database, sides)):
         specs = fit_chunks(before.name, make_specs(before, after, options, settings)[0])
+        lost = list(lost_tables(before, specs, settings))
     else:
         specs = list({body["spec_id"]: body["spec"] for _, body in bodies[0] + bodies[1] if body.get("spec")}.values())
         refuse_late_exclusion(specs, settings)
@@ -16501,7 +16505,16 @@ def compare_profiles(before: Document, after: Document, options: Options) -> Com
                 refuse_other_engine(spec, role, side.name)
             found += [(side.name, check_profile(side._replace(value=body))) for body in profile_file(side.name, specs, role, salt)]
     old, new = (merge(role, found) for role, found in zip(SIDES, bodies))
-    return compare_sides(old, new, settings)
+    compared = compare_sides(old, new, settings)
+    return compared._replace(findings=(*compared.findings, *lost))
+
+
+def lost_tables(before: Document, specs: Sequence[Spec], settings: Dict[str, Any]) -> Iterator[Finding]:
+    """Yield the tables of a source file that the target has not; `--exclude TABLE.*` leaves one out."""
+    known = {spec["source"]["table"] for spec in specs}
+    for name in sorted({*before.value["tables"]} - known):
+        if not matches(name, "*", settings.get("exclude", ())):
+            yield data_finding("table_missing", ("tables", name), f"{name}: the target has no such table.")
 
 
 def refuse_other_engine(spec: Spec, role: str, name: str) -> None:
