@@ -16089,7 +16089,7 @@ def approximate_findings(
     for index, (name, entry) in enumerate(columns.items()):
         if entry["kind"] != "approximate":
             continue
-        tolerance = tolerance_of(old.table, name, settings)
+        tolerance = tolerance_of(old.table, entry, settings)
         within = 0
         for no in sorted({*old.chunks} & {*new.chunks}, key=lambda text: chunk_order(text, old.spec)):
             here, there = old.chunks[no], new.chunks[no]
@@ -16108,10 +16108,11 @@ def approximate_findings(
                 f"{tolerance[0]:g} for each value and {tolerance[1]:g} of its size."))
 
 
-def tolerance_of(table: str, column: str, settings: Dict[str, Any]) -> Tuple[float, float]:
-    """Return absolute and relative tolerance; sums of doubles differ in their last digits without any."""
-    given = settings.get("tolerances", {}).get(f"{table}.{column}", {})
-    return float(given.get("abs", settings.get("tolerance", 0.0))), float(given.get("rel", 1e-9))
+def tolerance_of(table: str, entry: Dict[str, Any], settings: Dict[str, Any]) -> Tuple[float, float]:
+    """Return absolute and relative tolerance; sums of binary numbers differ in their last digits without any."""
+    given = settings.get("tolerances", {}).get(f"{table}.{entry['name']}", {})
+    single = "single" in (entry["source"]["form"], entry["target"]["form"])  # 24 bits of precision
+    return float(given.get("abs", settings.get("tolerance", 0.0))), float(given.get("rel", 1e-6 if single else 1e-9))
 
 
 def close(one: Sequence[Optional[str]], other: Sequence[Optional[str]], tolerance: Tuple[float, float]) -> bool:
@@ -16425,7 +16426,7 @@ COLUMN_TYPES: Dict[str, Tuple[Any, str]] = {
     "digits": (int, "1 to 8 hex digits"), "source": (str, "a condition"), "target": (str, "a condition"),
 }
 CHOICES = {"hash": ("md5", "sha256"), "rounding": ("round", "truncate"), "storage": tuple(STORAGE),
-           "kind": (*CANON, "instant", "approximate", "range", "hash")}
+           "kind": (*CANON, "instant", "approximate"), "chunks": ("range", "hash", "rows")}
 
 
 def check_data_settings(faults: Faults, settings: Any) -> None:
@@ -16450,9 +16451,11 @@ def check_members(faults: Faults, body: Dict[str, Any], path: Path, types: Dict[
         if key not in types:
             guess = did_you_mean(key, types)
             faults.add(path + (key,), f"unknown key {describe(key)}", "a known key", f"did you mean {guess!r}?" if guess else "")
-        elif faults.typed(value, path + (key,), *types[key]) is not None and value not in CHOICES.get(key, (value,)):
-            guess = did_you_mean(value, CHOICES[key])
-            faults.add(path + (key,), describe(value), " or ".join(CHOICES[key]), f"did you mean {guess!r}?" if guess else "")
+            continue
+        choices = CHOICES.get("chunks" if key == "kind" and "chunking" in path else key)
+        if faults.typed(value, path + (key,), *types[key]) is not None and choices and value not in choices:
+            guess = did_you_mean(value, choices)
+            faults.add(path + (key,), describe(value), " or ".join(choices), f"did you mean {guess!r}?" if guess else "")
 
 
 def refuse_unused(specs: Sequence[Spec], settings: Dict[str, Any], others: Iterable[str] = ()) -> None:

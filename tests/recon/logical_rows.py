@@ -1,6 +1,7 @@
 """One table of every type that the three engines share, its edge values, and how each engine writes them."""
 
 import datetime
+import random
 import uuid
 from typing import Any, Dict, List, NamedTuple, Sequence
 
@@ -110,5 +111,47 @@ def insert_sql(engine: str, table: str, rows: Sequence[Dict[str, Any]], first: i
         f"INSERT INTO {table} (id,{','.join(names)}) VALUES\n" + ",\n".join(lines) + ";\n")
 
 
-def day_before(text: str) -> str:
-    return (datetime.date.fromisoformat(text) - datetime.timedelta(days=1)).isoformat()
+def random_text(rng: random.Random, longest: int) -> str:
+    """Return a text of any Unicode characters but NUL, surrogates, and CR, which clients change when they read SQL."""
+    planes = ((0x20, 0x7F), (0xA0, 0x250), (0x300, 0x500), (0x4E00, 0x9FFF), (0x1F300, 0x1F6FF), (1, 0x20))
+    text = "".join(chr(rng.randrange(*rng.choice(planes))) for _ in range(rng.randrange(longest + 1)))
+    return text.replace("\r", "")
+
+
+def random_moment(rng: random.Random, first: int, last: int) -> str:
+    days = rng.randrange(datetime.date(first, 1, 2).toordinal(), datetime.date(last, 1, 1).toordinal())
+    clock = datetime.timedelta(microseconds=rng.randrange(86400 * 10**6))
+    moment = datetime.datetime.combine(datetime.date.fromordinal(days), datetime.time()) + clock
+    return moment.isoformat(" ", "microseconds").zfill(26)
+
+
+def random_value(rng: random.Random, name: str) -> Any:
+    """Return any value that the column can hold; now and then an edge value or NULL."""
+    kind = KINDS[name]
+    if rng.random() < 0.15:
+        return rng.choice([None, *kind.edges])
+    whole = {"small_no": 2**15, "whole": 2**31, "large": 2**63}
+    makers = {
+        "unsigned_no": lambda: rng.randrange(2**64),
+        "price": lambda: f"{rng.randrange(-10**15, 10**15)}.{rng.randrange(10**4):04}",
+        "narrow": lambda: f"{rng.randrange(-10**5, 10**5)}.{rng.randrange(10**3):03}",
+        "coefficient": lambda: rng.choice([rng.uniform(-1e6, 1e6), rng.gauss(0, 1), rng.uniform(-1e17, 1e17)]),
+        "single_no": lambda: rng.randrange(-(2**20), 2**20) / 64,
+        "code": lambda: rng.choice(["", "a", "zz9", "äöü"]),
+        "flag": lambda: rng.random() < 0.5,
+        "day": lambda: random_moment(rng, 1000, 9999)[:10],
+        "clock": lambda: random_moment(rng, 2000, 2001)[11:],
+        "local_at": lambda: random_moment(rng, 1000, 9999),
+        "seen_at": lambda: random_moment(rng, 1971, 2037),
+        "blob_data": lambda: bytes(rng.randrange(256) for _ in range(rng.randrange(40))),
+        "state": lambda: rng.choice(kind.edges),
+        "numbers": lambda: [rng.randrange(-1000, 1000) for _ in range(rng.randrange(5))],
+        "document": lambda: rng.choice(kind.edges),
+        "mask": lambda: f"{rng.randrange(32):05b}",
+        "founded": lambda: rng.randrange(1901, 2156),
+    }
+    if name in whole:
+        return rng.randrange(-whole[name], whole[name])
+    if name.startswith("token"):
+        return str(uuid.UUID(int=rng.randrange(2**128)))
+    return makers[name]() if name in makers else random_text(rng, 60)
