@@ -14710,17 +14710,16 @@ def set_scale(
     """Put into a column the digits that both sides keep, and whether SQLite would keep fewer."""
     kind = entry["kind"]
     scales = [shape[1] for shape in shapes if shape[1] is not None]
+    moment = kind in ("timestamp", "instant")
     if kind == "decimal" and not scales and "scale" not in given:
         entry["kind"] = "text"
-    elif kind in ("timestamp", "instant"):
-        entry["scale"] = given.get("precision", min(scales, default=6))
-        for side, shape in zip(SIDES, shapes):
-            entry[side]["digits"] = 6 if shape[1] is None else shape[1]
-    elif kind in ("decimal", "float", "bit"):
-        entry["scale"] = given.get("scale", min(scales, default=0))
-    doubles = [form == "decimal" and dialect == "sqlite" for (form, *_), dialect in zip(shapes, dialects)]
-    if kind == "decimal" and max(shape[2] for shape in shapes) > EXACT_DIGITS and any(doubles):
-        entry["imprecise"] = True
+    elif moment or kind in ("decimal", "float", "bit"):
+        entry["scale"] = given.get("precision" if moment else "scale", min(scales, default=6 if moment else 0))
+    for side, dialect, (form, digits, precision) in zip(SIDES, dialects, shapes):
+        if moment or form == "decimal" and digits is not None:
+            entry[side]["digits"] = 6 if digits is None else digits
+        if (kind, form, dialect) == ("decimal", "decimal", "sqlite") and precision > EXACT_DIGITS:
+            entry["imprecise"] = True
 
 
 def pair_tables(before: Schema, after: Schema, names: Dict[str, str]) -> Iterator[Tuple[Table, Table]]:
@@ -14755,12 +14754,17 @@ def hash_digits(rows: Optional[int]) -> int:
     return 2 if rows is None else max(1, math.ceil(math.log(max(1, rows / ROWS_PER_BUCKET), 16)))
 
 
+def chunk_size(rows: int) -> int:
+    """Return a power of ten that makes between 60 and 640 chunks, where keys have no gaps."""
+    import math
+    return 10 ** max(2, round(math.log10(max(1, rows / 200))))
+
+
 def chunking_of(key: Sequence[str], columns: Dict[str, Dict[str, Any]], rows: Optional[int]) -> Dict[str, Any]:
     """Return how rows are put into chunks: by ranges of an integer key, else by a hash, that any engine can take."""
     forms = {columns[name][side]["form"] for name in key for side in SIDES}
     if len(key) == 1 and columns[key[0]]["kind"] == "integer" and forms <= {"integer"}:
-        size = DEFAULT_CHUNK if rows is None else 10 ** max(2, len(str(rows // 200)) - 1)
-        return {"kind": "range", "size": size}
+        return {"kind": "range", "size": DEFAULT_CHUNK if rows is None else chunk_size(rows)}
     return {"kind": "hash" if key else "rows", "digits": hash_digits(rows)}
 
 
@@ -14919,7 +14923,8 @@ MEASURE: Dict[str, Tuple[str, str, str, str]] = {  # kind -> the number whose su
         "DATEDIFF({c},'1970-01-01')", "CAST(strftime('%s',substr({c},1,10)) AS INTEGER)/86400",
         "datediff({c},date'1970-01-01')"),
     "timestamp": (  # in units of the last digit that both sides keep
-        "CASE WHEN {c}>='0001-01-01' AND {c}<'10000-01-01' THEN floor(extract(epoch FROM {c})*1e{s})::bigint END",
+        "CASE WHEN {c}>='0001-01-01' AND {c}<'10000-01-01' THEN ({c}::date-date '1970-01-01')::bigint*86400{z}+"
+        "round(date_part('epoch',{c}::time)*1e6)::bigint/{unit} END",  # extract() is exact too, but numeric and slow
         "FLOOR(TIMESTAMPDIFF(MICROSECOND,'1970-01-01',{c})/{unit})",
         "CAST(strftime('%s',substr({c},1,19)) AS INTEGER)*1{z}+CAST('0'||substr({x},21,{s}) AS INTEGER)",
         "floor(unix_micros({c})/{unit})"),
@@ -15014,7 +15019,7 @@ def column_sql_of(entry: Dict[str, Any], side: DataSide) -> str:
     if side.engine == "sqlite" and entry.get("storage") in STORAGE and own["form"] in ("integer", "double", "decimal"):
         sql = "(" + put(STORAGE[entry["storage"]], c=sql) + ")"
     digits = entry["scale"]
-    if "digits" in own and own["digits"] > digits and entry.get("rounding", "round") == "round":
+    if entry["kind"] in ("timestamp", "instant") and own["digits"] > digits and entry.get("rounding", "round") == "round":
         sql = put(HALF_UP.get(side.engine, "{c}"), c=sql, half=5 * 10 ** (5 - digits))
     return sql
 
@@ -15028,6 +15033,8 @@ def parts_of(entry: Dict[str, Any], side: DataSide) -> Dict[str, Any]:
              "cut": scale or -1, "lim": f"9e{15 - scale}", "unit": 10 ** max(0, 6 - scale)}
     row = CANON["timestamp" if kind == "instant" else kind if kind in CANON else "text"]
     template = CANON_OF_FORM.get((kind, form, engine)) or row[ENGINE_NAMES.index(engine)]
+    if kind == "decimal" and entry[side.role].get("digits") == scale and engine == "postgresql" and "{c}" in template:
+        template = "{c}::text"  # the type itself rounds
     text = put(template, **parts)
     if kind in ("timestamp", "instant") and scale < 6:
         text = f"substr({text},1,{20 + scale if scale else 19})"
@@ -15127,14 +15134,11 @@ def column_facts(entry: Dict[str, Any], side: DataSide, weight: str, hidden: boo
     words = ENGINES[engine]
     cells = [cell(engine, f"count({parts['c']})")]
     family = FAMILY.get(entry["kind"], "")
-    if family == "number":
-        row = MEASURE["timestamp" if entry["kind"] == "instant" else entry["kind"]]
-        measure = put(row[ENGINE_NAMES.index(engine)], **parts)
-        if engine == "sqlite":
-            cells.append(f"number_facts({measure},{int(hidden)})")
-        else:
-            cells += [cell(engine, f"sum({measure})")]
-            cells += ["'null'"] * 2 if hidden else [cell(engine, f"{end}({measure})") for end in ("min", "max")]
+    if family == "number" and engine == "sqlite":
+        cells.append(f"number_facts({measure(entry, side)},{int(hidden)})")
+    elif family == "number":
+        cells += [cell(engine, f"sum({measure(entry, side)})")]
+        cells += ["'null'"] * 2 if hidden else [cell(engine, extreme(entry, side, end)) for end in ("min", "max")]
     elif family == "text":
         size, chars = put(words["bytes"], x=parts["x"]), put(words["chars"], x=parts["x"])
         cells += [cell(engine, call) for call in (
@@ -15145,6 +15149,22 @@ def column_facts(entry: Dict[str, Any], side: DataSide, weight: str, hidden: boo
         cells += [cell(engine, call) for call in (f"sum({double})", f"sum(abs({double}))", f"sum(({double})*{weight})")]
         cells += ["'null'"] * 2 if hidden else [cell(engine, f"{end}({double})") for end in ("min", "max")]
     return glue(engine, ["'['", *joined(cells), "']'"])
+
+
+def measure(entry: Dict[str, Any], side: DataSide, column: str = "") -> str:
+    """Return the number by which a value counts in the sums of its column."""
+    row = MEASURE["timestamp" if entry["kind"] == "instant" else entry["kind"]]
+    parts = parts_of(entry, side)
+    return put(row[ENGINE_NAMES.index(side.engine)], **{**parts, "c": column or parts["c"]})
+
+
+def extreme(entry: Dict[str, Any], side: DataSide, end: str) -> str:
+    """Return the least or greatest measure: taken once for each chunk where it grows with the value."""
+    if entry["kind"] in ("boolean", "bytes"):
+        return f"{end}({measure(entry, side)})"
+    column = parts_of(entry, side)["c"]
+    finite = entry["kind"] in ("date", "timestamp", "instant") and side.engine == "postgresql"
+    return measure(entry, side, f"{end}({f'CASE WHEN isfinite({column}) THEN {column} END' if finite else column})")
 
 
 def joined(cells: Sequence[str], by: str = "','") -> List[str]:
@@ -15191,9 +15211,8 @@ def list_text(engine: str, items: Sequence[str]) -> str:
 
 def prepass_rows(spec: Spec, side: DataSide, cut: Cut) -> Tuple[str, List[str]]:
     entry = next(entry for entry in spec["columns"] if entry["name"] == spec["watermark"])
-    measure = put(MEASURE["timestamp" if entry["kind"] == "instant" else entry["kind"]][ENGINE_NAMES.index(side.engine)],
-                   **parts_of(entry, side))
-    query = (f"SELECT {chunk_of(spec, side)} AS no, count(*) AS n, max({measure}) AS w\n"
+    greatest = f"max({measure(entry, side)})" if side.engine == "sqlite" else extreme(entry, side, "max")
+    query = (f"SELECT {chunk_of(spec, side)} AS no, count(*) AS n, {greatest} AS w\n"
              f"{from_where(spec, side, cut)} GROUP BY 1 LIMIT {CHUNK_LIMIT + 1}")
     return query, [cell(side.engine, "c.n"), cell(side.engine, "c.w")]
 
@@ -15520,7 +15539,7 @@ def fit_chunks(path: str, specs: Sequence[Spec]) -> List[Spec]:
                 f"SELECT count(*), min({key}), max({key}) {from_where(spec, side, Cut())}").fetchone()
             chunking = dict(spec["chunking"])
             if chunking["kind"] == "range":
-                chunking["size"] = 10 ** max(2, len(str(rows // 200)) - 1)
+                chunking["size"] = chunk_size(rows)
                 span = last - first if isinstance(first, int) and isinstance(last, int) else CHUNK_LIMIT * chunking["size"]
                 if rows and span // chunking["size"] > CHUNK_LIMIT // 10:
                     chunking = {"kind": "hash", "digits": hash_digits(rows)}
@@ -16405,7 +16424,7 @@ def make_specs(
     schemas = [read_schema(document, DIALECTS[own_dialect(document) or fallback]) for document in (before, after)]
     pair = (schemas[0], schemas[1])
     tables = list(pair_tables(*pair, settings.get("table_map", {})))
-    specs = [make_spec(each, pair, settings) for each in tables]
+    specs = [refuse_settings(make_spec(each, pair, settings)) for each in tables]
     refuse_unused(specs, settings, pair[0].tables)
     return specs, [old.row_count for old, _ in tables]
 
@@ -16458,21 +16477,44 @@ def check_members(faults: Faults, body: Dict[str, Any], path: Path, types: Dict[
             faults.add(path + (key,), describe(value), " or ".join(choices), f"did you mean {guess!r}?" if guess else "")
 
 
+NAMED_SETTINGS = {"where": "table", "watermark": "table", "chunking": "table", "shards": "table", "type_map": "column",
+                  "tolerances": "column"}
+
+
 def refuse_unused(specs: Sequence[Spec], settings: Dict[str, Any], others: Iterable[str] = ()) -> None:
-    """Raise InputError for a pattern that excludes nothing: it is a misspelling."""
-    names = [(spec["table"], name) for spec in specs for name in
-             [*spec["excluded"], *(entry["name"] for entry in spec["columns"] + spec["not_comparable"])]]
-    names += [(table, "*") for table in others]
-    tables = {spec["table"] for spec in specs}
-    for key in ("where", "watermark", "chunking", "shards"):
-        for table in sorted({*settings.get(key, {})} - tables):
-            guess = did_you_mean(table, tables)
-            raise InputError(f"--config: reconciliation.{key}.{table}: found no such table on both sides"
-                             + (f" (did you mean {guess!r}?)" if guess else ""))
+    """Raise InputError for a setting that names nothing: it is a misspelling."""
+    names = [(spec["table"], entry["name"]) for spec in specs for entry in spec["columns"] + spec["not_comparable"]]
+    names += [(spec["table"], name) for spec in specs for name in spec["excluded"]]
     for text in settings.get("exclude", ()):
-        if not any(matches(table, name, [text]) for table, name in names):
-            guess = did_you_mean(text.split(".")[-1], {name for _, name in names})
-            raise InputError(f"--exclude: {text}: found no such column" + (f" (did you mean {guess!r}?)" if guess else ""))
+        if not any(matches(table, name, [text]) for table, name in [*names, *((table, "*") for table in others)]):
+            raise no_such(f"--exclude: {text}", "column", text.split(".")[-1], {name for _, name in names})
+    known = {"table": {spec["table"] for spec in specs}, "column": set(map(".".join, names))}
+    for key, what in NAMED_SETTINGS.items():
+        for name, given in sorted(settings.get(key, {}).items()):
+            if name not in known[what] and "rename" not in given:
+                raise no_such(f"--config: reconciliation.{key}.{name}", f"{what} on both sides", name, known[what])
+
+
+def no_such(where: str, what: str, name: str, known: Iterable[str]) -> InputError:
+    guess = did_you_mean(name, known)
+    return InputError(f"{where}: found no such {what}" + (f" (did you mean {guess!r}?)" if guess else ""))
+
+
+def refuse_settings(spec: Spec) -> Spec:
+    """Return a spec; raises InputError for a watermark or a chunking that its columns do not allow."""
+    table, chunking = spec["table"], spec["chunking"]
+    told = {entry["name"]: FAMILY.get(entry["kind"]) for entry in spec["columns"] if entry["name"] not in spec["pii"]}
+    if spec["watermark"] and told.get(spec["watermark"]) != "number":
+        raise InputError(f"--config: reconciliation.watermark.{table}: found {spec['watermark']!r}, expected a compared column "
+                         "of numbers or moments that is not among pii")
+    forms = {entry[side]["form"] for entry in spec["columns"] for side in SIDES if entry["name"] in spec["key"]}
+    fits = {"range": len(spec["key"]) == 1 and forms == {"integer"} and chunking.get("size", 0) > 0,
+            "hash": bool(spec["key"]) and 0 < chunking.get("digits", 0) < 9, "rows": 0 < chunking.get("digits", 0) < 9}
+    if not fits[chunking["kind"]]:
+        raise InputError(f"--config: reconciliation.chunking.{table}: found {json.dumps(chunking)}, expected range with a size "
+                         f"for an integer key, hash with 1 to 8 digits for another, rows for none; the key is "
+                         f"{', '.join(spec['key']) or 'absent'}")
+    return spec
 
 
 def refuse_late_exclusion(specs: Sequence[Spec], settings: Dict[str, Any]) -> None:
@@ -16794,6 +16836,12 @@ COMPARERS: Dict[str, Callable[[Document, Document, Options], Comparison]] = {
 }
 
 
+def tolerance(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d*)?([eE][+-]?\d{1,3})?", text):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number that is not negative")
+    return float(text)
+
+
 def build_parser() -> Parser:
     parser = Parser(prog=TOOL, description=(__doc__ or "").split("\n")[0], epilog=EPILOG, allow_abbrev=False,
                     formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -16804,7 +16852,7 @@ def build_parser() -> Parser:
     parser.add_argument("--config", metavar="FILE", help="settings as JSON: assets/schemas/checker_config.schema.json")
     parser.add_argument("--exclude", action="append", default=[], metavar="PATTERN",
                         help="columns whose data is not compared: updated_at, orders.etl_*; may be given again")
-    parser.add_argument("--tolerance", type=float, default=0.0, metavar="N",
+    parser.add_argument("--tolerance", type=tolerance, default=0.0, metavar="N",
                         help="by how much a value may differ where a column is compared approximately")
     parser.add_argument("--direction", choices=[*DIRECTIONS, "both"], default="both",
                         help="of JSON Schema documents: what clients send, what they read, or both (default)")

@@ -328,6 +328,8 @@ def test_a_tolerance_covers_values_but_no_swapped_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize("config", [
     {"exclude": {}}, {"hash": "sha1"}, {"where": {"order": "1=1"}}, {"max_lag_seconds": "1"}, {"excluded": {"orders": "x"}},
     {"type_map": {"orders.at": {"kind": "moment"}}}, {"type_map": []}, {"chunking": {"orders": {"sise": 3}}}, [],
+    {"chunking": {"orders": {"kind": "range"}}}, {"chunking": {"orders": {"kind": "hash", "digits": 9}}},
+    {"watermark": {"orders": "name"}}, {"watermark": {"orders": "gone"}}, {"type_map": {"orders.nam": {"kind": "text"}}},
 ])
 def test_settings_that_cannot_be_used_are_named(pair: List[Path], config: Any) -> None:
     done = check("--type", "data", "--before", pair[0], "--after", pair[1], config=config, folder=pair[0].parent)
