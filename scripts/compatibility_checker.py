@@ -11115,8 +11115,8 @@ def compare_systems(before: Document, after: Document, options: Options) -> Comp
     """Compare documents of two database systems: only how their data is reconciled, no scripts."""
     names = f"{own_dialect(before)} and {own_dialect(after)}"
     section = database_reconciliation(before, after, options)
-    finding = data_finding("other_system", (), f"The documents describe {names}: {len(section['tables'])} tables stand in "
-                                               "both; types and scripts are not judged.")
+    finding = data_finding("other_system", (), f"The documents describe {names}: {len(section['tables'])} tables stand "
+                                               "in both; types and scripts are not judged.")
     missing = sorted({*before.value["tables"]} - {table["table"] for table in section["tables"]})
     return Comparison((finding,), (), None, reconciliation=section,
                       not_compared=({"kind": f"schema objects of {names}", "count": len(before.value["tables"])},
@@ -14525,7 +14525,8 @@ DATA_RULES = catalogue(
      "Run the drill-down queries; look at the rows before anything is deleted: the target may be written already."),
     ("duplicate_rows", BREAKING, "Keys occur more than once on the target", "Sums and joins count rows twice.",
      "Remove the copies by hand, then add the unique key that the source has."),
-    ("value_mismatch", BREAKING, "Rows differ between source and target", "Programs read other values than were stored.",
+    ("value_mismatch", BREAKING, "Rows differ between source and target",
+     "Programs read other values than were stored.",
      "The class says what probably happened; the drill-down queries name the rows."),
     ("sample_mismatch", BREAKING, "Sampled rows differ between source and target",
      "Programs read other values than were stored, in more rows than the sample shows.",
@@ -14554,7 +14555,8 @@ DATA_RULES = catalogue(
     ("unverified_change", POTENTIALLY, "The pre-pass found chunks that changed since their profile",
      "The verdict on them is older than their rows.", "Run the recheck queries on both sides, compare again."),
     ("within_tolerance", NON_BREAKING, "Values differ within the tolerance",
-     "Programs read values that are equal to the agreed precision.", "Nothing; the tolerance is the one that was given."),
+     "Programs read values that are equal to the agreed precision.",
+     "Nothing; the tolerance is the one that was given."),
     ("weak_column", NON_BREAKING, "A column is compared by a fingerprint only",
      "Edits that keep the length and the number of quotes, colons and commas are not seen.",
      "Compare the scalar values that matter as columns of their own."),
@@ -14580,7 +14582,8 @@ Spec = Dict[str, Any]
 FORMS = {  # dialect -> (declared types, form of their values)
     "postgresql": (
         ("smallint|integer|bigint|oid", "integer"), ("numeric", "decimal"), ("real", "single"),
-        ("double precision", "double"), ("character varying|text|citext|name|xml", "text"), ("character|bpchar", "char"),
+        ("double precision", "double"), ("character varying|text|citext|name|xml", "text"),
+        ("character|bpchar", "char"),
         ("boolean", "boolean"), ("date", "date"), ("time without time zone", "time"),
         ("timestamp without time zone", "timestamp"), ("timestamp with time zone", "instant"), ("uuid", "uuid"),
         ("bytea", "bytes"), ("json|jsonb", "json"), ("interval", "interval"), ("bit|bit varying", "bit"),
@@ -14664,7 +14667,7 @@ def known_form(dialect: str, base: str) -> str:
 
 
 def mysql_form(base: str, args: Tuple[int, ...], form: str) -> Tuple[str, Tuple[int, ...]]:
-    """Return the form of a MariaDB or MySQL type: tinyint(1) is what BOOLEAN is stored as, unsigned is part of the name."""
+    """Return the form of a MariaDB or MySQL type: BOOLEAN is stored as tinyint(1), unsigned is part of the name."""
     plain = base.split()[0]
     if plain == "tinyint" and args == (1,):
         return "flag", ()
@@ -14867,7 +14870,8 @@ CANON: Dict[str, Tuple[str, str, str, str]] = {  # kind -> text in the order of 
              "rtrim({c})"),
     "boolean": ("CASE WHEN {c} THEN '1' WHEN NOT {c} THEN '0' END",
                 "CASE WHEN {c}<>0 THEN '1' WHEN {c}=0 THEN '0' END",
-                "CASE WHEN {c}<>0 THEN '1' WHEN {c}=0 THEN '0' END", "CASE WHEN {c} THEN '1' WHEN NOT {c} THEN '0' END"),
+                "CASE WHEN {c}<>0 THEN '1' WHEN {c}=0 THEN '0' END",
+                "CASE WHEN {c} THEN '1' WHEN NOT {c} THEN '0' END"),
     "date": (  # to_char gives NULL for infinity and drops the era
         "CASE WHEN {c} BETWEEN '0001-01-01' AND '9999-12-31' THEN to_char({c},'YYYY-MM-DD') ELSE {c}::text END",
         "DATE_FORMAT({c},'%Y-%m-%d')", "substr({c},1,10)", "date_format({c},'yyyy-MM-dd')"),
@@ -14935,7 +14939,8 @@ ENGINES: Dict[str, Dict[str, str]] = {
         "md5": "md5({x})", "sha256": "encode(sha256(convert_to({x},'UTF8')),'hex')",
         "sum60": "sum(('x'||substr({h},1,15))::bit(60)::bigint)", "weight": "('x'||substr({h},1,2))::bit(8)::int",
         "bytes": "octet_length({x})", "chars": "length({x})", "double": "{x}::float8", "divide": "({a}/{b})",
-        "lines": "string_agg({x},',' ORDER BY c.no)", "now": "to_char(now() AT TIME ZONE 'UTC','YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
+        "lines": "string_agg({x},',' ORDER BY c.no)",
+        "now": "to_char(now() AT TIME ZONE 'UTC','YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
         "version": "current_setting('server_version')", "encoding": "current_setting('server_encoding')",
         "salt": ":'salt'", "salt_id": "substr(encode(sha256(convert_to({x},'UTF8')),'hex'),1,8)",
         "before": "\\if :{?salt}\n\\else\n\\set salt ''\n\\endif\nBEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n"
@@ -14949,7 +14954,8 @@ ENGINES: Dict[str, Dict[str, str]] = {
         "sum60": "SUM(CAST(CONV(SUBSTRING({h},1,15),16,10) AS UNSIGNED))",
         "weight": "CAST(CONV(SUBSTRING({h},1,2),16,10) AS SIGNED)",
         "bytes": "LENGTH({x})", "chars": "CHAR_LENGTH({x})", "double": "({x}*1e0)", "divide": "({a} DIV {b})",
-        "lines": "GROUP_CONCAT({x} ORDER BY c.no SEPARATOR ',')", "now": "DATE_FORMAT(UTC_TIMESTAMP(),'%Y-%m-%dT%H:%i:%sZ')",
+        "lines": "GROUP_CONCAT({x} ORDER BY c.no SEPARATOR ',')",
+        "now": "DATE_FORMAT(UTC_TIMESTAMP(),'%Y-%m-%dT%H:%i:%sZ')",
         "version": "VERSION()", "encoding": "'UTF8'", "salt": "@salt", "salt_id": "SUBSTRING(SHA2({x},256),1,8)",
         "before": "SET NAMES utf8mb4;\nSET time_zone = '+00:00';\nSET SESSION sql_mode = '';\n"
                   "SET SESSION group_concat_max_len = 1073741824;\nSET @salt = coalesce(@salt, '');\n"
@@ -14969,8 +14975,10 @@ ENGINES: Dict[str, Dict[str, str]] = {
         "md5": "md5({x})", "sha256": "sha2({x},256)",
         "sum60": "sum(CAST(conv(substr({h},1,15),16,10) AS DECIMAL(20,0)))",
         "weight": "CAST(conv(substr({h},1,2),16,10) AS INT)",
-        "bytes": "octet_length({x})", "chars": "length({x})", "double": "CAST({x} AS DOUBLE)", "divide": "({a} div {b})",
-        "lines": "array_join(collect_list({x}),',')", "now": "date_format(current_timestamp(),\"yyyy-MM-dd'T'HH:mm:ss'Z'\")",
+        "bytes": "octet_length({x})", "chars": "length({x})", "double": "CAST({x} AS DOUBLE)",
+        "divide": "({a} div {b})",
+        "lines": "array_join(collect_list({x}),',')",
+        "now": "date_format(current_timestamp(),\"yyyy-MM-dd'T'HH:mm:ss'Z'\")",
         "version": "version()", "encoding": "'UTF8'", "salt": "''", "salt_id": "substr(sha2({x},256),1,8)",
         "before": "SET spark.sql.session.timeZone=UTC;\nSET spark.sql.parquet.datetimeRebaseModeInRead=CORRECTED;\n",
         "after": "", "run": "spark-sql -S -f {file}",
@@ -15019,7 +15027,8 @@ def column_sql_of(entry: Dict[str, Any], side: DataSide) -> str:
     if side.engine == "sqlite" and entry.get("storage") in STORAGE and own["form"] in ("integer", "double", "decimal"):
         sql = "(" + put(STORAGE[entry["storage"]], c=sql) + ")"
     digits = entry["scale"]
-    if entry["kind"] in ("timestamp", "instant") and own["digits"] > digits and entry.get("rounding", "round") == "round":
+    rounds = entry["kind"] in ("timestamp", "instant") and entry.get("rounding", "round") == "round"
+    if rounds and own["digits"] > digits:
         sql = put(HALF_UP.get(side.engine, "{c}"), c=sql, half=5 * 10 ** (5 - digits))
     return sql
 
@@ -15250,7 +15259,8 @@ def document_query(spec: Spec, side: DataSide, cut: Cut, captured: str = "") -> 
     engine, words = side.engine, ENGINES[side.engine]
     query, cells = CONTENTS[cut.content](spec, side, cut)
     head = {"profile_version": PROFILE_VERSION, "content": cut.content, "side": side.role, "table": spec["table"],
-            "engine": engine, "spec_id": spec_digest(spec), "spec": spec if cut.content in WITH_SPEC else None, "shard": list(cut.shard) if cut.shard else None,
+            "engine": engine, "spec_id": spec_digest(spec), "spec": spec if cut.content in WITH_SPEC else None,
+            "shard": list(cut.shard) if cut.shard else None,
             "only": None if cut.only is None else list(cut.only)}
     opening = json.dumps(head, separators=(",", ":"))[:-1]
     salted = f"CASE WHEN {words['salt']}='' THEN 'null' ELSE " + glue(
@@ -15259,7 +15269,8 @@ def document_query(spec: Spec, side: DataSide, cut: Cut, captured: str = "") -> 
     totals = []
     if cut.content == "profile":
         total = "exact_sum(c.h)" if engine == "sqlite" else "sum(c.h)"
-        totals = ["',\"row_count\":'", f"coalesce({cell(engine, 'sum(c.n)')},'null')", "',\"checksum\":'", cell(engine, total)]
+        totals = ["',\"row_count\":'", f"coalesce({cell(engine, 'sum(c.n)')},'null')", "',\"checksum\":'",
+                  cell(engine, total)]
     parts = [sql_string(engine, opening), "',\"server_version\":\"'", f"replace({words['version']},'\"','')",
              "'\",\"encoding\":\"'", words["encoding"], "'\",\"captured_at\":\"'",
              sql_string(engine, captured) if captured else words["now"], "'\",\"salt_id\":'", salted, *totals,
@@ -15362,7 +15373,8 @@ def table_queries(spec: Spec, role: str, engine: str, borders: Sequence[int], sh
     side = side_of(spec, role, engine)
     cuts = {"profile": Cut()}
     if borders and spec["chunking"]["kind"] == "range":
-        cuts = {f"profile_{cut.shard[0]}_of_{cut.shard[1]}": cut for cut in shard_cuts(spec, side, borders) if cut.shard}
+        cuts = {f"profile_{cut.shard[0]}_of_{cut.shard[1]}": cut for cut in shard_cuts(spec, side, borders)
+                if cut.shard}
     if spec["watermark"]:
         cuts["prepass"] = Cut("prepass")
     if spec["key"]:
@@ -15393,8 +15405,9 @@ def table_section(spec: Spec, rows: Optional[int], settings: Dict[str, Any]) -> 
 def incremental_advice(spec: Spec) -> str:
     if not spec["watermark"]:
         return "No watermark is set for this table: every pass is a full one."
-    return (f"Run prepass on both sides (rows and greatest {spec['watermark']} of each chunk), compare, recheck the chunks "
-            "that moved. The full profile is required before the cutover: changes that leave the watermark are not seen.")
+    return (f"Run prepass on both sides (rows and greatest {spec['watermark']} of each chunk), compare, recheck the "
+            "chunks that moved. The full profile is required before the cutover: changes that leave the watermark are "
+            "not seen.")
 
 
 def database_reconciliation(before: Document, after: Document, options: Options) -> Dict[str, Any]:
@@ -15409,7 +15422,8 @@ def database_reconciliation(before: Document, after: Document, options: Options)
                    "compatibility_checker.py --type data --before source.jsonl --after target.jsonl compares them.",
                    "Give both sides the same salt where hashes of guessable rows must not leave the system.",
                    "In a drill_down, {{chunks}} stands for a list of chunks; --type data prints it filled in.",
-                   *(["Queries other than the profiles are left out of a report of so many tables; the export has them."]
+                   *(["Queries other than the profiles are left out of a report of so many tables; the export has "
+                      "them."]
                      if many else [])],
         "run": {engine: ENGINES[engine]["run"] for engine in ENGINE_NAMES},
         "tables": [{**table, "queries": (own_profiles if many else all_queries)(table)} for table in tables],
@@ -15519,8 +15533,8 @@ def profile_file(path: str, specs: Sequence[Spec], role: str, salt: str) -> List
         connection = open_sqlite(path, salt)
         try:
             connection.execute("BEGIN")
-            return [json.loads(connection.execute(document_query(spec, side_of(spec, role), Cut(), now())).fetchone()[0])
-                    for spec in specs]
+            queries = [document_query(spec, side_of(spec, role), Cut(), now()) for spec in specs]
+            return [json.loads(connection.execute(query).fetchone()[0]) for query in queries]
         finally:
             connection.close()
     except sqlite3.Error as error:
@@ -15540,8 +15554,8 @@ def fit_chunks(path: str, specs: Sequence[Spec]) -> List[Spec]:
             chunking = dict(spec["chunking"])
             if chunking["kind"] == "range":
                 chunking["size"] = chunk_size(rows)
-                span = last - first if isinstance(first, int) and isinstance(last, int) else CHUNK_LIMIT * chunking["size"]
-                if rows and span // chunking["size"] > CHUNK_LIMIT // 10:
+                whole = isinstance(first, int) and isinstance(last, int)
+                if rows and (not whole or (last - first) // chunking["size"] > CHUNK_LIMIT // 10):
                     chunking = {"kind": "hash", "digits": hash_digits(rows)}
             else:
                 chunking["digits"] = hash_digits(rows)
@@ -15633,7 +15647,8 @@ def check_profile(document: Document) -> Dict[str, Any]:
         if key not in body:
             faults.add((), f"no {key!r}", "a profile, as the reconciliation queries print it")
         else:
-            faults.typed(body[key], (key,), kind, {int: "a number", str: "a text", dict: "an object", list: "a list"}[kind])
+            faults.typed(body[key], (key,), kind, {int: "a number", str: "a text", dict: "an object",
+                                                   list: "a list"}[kind])
     faults.finish()
     for key, choices in (("profile_version", (PROFILE_VERSION,)), ("content", tuple(CELLS)), ("side", SIDES)):
         if body[key] not in choices:
@@ -15671,7 +15686,8 @@ def check_lines(body: Dict[str, Any], faults: Faults) -> None:
     totals = {"row_count": rows, "checksum": checksum}
     for key, total in totals.items() if profile else ():
         if (number(body.get(key)) or 0) != total:
-            faults.add((key,), describe(body.get(key)), f"{total}, the sum over its chunks", "inconsistent_profile: was it edited?")
+            faults.add((key,), describe(body.get(key)), f"{total}, the sum over its chunks",
+                       "inconsistent_profile: was it edited?")
 
 
 def well_formed(line: Any, size: int) -> bool:
@@ -15704,7 +15720,8 @@ def fact_contradictions(facts: List[Any], rows: int, columns: Sequence[Dict[str,
         yield f"facts of {len(facts)} columns", f"{len(columns)}"
     for fact, entry in zip(facts, columns):
         family, name = FAMILY.get(entry["kind"], ""), entry["name"]
-        if not isinstance(fact, list) or len(fact) != FACTS[family] or not all(v is None or isinstance(v, str) for v in fact):
+        if not (isinstance(fact, list) and len(fact) == FACTS[family]
+                and all(value is None or isinstance(value, str) for value in fact)):
             yield f"other facts of {name}", f"a list of {FACTS[family]} texts"
             continue
         filled = number(fact[0])
@@ -15739,7 +15756,8 @@ def merge(side: str, bodies: Sequence[Tuple[str, Dict[str, Any]]]) -> Dict[str, 
     tables: Dict[str, List[Tuple[str, Dict[str, Any]]]] = {}
     for name, body in bodies:
         if body["side"] != side:
-            raise InputError(f"{name}: side: found {body['side']!r}, expected {side!r}: were --before and --after swapped?")
+            raise InputError(f"{name}: side: found {body['side']!r}, expected {side!r}: were --before and "
+                             "--after swapped?")
         tables.setdefault(body["table"], []).append((name, body))
     return {table: merge_table(side, found) for table, found in sorted(tables.items())}
 
@@ -15755,7 +15773,8 @@ def merge_table(side: str, found: List[Tuple[str, Dict[str, Any]]]) -> Profile:
     found = sorted(found, key=lambda pair: pair[1]["captured_at"])
     spec = next((body["spec"] for _, body in found if body["content"] in WITH_SPEC), None)
     if spec is None:
-        raise InputError(f"{first_name}: found a {first['content']} of {first['table']}, expected its profile before it")
+        raise InputError(f"{first_name}: found a {first['content']} of {first['table']}, expected its "
+                         "profile before it")
     whole = passes(found)
     chunks, earlier = merge_passes(whole)
     closer = {body["content"]: body for _, body in found if body["content"] != "profile"}
@@ -15840,11 +15859,13 @@ def compare_table(old: Profile, new: Profile, settings: Dict[str, Any]) -> Tuple
         return findings, []
     moved = moved_chunks(old, new)
     if moved:
-        findings.append(data_finding("unverified_change", path, f"{old.table}: {len(moved)} chunks changed since they were "
+        findings.append(data_finding("unverified_change", path,
+                                     f"{old.table}: {len(moved)} chunks changed since they were "
                                                                 "profiled.", chunks=sorted(moved)[:KEYS_SHOWN]))
     if old.chunks and not new.chunks:
         rows = sum(chunk.rows for chunk in old.chunks.values())
-        return [*findings, data_finding("table_empty", path, f"{old.table}: 0 of {rows} rows are on the target.", rows, 0)], []
+        findings.append(data_finding("table_empty", path, f"{old.table}: 0 of {rows} rows are on the target.", rows, 0))
+        return findings, []
     found = list(differing_chunks(old, new))
     columns = {entry["name"]: entry for entry in old.spec["columns"]}
     found = [moved_rows(item, found, old, new) for item in found]
@@ -15852,7 +15873,8 @@ def compare_table(old: Profile, new: Profile, settings: Dict[str, Any]) -> Tuple
     found += [item for item in approximate if isinstance(item, Mismatch)]
     findings += [item for item in approximate if isinstance(item, Finding)]
     if settings.get("max_lag_seconds"):
-        found = [item if item.rule == "duplicate_rows" else in_flight(item, found, old, new, settings) for item in found]
+        found = [item if item.rule == "duplicate_rows" else in_flight(item, found, old, new, settings)
+                 for item in found]
     findings += stale(old, new, path) + lag(old, new, path, settings)
     return findings + group_mismatches(found, old, new, path), found
 
@@ -15876,13 +15898,14 @@ def not_proved(profile: Profile, path: Path, settings: Dict[str, Any]) -> Iterat
                                                      "by a fingerprint.")
         if entry.get("imprecise"):
             yield data_finding("unverified_precision", where, f"{profile.table}.{entry['name']} has more than "
-                                                              f"{EXACT_DIGITS} digits and SQLite stores it as a double.")
+                                                              f"{EXACT_DIGITS} digits and SQLite stores it as a "
+                                                              "double.")
     if not [entry for entry in spec["columns"] if entry["name"] not in spec["key"]] and spec["excluded"]:
         yield data_finding("unverified_table", path, f"{profile.table}: no column beside the key is compared.")
 
 
 def sampled(old: Profile, new: Profile, path: Path) -> Iterator[Finding]:
-    """Yield what samples of both sides show: differing rows, with the bounds of their share; or that it is only a sample."""
+    """Yield what samples of both sides show: differing rows with the bounds of their share, or how little it proves."""
     bodies = [side.closer.get("sample") for side in (old, new)]
     if bodies[0] is None or bodies[1] is None:
         return
@@ -15892,12 +15915,12 @@ def sampled(old: Profile, new: Profile, path: Path) -> Iterator[Finding]:
     low, high = failure_bounds(failed, size) if size else (0.0, 1.0)
     if failed:
         yield data_finding("sample_mismatch", path, (
-            f"{old.table}: {failed} of {size} sampled rows differ: with 95 % confidence {low:.4%} to {high:.4%} of all rows "
-            "do."), size, failed)
+            f"{old.table}: {failed} of {size} sampled rows differ: with 95 % confidence {low:.4%} to {high:.4%} of "
+            "all rows do."), size, failed)
     elif not (old.captured_at and new.captured_at):
         yield data_finding("unverified_sample", path, (
-            f"{old.table}: 0 of {size} sampled rows differ: with 95 % confidence fewer than {high:.4%} of all rows do; a "
-            "sample cannot show that all rows agree."), size, 0)
+            f"{old.table}: 0 of {size} sampled rows differ: with 95 % confidence fewer than {high:.4%} of all rows "
+            "do; a sample cannot show that all rows agree."), size, 0)
 
 
 def stale(old: Profile, new: Profile, path: Path) -> List[Finding]:
@@ -15922,7 +15945,8 @@ def lag(old: Profile, new: Profile, path: Path, settings: Dict[str, Any]) -> Lis
     apart = abs(seconds(old.captured_at) - seconds(new.captured_at))
     if limit is None or apart <= limit:
         return []
-    return [data_finding("unverified_moment", path, f"{old.table}: the sides were captured {apart} s apart, the maximum "
+    return [data_finding("unverified_moment", path,
+                         f"{old.table}: the sides were captured {apart} s apart, the maximum "
                                                     f"lag is {limit} s.", old.captured_at, new.captured_at)]
 
 
@@ -15960,10 +15984,10 @@ def chunk_order(no: str, spec: Spec) -> Tuple[int, str]:
 def refuse_facts(table: str, here: Chunk, there: Chunk, columns: Sequence[Dict[str, Any]]) -> None:
     """Raise InputError when the sums of two chunks differ although all of their rows have equal hashes."""
     for entry, one, other in zip(columns, here.facts or (), there.facts or ()):
-        if FAMILY.get(entry["kind"]) not in ("approximate", None) and [exact(v) for v in one] != [exact(v) for v in other]:
-            if None not in (*one, *other):
-                raise InputError(f"{table}: chunk {here.no}: the checksums are equal but the facts of {entry['name']} "
-                                 f"are not ({one} and {other}): inconsistent_profile, was one edited?")
+        known = FAMILY.get(entry["kind"]) in ("number", "text") and None not in (*one, *other)
+        if known and [exact(v) for v in one] != [exact(v) for v in other]:
+            raise InputError(f"{table}: chunk {here.no}: the checksums are equal but the facts of {entry['name']} "
+                             f"are not ({one} and {other}): inconsistent_profile, was one edited?")
 
 
 def classified(here: Chunk, there: Chunk, columns: Sequence[Dict[str, Any]]) -> Iterator[Mismatch]:
@@ -16005,7 +16029,7 @@ def text_label(old: Sequence[Any], new: Sequence[Any]) -> str:
         if filled == empty and not chars:
             return "null_to_empty" if filled > 0 else "empty_to_null"
         return "null_count_changed"
-    if chars > 0 and 4 * chars <= 3 * size <= 6 * chars and old[3] > old[2]:  # each byte beyond ASCII became a character
+    if chars > 0 and 4 * chars <= 3 * size <= 6 * chars and old[3] > old[2]:  # bytes beyond ASCII became characters
         return "encoding_double_utf8"
     if chars == 0 and size < 0:
         return "encoding_replaced"
@@ -16084,7 +16108,8 @@ def moved_rows(item: Mismatch, found: Sequence[Mismatch], old: Profile, new: Pro
         return item._replace(label="whole_chunk" if item.no not in old.chunks else "new_keys")
     if old.spec["chunking"]["kind"] != "range":
         return item._replace(label="chunk_missing" if item.no not in new.chunks else "rows_missing")
-    return item._replace(label=missing_label(tuple(int(each.no) for each in found if each.rule == "missing_rows"), old, new))
+    bad = tuple(int(each.no) for each in found if each.rule == "missing_rows")
+    return item._replace(label=missing_label(bad, old, new))
 
 
 def missing_label(bad: Tuple[int, ...], old: Profile, new: Profile) -> str:
@@ -16093,8 +16118,9 @@ def missing_label(bad: Tuple[int, ...], old: Profile, new: Profile) -> str:
     run = tuple(order[first:first + len(bad)]) == bad
     start = new.chunks.get(str(bad[0]))
     before = old.chunks.get(str(bad[0]))
-    if run and bad[-1] == order[-1] and all(str(no) not in new.chunks for no in bad[1:]) and (
-            start is None or before is not None and (start.last or 0) < (before.last or 0) and start.first == before.first):
+    lower = before is not None and start is not None and (start.last or 0) < (before.last or 0)
+    shorter = start is None or lower and before is not None and start.first == before.first
+    if run and bad[-1] == order[-1] and shorter and all(str(no) not in new.chunks for no in bad[1:]):
         return "lost_tail"
     if run and len(bad) > 1 and all(str(no) not in new.chunks for no in bad[1:-1]):
         return "gap"
@@ -16191,10 +16217,10 @@ def group_mismatches(found: Sequence[Mismatch], old: Profile, new: Profile, path
         names = [item.no for item in items]
         words = pattern([item.no for item in items], sorted({*old.chunks, *new.chunks},
                                                             key=lambda name: chunk_order(name, old.spec)))
-        rows = f"{sum(item.rows for item in items)} rows" if rule in ("missing_rows", "extra_rows", "duplicate_rows") else (
-            f"chunks of {sum(item.rows for item in items)} rows")
-        text = (f"{old.table}{'.' + column if column else ''}: {label.replace('_', ' ')}: {rows} in {len(items)} of {total} "
-                f"chunks ({words}): {places(names, old, new)}.")
+        rows = f"{sum(item.rows for item in items)} rows"
+        rows = rows if rule != "value_mismatch" else f"chunks of {rows}"
+        text = (f"{old.table}{'.' + column if column else ''}: {label.replace('_', ' ')}: {rows} in {len(items)} of "
+                f"{total} chunks ({words}): {places(names, old, new)}.")
         findings.append(data_finding(
             rule, path + (("columns", column) if column else ()), text, None, None, **{"class": label}, pattern=words,
             chunks=names[:1000], confirmation=sorted({confirmation(no, old, new) for no in names})))
@@ -16241,8 +16267,8 @@ def follow_up(old: Profile, new: Profile, found: Sequence[Mismatch], settings: D
     if not names:
         return {"step": "none", "why": "nothing differs"}
     if systematic(names, old, new):
-        return {"step": "none", "why": f"{len(names)} of {len({*old.chunks, *new.chunks})} chunks differ: a systematic cause, "
-                                       "as a type, a time zone or a mapping; correct it and load again"}
+        return {"step": "none", "why": f"{len(names)} of {len({*old.chunks, *new.chunks})} chunks differ: a "
+                "systematic cause, as a type, a time zone or a mapping; correct it and load again"}
     rows, sections = later(old, new, "rows"), later(old, new, "sections")
     if rows:
         return {"step": "repair", **found_rows(*rows), "repair": repair(old, new, *rows, found, settings)}
@@ -16330,7 +16356,8 @@ def refusal(old: Profile, new: Profile, count: int, found: Sequence[Mismatch], s
         (weak, f"{', '.join(weak)} cannot be compared exactly"),
         (left_out, f"{', '.join(left_out)} would be left out"),
         (any(item.rule == "duplicate_rows" for item in found), "keys occur more than once on the target"),
-        (count > max(1, REPAIR_LIMIT * rows), f"{count} of {rows} rows are more than {REPAIR_LIMIT:.0%}: load them again"),
+        (count > max(1, REPAIR_LIMIT * rows),
+         f"{count} of {rows} rows are more than {REPAIR_LIMIT:.0%}: load them again"),
         (count > KEYS_SHOWN, f"{count} rows are more than {KEYS_SHOWN}"),
     )
     return next((reason for applies, reason in reasons if applies), "")
@@ -16348,7 +16375,8 @@ def repair(
     spec = old.spec
     here, there = (side_of(spec, role) for role in SIDES)
     wanted = keys["missing"] + keys["different"]
-    columns = [f"{column_sql_of(entry, here)} AS {quoted(here.engine, entry['target']['column'])}" for entry in spec["columns"]]
+    columns = [f"{column_sql_of(entry, here)} AS {quoted(here.engine, entry['target']['column'])}"
+               for entry in spec["columns"]]
     select = f"SELECT {', '.join(columns)} {from_where(spec, here, Cut(where=key_filter(spec, here, wanted)))}"
     staging = quoted(there.engine, f"_reconcile_{there.name}")
     script = repair_script(spec, there, keys, {key: target[key][0] for key in keys["different"]}, staging)
@@ -16356,10 +16384,13 @@ def repair(
         "status": "manual",
         "do": [f"Run source on the source: it selects {len(wanted)} rows.",
                f"Load them into the table {staging} of the target (made by staging).",
-               "Run target on the target: it saves the rows that it changes, and stops when one changed since it was seen.",
+               "Run target on the target: it saves the rows that it changes, and stops when one changed since it was "
+               "seen.",
                f"Look at the {len(keys['extra'])} rows that target copies to the quarantine; nothing deletes them."],
-        "source": f"COPY ({select}) TO STDOUT (FORMAT csv, HEADER);\n" if here.engine == "postgresql" else f"{select};\n",
-        "staging": f"CREATE TABLE {staging} AS SELECT {target_names(spec, there)} {from_where(spec, there, Cut(where='1=0'))};\n",
+        "source": f"COPY ({select}) TO STDOUT (FORMAT csv, HEADER);\n" if here.engine == "postgresql"
+        else f"{select};\n",
+        "staging": f"CREATE TABLE {staging} AS SELECT {target_names(spec, there)} "
+                   f"{from_where(spec, there, Cut(where='1=0'))};\n",
         "target": sqlite_program(script, True) if there.engine == "sqlite" else script,
     }
 
@@ -16434,13 +16465,16 @@ SETTING_TYPES: Dict[str, Tuple[Any, str]] = {
     "table_map": (dict, "an object: source table -> target table"), "where": (dict, "an object: table -> condition"),
     "tolerances": (dict, "an object: table.column -> {abs, rel}"), "max_lag_seconds": (int, "whole seconds"),
     "watermark": (dict, "an object: table -> column"), "chunking": (dict, "an object: table -> chunking"),
-    "shards": (dict, "an object: table -> list of keys"), "hash": (str, "md5 or sha256"), "pii": (list, "a list of patterns"),
+    "shards": (dict, "an object: table -> list of keys"), "hash": (str, "md5 or sha256"),
+    "pii": (list, "a list of patterns"),
     "salt": (str, "a text"), "target_is_written": (bool, "true or false"),
 }
 COLUMN_TYPES: Dict[str, Tuple[Any, str]] = {
     "kind": (str, "a kind of values"), "scale": (int, "a number of digits"), "precision": (int, "0 to 6 digits"),
-    "rounding": (str, "round or truncate"), "storage": (str, "unix, unix_ms or julian"), "rename": (str, "a column's new name"),
-    "source_expr": (str, "an SQL expression"), "target_expr": (str, "an SQL expression"), "empty_is_null": (bool, "true or false"),
+    "rounding": (str, "round or truncate"), "storage": (str, "unix, unix_ms or julian"),
+    "rename": (str, "a column's new name"),
+    "source_expr": (str, "an SQL expression"), "target_expr": (str, "an SQL expression"),
+    "empty_is_null": (bool, "true or false"),
     "abs": ((int, float), "a number"), "rel": ((int, float), "a number"), "size": (int, "a number of keys"),
     "digits": (int, "1 to 8 hex digits"), "source": (str, "a condition"), "target": (str, "a condition"),
 }
@@ -16453,7 +16487,8 @@ def check_data_settings(faults: Faults, settings: Any) -> None:
     root: Path = ("reconciliation",)
     body = faults.typed(settings, root, dict, "an object") or {}
     check_members(faults, body, root, SETTING_TYPES)
-    for key, name, given in ((key, *item) for key, value in body.items() if isinstance(value, dict) for item in value.items()):
+    for key, name, given in ((key, *item) for key, value in body.items() if isinstance(value, dict)
+                             for item in value.items()):
         path = (*root, key, name)
         if key in ("type_map", "tolerances", "chunking") or key == "where" and not isinstance(given, str):
             check_members(faults, faults.typed(given, path, dict, "an object") or {}, path, COLUMN_TYPES)
@@ -16469,12 +16504,14 @@ def check_members(faults: Faults, body: Dict[str, Any], path: Path, types: Dict[
     for key, value in body.items():
         if key not in types:
             guess = did_you_mean(key, types)
-            faults.add(path + (key,), f"unknown key {describe(key)}", "a known key", f"did you mean {guess!r}?" if guess else "")
+            faults.add(path + (key,), f"unknown key {describe(key)}", "a known key",
+                       f"did you mean {guess!r}?" if guess else "")
             continue
         choices = CHOICES.get("chunks" if key == "kind" and "chunking" in path else key)
         if faults.typed(value, path + (key,), *types[key]) is not None and choices and value not in choices:
             guess = did_you_mean(value, choices)
-            faults.add(path + (key,), describe(value), " or ".join(choices), f"did you mean {guess!r}?" if guess else "")
+            faults.add(path + (key,), describe(value), " or ".join(choices),
+                       f"did you mean {guess!r}?" if guess else "")
 
 
 NAMED_SETTINGS = {"where": "table", "watermark": "table", "chunking": "table", "shards": "table", "type_map": "column",
@@ -16505,15 +16542,15 @@ def refuse_settings(spec: Spec) -> Spec:
     table, chunking = spec["table"], spec["chunking"]
     told = {entry["name"]: FAMILY.get(entry["kind"]) for entry in spec["columns"] if entry["name"] not in spec["pii"]}
     if spec["watermark"] and told.get(spec["watermark"]) != "number":
-        raise InputError(f"--config: reconciliation.watermark.{table}: found {spec['watermark']!r}, expected a compared column "
-                         "of numbers or moments that is not among pii")
+        raise InputError(f"--config: reconciliation.watermark.{table}: found {spec['watermark']!r}, expected a "
+                         "compared column of numbers or moments that is not among pii")
     forms = {entry[side]["form"] for entry in spec["columns"] for side in SIDES if entry["name"] in spec["key"]}
     fits = {"range": len(spec["key"]) == 1 and forms == {"integer"} and chunking.get("size", 0) > 0,
             "hash": bool(spec["key"]) and 0 < chunking.get("digits", 0) < 9, "rows": 0 < chunking.get("digits", 0) < 9}
     if not fits[chunking["kind"]]:
-        raise InputError(f"--config: reconciliation.chunking.{table}: found {json.dumps(chunking)}, expected range with a size "
-                         f"for an integer key, hash with 1 to 8 digits for another, rows for none; the key is "
-                         f"{', '.join(spec['key']) or 'absent'}")
+        raise InputError(f"--config: reconciliation.chunking.{table}: found {json.dumps(chunking)}, expected range "
+                         "with a size for an integer key, hash with 1 to 8 digits for another, rows for none; the key "
+                         f"is {', '.join(spec['key']) or 'absent'}")
     return spec
 
 
@@ -16522,8 +16559,8 @@ def refuse_late_exclusion(specs: Sequence[Spec], settings: Dict[str, Any]) -> No
     for spec in specs:
         for entry in spec["columns"]:
             if matches(spec["table"], entry["name"], settings.get("exclude", ())):
-                raise InputError(f"{spec['table']}.{entry['name']}: is excluded, but the profiles' row hashes contain it: make "
-                                 "the queries again (--type database) with the same --exclude or --config")
+                raise InputError(f"{spec['table']}.{entry['name']}: is excluded, but the profiles' row hashes contain "
+                                 "it: make the queries again (--type database) with the same --exclude or --config")
     refuse_unused(specs, settings)
 
 
@@ -16548,7 +16585,8 @@ def compare_profiles(before: Document, after: Document, options: Options) -> Com
         if is_database(side):
             for spec in specs:
                 refuse_other_engine(spec, role, side.name)
-            found += [(side.name, check_profile(side._replace(value=body))) for body in profile_file(side.name, specs, role, salt)]
+            found += [(side.name, check_profile(side._replace(value=body)))
+                      for body in profile_file(side.name, specs, role, salt)]
     old, new = (merge(role, found) for role, found in zip(SIDES, bodies))
     compared = compare_sides(old, new, settings)
     return compared._replace(findings=(*compared.findings, *lost))
@@ -16574,7 +16612,8 @@ def compare_sides(old: Dict[str, Profile], new: Dict[str, Profile], settings: Di
     for table in sorted({*old, *new}):
         here, there = old.get(table), new.get(table)
         if here is None:
-            findings.append(data_finding("table_missing", ("tables", table), f"{table} has a target profile and none of the "
+            findings.append(data_finding("table_missing", ("tables", table),
+                                         f"{table} has a target profile and none of the "
                                                                              "source: nothing is compared."))
             continue
         if there is None:
@@ -16590,11 +16629,12 @@ def compare_sides(old: Dict[str, Profile], new: Dict[str, Profile], settings: Di
 
 def refuse_other_spec(old: Profile, new: Profile) -> None:
     """Raise InputError unless both sides computed the same thing."""
-    for what, one, other in (("spec_id", old.spec_id, new.spec_id), ("hash", old.spec.get("hash"), new.spec.get("hash")),
+    for what, one, other in (("spec_id", old.spec_id, new.spec_id),
+                             ("hash", old.spec.get("hash"), new.spec.get("hash")),
                              ("salt_id", old.salt_id, new.salt_id)):
         if one != other:
-            raise InputError(f"{old.table}: {what}: found {one} on the source and {other} on the target: the profiles are "
-                             "not comparable; take both from queries of one report, with one salt")
+            raise InputError(f"{old.table}: {what}: found {one} on the source and {other} on the target: the profiles "
+                             "are not comparable; take both from queries of one report, with one salt")
 
 
 def table_summary(old: Profile, new: Profile, found: Sequence[Mismatch]) -> Dict[str, Any]:

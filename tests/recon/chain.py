@@ -77,7 +77,8 @@ class Place:
 
 
 def report_of(source: Place, target: Place, config: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
-    done = check("--before", source.schema(), "--after", target.schema(), "-f", "json", config=config, folder=source.folder)
+    done = check("--before", source.schema(), "--after", target.schema(), "-f", "json", config=config,
+                 folder=source.folder)
     assert done.code != 3, done.err
     return done.json["reconciliation"]
 
@@ -88,7 +89,8 @@ def queries(section: Dict[str, Any], role: str, place: Place, names: Sequence[st
             if name.startswith(tuple(names))]
 
 
-def profiles(section: Dict[str, Any], source: Place, target: Place, tmp: Path, names: Sequence[str] = ("profile",)) -> List[Path]:
+def profiles(section: Dict[str, Any], source: Place, target: Place, tmp: Path,
+             names: Sequence[str] = ("profile",)) -> List[Path]:
     """Run the queries of both sides; return the two files with their outputs."""
     paths = []
     for role, place in (("source", source), ("target", target)):

@@ -16,7 +16,8 @@ CHUNKS = ["10", "11", "12"]
 TYPES = {
     "postgresql": "id integer{key}, name varchar(60), note text, amount numeric(12,4), level integer, paid boolean, "
     "at timestamp(3)",
-    "mysql": "id int{key}, name varchar(60), note text, amount decimal(12,4), level int, paid tinyint(1), at datetime(3)",
+    "mysql": "id int{key}, name varchar(60), note text, amount decimal(12,4), level int, paid tinyint(1), at "
+             "datetime(3)",
     "sqlite": "id INTEGER{key}, name VARCHAR(60), note TEXT, amount TEXT, level INTEGER, paid BOOLEAN, at DATETIME",
 }
 
@@ -44,11 +45,15 @@ def set_column(**expressions: str) -> Dict[str, str]:
 
 
 DAMAGES = (
-    Damage("missing rows", anywhere(f"DELETE FROM orders WHERE {HIT} AND id % 7 = 0"), "missing_rows", "scattered_rows"),
-    Damage("lost tail", anywhere("DELETE FROM orders WHERE id > 1750"), "missing_rows", "lost_tail", "", ("17", "18", "19", "20")),
+    Damage("missing rows", anywhere(f"DELETE FROM orders WHERE {HIT} AND id % 7 = 0"), "missing_rows",
+           "scattered_rows"),
+    Damage("lost tail", anywhere("DELETE FROM orders WHERE id > 1750"), "missing_rows", "lost_tail", "",
+           ("17", "18", "19", "20")),
     Damage("gap", anywhere(f"DELETE FROM orders WHERE {HIT}"), "missing_rows", "gap"),
-    Damage("loaded twice", anywhere(f"INSERT INTO orders SELECT * FROM orders WHERE {HIT}"), "duplicate_rows", "loaded_twice"),
-    Damage("double write", anywhere("INSERT INTO orders SELECT id + 10000, name, note, amount, level, paid, at FROM orders "
+    Damage("loaded twice", anywhere(f"INSERT INTO orders SELECT * FROM orders WHERE {HIT}"), "duplicate_rows",
+           "loaded_twice"),
+    Damage("double write", anywhere("INSERT INTO orders SELECT id + 10000, name, note, amount, level, paid, at FROM "
+                                    "orders "
                                     "WHERE id < 50"), "extra_rows", "whole_chunk", "", ("100",)),
     Damage("NULL became empty", anywhere(f"UPDATE orders SET note = '' WHERE note IS NULL AND {HIT}"), "value_mismatch",
            "null_to_empty", "note"),
@@ -57,7 +62,8 @@ DAMAGES = (
         name__postgresql="convert_from(convert_to(name, 'UTF8'), 'LATIN1')",
         name__mysql="CONVERT(BINARY CONVERT(name USING utf8mb4) USING latin1)",
         name__sqlite="replace(replace(name, 'ü', 'Ã¼'), 'ö', 'Ã¶')"), "value_mismatch", "encoding_double_utf8", "name"),
-    Damage("letters became question marks", set_column(name="replace(replace(name, 'ü', '?'), 'ö', '?')"), "value_mismatch",
+    Damage("letters became question marks", set_column(name="replace(replace(name, 'ü', '?'), 'ö', '?')"),
+           "value_mismatch",
            "encoding_replaced", "name"),
     Damage("time zone", set_column(at__postgresql="at + interval '2 hours'", at__mysql="at + INTERVAL 2 HOUR",
                                    at__sqlite="strftime('%Y-%m-%d %H:%M:%f', at, '+2 hours')"), "value_mismatch",
@@ -65,12 +71,15 @@ DAMAGES = (
     Damage("cents became units", set_column(level="level * 100"), "value_mismatch", "unit_scale_1e2", "level"),
     Damage("rounded", set_column(amount="round(amount, 2)", amount__sqlite="printf('%.2f00', round(amount, 2))"),
            "value_mismatch", "rounded_to_2", "amount"),
-    Damage("pressed into a smallint", set_column(level="CASE WHEN level > 32767 THEN 32767 ELSE level END"), "value_mismatch",
+    Damage("pressed into a smallint", set_column(level="CASE WHEN level > 32767 THEN 32767 ELSE level END"),
+           "value_mismatch",
            "clipped", "level"),
     Damage("inverted", set_column(paid="NOT paid"), "value_mismatch", "inverted", "paid"),
-    Damage("sign lost", set_column(amount="abs(amount)", amount__sqlite="ltrim(amount, '-')"), "value_mismatch", "sign_lost",
+    Damage("sign lost", set_column(amount="abs(amount)", amount__sqlite="ltrim(amount, '-')"), "value_mismatch",
+           "sign_lost",
            "amount"),
-    Damage("fractions cut", set_column(at__postgresql="date_trunc('second', at)", at__mysql="date_format(at, '%Y-%m-%d %H:%i:%s')",
+    Damage("fractions cut", set_column(at__postgresql="date_trunc('second', at)",
+                                       at__mysql="date_format(at, '%Y-%m-%d %H:%i:%s')",
                                        at__sqlite="substr(at, 1, 19)"), "value_mismatch", "fraction_cut", "at"),
     Damage("letter case", set_column(name="upper(name)"), "value_mismatch", "same_sums", ""),
 )
@@ -79,12 +88,15 @@ DAMAGES = (
 def load(engine: str, key: bool = True) -> str:
     """Return the SQL of the clean table."""
     rows = ",\n".join(
-        f"({n}, '{'Müller' if n % 3 else 'Schön'} {n:06} of a rather long street', {'NULL' if n % 4 == 0 else repr('n' + str(n))}, "
-        f"{quote(engine, f'{(n * 7919 % 90000) - 9000}.{n * n * 37 % 9973:04}')}, {n * 31 % 50000}, {n % 3 % 2}{bool_of(engine)}, "
+        f"({n}, '{'Müller' if n % 3 else 'Schön'} {n:06} of a rather long street', "
+        f"{'NULL' if n % 4 == 0 else repr('n' + str(n))}, "
+        f"{quote(engine, f'{(n * 7919 % 90000) - 9000}.{n * n * 37 % 9973:04}')}, {n * 31 % 50000}, "
+        f"{n % 3 % 2}{bool_of(engine)}, "
         f"'2024-03-{n % 27 + 1:02} {n % 23:02}:{n % 59:02}:07.{n % 997 + 1:03}')" for n in range(1, ROWS + 1))
     columns = TYPES[engine].format(key=" PRIMARY KEY" if key else "")
     tail = " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin" if engine == "mysql" else ""
-    return (f"{'SET NAMES utf8mb4;' if engine == 'mysql' else ''}CREATE TABLE clean ({columns}){tail};\nINSERT INTO clean VALUES\n"
+    return (f"{'SET NAMES utf8mb4;' if engine == 'mysql' else ''}CREATE TABLE clean ({columns}){tail};\nINSERT INTO "
+            "clean VALUES\n"
             f"{rows};\nCREATE TABLE orders ({columns}){tail};\nINSERT INTO orders SELECT * FROM clean;\n")
 
 

@@ -47,7 +47,8 @@ def test_edge_values_have_equal_profiles_in_all_engines(places: Dict[str, Place]
         done = compare(profiles(section, places[source], places[target], tmp_path))
         left = [issue["description"] for issue in issues(done, "breaking", "potentially_breaking")]
         assert (done.code, left) == (0, []), (source, target, done.err)
-        assert done.json["reconciliation"]["tables"][0]["rows"] == {"source": len(edge_rows()), "target": len(edge_rows())}
+        assert done.json["reconciliation"]["tables"][0]["rows"] == {"source": len(edge_rows()),
+                                                                    "target": len(edge_rows())}
 
 
 CONFIGS: Tuple[Dict[str, Any], ...] = (

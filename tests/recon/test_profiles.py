@@ -14,7 +14,10 @@ from chain import check, compare, issues
 from json_schema import problems, read_schema
 from running import Done
 
-CREATE = "CREATE TABLE orders (id INTEGER PRIMARY KEY, name VARCHAR(40), amount DECIMAL(10,2), at DATETIME, updated_at DATETIME)"
+CREATE = (
+    "CREATE TABLE orders (id INTEGER PRIMARY KEY, name VARCHAR(40), amount DECIMAL(10,2), at DATETIME, "
+    "updated_at DATETIME)"
+)
 ROWS = 1000
 RANGES: Dict[str, Any] = {"chunking": {"orders": {"kind": "range", "size": 100}}}
 
@@ -24,7 +27,8 @@ def make(path: Path, *changes: str, create: str = CREATE, rows: int = ROWS) -> P
     connection = sqlite3.connect(path)
     connection.execute(create)
     connection.executemany("INSERT INTO orders VALUES (?,?,?,?,?)", (
-        (n, f"order {n}", n * 0.25, f"2024-01-{n % 28 + 1:02} 10:00:00", "2024-02-01 00:00:00") for n in range(1, rows + 1)))
+        (n, f"order {n}", n * 0.25, f"2024-01-{n % 28 + 1:02} 10:00:00", "2024-02-01 00:00:00")
+        for n in range(1, rows + 1)))
     for sql in changes:
         connection.execute(sql)
     connection.commit()
@@ -64,7 +68,8 @@ class Side:
 
 def both(pair: List[Path], config: Optional[Dict[str, Any]] = None, *more: str) -> List[Side]:
     """Return both sides with the outputs of their profile queries."""
-    done = check("--before", pair[0], "--after", pair[1], "-f", "json", *more, config=config or RANGES, folder=pair[0].parent)
+    done = check("--before", pair[0], "--after", pair[1], "-f", "json", *more, config=config or RANGES,
+                 folder=pair[0].parent)
     assert done.code == 0, done.err
     table = done.json["reconciliation"]["tables"][0]
     sides = [Side(path, role) for path, role in zip(pair, ("source", "target"))]
@@ -85,7 +90,8 @@ def follow(sides: List[Side], done: Done) -> Dict[str, Any]:
 
 
 def verdict(sides: List[Side], *more: Any, config: Optional[Dict[str, Any]] = None) -> Done:
-    return check("--type", "data", "--before", sides[0].path, "--after", sides[1].path, "-f", "json", *more, config=config,
+    return check("--type", "data", "--before", sides[0].path, "--after", sides[1].path, "-f", "json", *more,
+                 config=config,
                  folder=sides[0].path.parent)
 
 
@@ -139,7 +145,8 @@ def test_a_table_of_the_source_file_that_the_target_lacks_is_breaking(pair: List
 
 def test_keys_far_apart_are_put_into_hash_buckets(tmp_path: Path) -> None:
     spread = "UPDATE orders SET id = id * 1000003 + 10000000000000"
-    files = [make(tmp_path / "a.db", spread), make(tmp_path / "b.db", spread, "DELETE FROM orders WHERE name = 'order 7'")]
+    files = [make(tmp_path / "a.db", spread),
+             make(tmp_path / "b.db", spread, "DELETE FROM orders WHERE name = 'order 7'")]
     done = compare(files)
     assert [(issue["type"], issue["class"]) for issue in issues(done, "breaking")] == [("missing_rows", "rows_missing")]
     assert done.json["reconciliation"]["tables"][0]["chunks"] <= 16
@@ -296,7 +303,8 @@ def test_an_excluded_column_does_not_count_and_is_listed(pair: List[Path]) -> No
                  folder=pair[0].parent).code == 0
 
 
-@pytest.mark.parametrize("pattern, said", [("updated_ad", "did you mean 'updated_at'"), ("id", "part of the key"), ("x.*", "no such column")])
+@pytest.mark.parametrize("pattern, said", [("updated_ad", "did you mean 'updated_at'"), ("id", "part of the key"),
+                                           ("x.*", "no such column")])
 def test_exclusions_that_cannot_be_meant_are_refused(pair: List[Path], pattern: str, said: str) -> None:
     done = compare(pair, "--exclude", pattern)
     assert done.code == 3 and said in done.err
@@ -326,10 +334,12 @@ def test_a_tolerance_covers_values_but_no_swapped_ones(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("config", [
-    {"exclude": {}}, {"hash": "sha1"}, {"where": {"order": "1=1"}}, {"max_lag_seconds": "1"}, {"excluded": {"orders": "x"}},
+    {"exclude": {}}, {"hash": "sha1"}, {"where": {"order": "1=1"}}, {"max_lag_seconds": "1"},
+    {"excluded": {"orders": "x"}},
     {"type_map": {"orders.at": {"kind": "moment"}}}, {"type_map": []}, {"chunking": {"orders": {"sise": 3}}}, [],
     {"chunking": {"orders": {"kind": "range"}}}, {"chunking": {"orders": {"kind": "hash", "digits": 9}}},
-    {"watermark": {"orders": "name"}}, {"watermark": {"orders": "gone"}}, {"type_map": {"orders.nam": {"kind": "text"}}},
+    {"watermark": {"orders": "name"}}, {"watermark": {"orders": "gone"}},
+    {"type_map": {"orders.nam": {"kind": "text"}}},
 ])
 def test_settings_that_cannot_be_used_are_named(pair: List[Path], config: Any) -> None:
     done = check("--type", "data", "--before", pair[0], "--after", pair[1], config=config, folder=pair[0].parent)
@@ -388,7 +398,8 @@ def test_large_chunks_are_cut_into_sections_first(pair: List[Path]) -> None:
     assert follow(sides, verdict(sides))["step"] == "sections"
     said = follow(sides, verdict(sides))
     assert (said["step"], said["chunks"]) == ("rows", ["87", "487", "560"])
-    assert verdict(sides).json["reconciliation"]["tables"][0]["follow_up"]["keys"]["different"] == ["437", "2439", "2800"]
+    assert verdict(sides).json["reconciliation"]["tables"][0]["follow_up"]["keys"]["different"] == ["437", "2439",
+                                                                                                    "2800"]
 
 
 @pytest.mark.parametrize("damage, config, why", [
@@ -396,7 +407,8 @@ def test_large_chunks_are_cut_into_sections_first(pair: List[Path]) -> None:
     ("UPDATE orders SET name = 'x' WHERE id = 6", {"target_is_written": True}, "its rows may be newer"),
     ("UPDATE orders SET name = 'x' WHERE id = 6", {"excluded": {"orders": ["at"]}}, "would be left out"),
 ])
-def test_repairs_that_would_do_harm_are_declined(pair: List[Path], damage: str, config: Dict[str, Any], why: str) -> None:
+def test_repairs_that_would_do_harm_are_declined(pair: List[Path], damage: str, config: Dict[str, Any],
+                                                 why: str) -> None:
     change(pair[1], damage)
     sides = both(pair, {**RANGES, **config})
     follow(sides, verdict(sides))
@@ -437,9 +449,11 @@ LIVE = {"max_lag_seconds": 60}
 
 @pytest.mark.parametrize("later, code, kinds", [
     ("", 2, {"missing_rows"}),  # still missing, and the source did not move: confirmed
-    ("INSERT INTO orders VALUES (1000, 'order 1000', 250.0, '2024-01-21 10:00:00', '2024-02-01 00:00:00')", 1, set()),  # arrived
+    ("INSERT INTO orders VALUES (1000, 'order 1000', 250.0, '2024-01-21 10:00:00', '2024-02-01 00:00:00')", 1, set()),
+    # arrived
 ])
-def test_rows_in_flight_are_confirmed_or_cleared_by_a_second_look(pair: List[Path], later: str, code: int, kinds: Any) -> None:
+def test_rows_in_flight_are_confirmed_or_cleared_by_a_second_look(pair: List[Path], later: str, code: int,
+                                                                  kinds: Any) -> None:
     change(pair[1], "DELETE FROM orders WHERE id = 1000")
     sides = both(pair)
     done = verdict(sides, config=LIVE)

@@ -22,7 +22,8 @@ def load(engine: str, rows: int = 3000) -> str:
     one, two, three = NAMES[engine]
     tail = " CHARACTER SET utf8mb4" if engine == "mysql" else ""
     values = ",\n".join(f"({n}, 'text; {n}', {n}.25, '2024-01-01 00:00:{n % 60:02}')" for n in range(rows))
-    return (f"{UTF8[engine]}CREATE TABLE {TABLE[engine]} (id bigint PRIMARY KEY, {one} varchar(40), {two} numeric(10,2), "
+    return (f"{UTF8[engine]}CREATE TABLE {TABLE[engine]} (id bigint PRIMARY KEY, {one} varchar(40), {two} "
+            "numeric(10,2), "
             f"{three} timestamp{'(6)' if engine == 'postgresql' else ' NULL'}){tail};\n"
             f"INSERT INTO {TABLE[engine]} VALUES {values};\n")
 
@@ -50,7 +51,8 @@ def test_differing_rows_are_found_and_repaired(request: pytest.FixtureRequest, e
         done = place.database.apply(load(engine))
         assert done.code == 0 and "ERROR" not in done.err, done.err
     text, _, moment = NAMES[engine]
-    places[1].database.apply(f"{UTF8[engine]}UPDATE {TABLE[engine]} SET {text} = 'damaged', {moment} = NULL WHERE id = 1234;"
+    places[1].database.apply(f"{UTF8[engine]}UPDATE {TABLE[engine]} SET {text} = 'damaged', {moment} = NULL WHERE id "
+                             "= 1234;"
                              f"DELETE FROM {TABLE[engine]} WHERE id IN (1500, 1501);")
     paths = profiles(report_of(*places, config=CONFIG), *places, tmp_path)
     done = compare(paths)
@@ -62,7 +64,8 @@ def test_differing_rows_are_found_and_repaired(request: pytest.FixtureRequest, e
     assert plan["status"] == "manual", plan
     places[1].database.apply(UTF8[engine] + plan["staging"])
     out = places[0].database.query(UTF8[engine] + plan["source"])
-    rows = list(csv.reader(io.StringIO(out)))[1:] if engine == "postgresql" else [row.split("\t") for row in out.splitlines()]
+    rows = list(csv.reader(io.StringIO(out)))[1:] if engine == "postgresql" else [row.split("\t")
+                                                                                  for row in out.splitlines()]
     stage(places[1], plan["staging"].split("CREATE TABLE ")[1].split(" AS ")[0], rows)
     done = places[1].database.apply(plan["target"])
     assert done.code == 0 and "ERROR" not in done.err, done.err
@@ -81,10 +84,12 @@ def test_documents_of_two_systems_are_reconciled_and_nothing_is_scripted(
     source, target = Place("postgresql", postgresql, tmp_path), Place("mysql", mariadb, tmp_path)
     postgresql.apply("CREATE TABLE a (id int PRIMARY KEY, t timestamptz, z inet); CREATE TABLE gone (id int);"
                      "INSERT INTO a VALUES (1, now(), '::1')")
-    mariadb.apply("CREATE TABLE a (id int PRIMARY KEY, t timestamp(6) NULL, z varchar(40)); INSERT INTO a VALUES (1, now(6), '::1')")
+    mariadb.apply("CREATE TABLE a (id int PRIMARY KEY, t timestamp(6) NULL, z varchar(40)); INSERT INTO a VALUES (1, "
+                  "now(6), '::1')")
     done = check("--before", source.schema(), "--after", target.schema(), "-f", "json")
     report = done.json
-    assert (done.code, report["migration_scripts"], [issue["type"] for issue in report["issues"]]) == (1, [], ["other_system"])
+    assert (done.code, report["migration_scripts"],
+            [issue["type"] for issue in report["issues"]]) == (1, [], ["other_system"])
     assert any("gone" in entry["kind"] for entry in report["not_compared"])
     paths = profiles(report["reconciliation"], source, target, tmp_path)
     for path in paths:
@@ -94,7 +99,8 @@ def test_documents_of_two_systems_are_reconciled_and_nothing_is_scripted(
         ("value_mismatch", "tables.a"), ("unverified_column", "tables.a.columns.z")]
 
 
-def test_moments_of_fewer_digits_are_rounded_as_the_servers_round(postgresql: Any, mariadb: Any, tmp_path: Path) -> None:
+def test_moments_of_fewer_digits_are_rounded_as_the_servers_round(postgresql: Any, mariadb: Any,
+                                                                  tmp_path: Path) -> None:
     """PostgreSQL and MariaDB round on insert; a copy that cuts the digits needs rounding: truncate."""
     source, target = Place("postgresql", postgresql, tmp_path), Place("mysql", mariadb, tmp_path)
     moments = ["2024-01-01 10:00:00.499999", "2024-01-01 10:00:00.5", "2024-12-31 23:59:59.999999"]
