@@ -16734,7 +16734,7 @@ def assemble(kind: str, comparison: Comparison, inputs: Sequence[Document]) -> D
         "recommendations": list(comparison.recommendations),
         "not_compared": list(comparison.not_compared),
         "suppressed": [],
-        "placeholders": open_placeholders(comparison.steps),
+        "placeholders": open_placeholders(comparison.steps) + open_chunks(comparison.reconciliation),
         "provenance": provenance(TOOL, inputs),
     }
 
@@ -16747,6 +16747,13 @@ def open_placeholders(steps: Iterable[Step]) -> List[Dict[str, Any]]:
             places.setdefault(name, []).append(step.id)
     return [{"name": name, "where": where, "how_to_obtain": "decide it, and put it into the scripts before they are used"}
             for name, where in sorted(places.items())]
+
+
+def open_chunks(section: Optional[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """Return the place that the drill-down queries of a database report leave open."""
+    where = [table["table"] for table in (section or {}).get("tables", ()) if "{{chunks}}" in json.dumps(table)]
+    return [{"name": "chunks", "where": where, "how_to_obtain": "run the profiles and compare them with --type data: its "
+             "follow_up holds the drill-down queries with the differing chunks filled in"}] if where else []
 
 
 def assess_risk(findings: Sequence[Finding], steps: Sequence[Step]) -> Dict[str, Any]:
