@@ -16249,6 +16249,7 @@ def places(names: Sequence[str], old: Profile, new: Profile) -> str:
 # == 44. Data: following up ===========================================================================
 # In: the chunks that differ. Out: queries that look closer at them alone, and SQL that a person may run to repair rows.
 
+Looked = Dict[str, List[str]]  # key or section -> hash of the row, or rows and checksum
 REPAIR_LIMIT = 0.01  # of the rows: more is no repair but another load
 KEYS_SHOWN = 1000
 FEW_ROWS = 1000  # so many row hashes are asked for at once
@@ -16266,20 +16267,27 @@ def follow_up(old: Profile, new: Profile, found: Sequence[Mismatch], settings: D
                    key=lambda name: chunk_order(name, old.spec))
     if not names:
         return {"step": "none", "why": "nothing differs"}
-    if systematic(names, old, new):
-        return {"step": "none", "why": f"{len(names)} of {len({*old.chunks, *new.chunks})} chunks differ: a "
-                "systematic cause, as a type, a time zone or a mapping; correct it and load again"}
-    rows, sections = later(old, new, "rows"), later(old, new, "sections")
+    if systematic(found, old, new):
+        return {"step": "none", "why": f"{len(names)} of {len({*old.chunks, *new.chunks})} chunks differ: a systematic "
+                                       "cause, as a type, a time zone or a mapping; correct it and load again"}
+    rows, sections = closer_look(old, new, "rows"), closer_look(old, new, "sections")
     if rows:
         return {"step": "repair", **found_rows(*rows), "repair": repair(old, new, *rows, found, settings)}
     if sections:
-        order = sorted({*sections[0], *sections[1]}, key=lambda name: chunk_order(name, old.spec))
-        wanted = [no for no in order if sections[0].get(no) != sections[1].get(no)]
-        return {"step": "rows", "why": f"{len(wanted)} sections differ", "chunks": wanted[:KEYS_SHOWN],
-                "queries": both_sides(old, Cut("rows"), wanted, 1)}
+        return into_rows(old, *sections)
     few = sum(max(side.chunks[no].rows for side in (old, new) if no in side.chunks) for no in names) <= FEW_ROWS
     return {"step": "rows" if few else "sections", "why": f"{len(names)} chunks differ", "chunks": names[:KEYS_SHOWN],
             "queries": both_sides(old, Cut("rows") if few else Cut("sections", finer=1), names)}
+
+
+def into_rows(profile: Profile, source: Dict[str, List[str]], target: Dict[str, List[str]]) -> Dict[str, Any]:
+    """Return the queries for the rows of the sections that differ, unless nearly all of them do."""
+    order = sorted({*source, *target}, key=lambda name: chunk_order(name, profile.spec))
+    wanted = [no for no in order if source.get(no) != target.get(no)]
+    if 2 * len(wanted) > max(100, len(order)):
+        return {"step": "none", "why": f"{len(wanted)} of {len(order)} sections differ: a systematic cause; load again"}
+    return {"step": "rows", "why": f"{len(wanted)} sections differ", "chunks": wanted[:KEYS_SHOWN],
+            "queries": both_sides(profile, Cut("rows"), wanted, 1)}
 
 
 def both_sides(profile: Profile, cut: Cut, chunks: Sequence[str], finer: int = 0) -> Dict[str, Dict[str, str]]:
@@ -16293,12 +16301,18 @@ def both_sides(profile: Profile, cut: Cut, chunks: Sequence[str], finer: int = 0
     return queries
 
 
-def systematic(names: Sequence[str], old: Profile, new: Profile) -> bool:
+SYSTEMATIC = ("tz_shift_", "unit_scale_1e", "inverted", "rounded_to_", "null_to_empty", "empty_to_null",
+              "truncated_to_", "encoding_", "fraction_", "sign_lost", "clipped",
+              "loaded_twice")  # labels of what hits every row alike
+
+
+def systematic(found: Sequence[Mismatch], old: Profile, new: Profile) -> bool:
+    """Tell whether more than half of the chunks show what a wrong type, mapping or load does to all rows."""
     total = len({*old.chunks, *new.chunks})
-    return total > 2 and 2 * len(names) > total
+    return total > 2 and 2 * len({item.no for item in found if item.label.startswith(SYSTEMATIC)}) > total
 
 
-def later(old: Profile, new: Profile, content: str) -> Optional[Tuple[Dict[str, List[str]], Dict[str, List[str]]]]:
+def closer_look(old: Profile, new: Profile, content: str) -> Optional[Tuple[Looked, Looked]]:
     """Return the lines of a closer look by their first cell, when both sides took it after their profiles."""
     found = []
     for side in (old, new):
