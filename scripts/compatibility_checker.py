@@ -16301,9 +16301,10 @@ def both_sides(profile: Profile, cut: Cut, chunks: Sequence[str], finer: int = 0
     return queries
 
 
-SYSTEMATIC = ("tz_shift_", "unit_scale_1e", "inverted", "rounded_to_", "null_to_empty", "empty_to_null",
-              "truncated_to_", "encoding_", "fraction_", "sign_lost", "clipped",
-              "loaded_twice")  # labels of what hits every row alike
+SYSTEMATIC = (  # labels of what hits every row alike
+    "tz_shift_", "unit_scale_1e", "inverted", "rounded_to_", "null_to_empty", "empty_to_null", "truncated_to_",
+    "encoding_", "fraction_", "sign_lost", "clipped", "loaded_twice",
+)
 
 
 def systematic(found: Sequence[Mismatch], old: Profile, new: Profile) -> bool:
@@ -16766,8 +16767,8 @@ def open_placeholders(steps: Iterable[Step]) -> List[Dict[str, Any]]:
 def open_chunks(section: Optional[Dict[str, Any]]) -> List[Dict[str, Any]]:
     """Return the place that the drill-down queries of a database report leave open."""
     where = [table["table"] for table in (section or {}).get("tables", ()) if "{{chunks}}" in json.dumps(table)]
-    return [{"name": "chunks", "where": where, "how_to_obtain": "run the profiles and compare them with --type data: its "
-             "follow_up holds the drill-down queries with the differing chunks filled in"}] if where else []
+    how = "compare the profiles with --type data: its follow_up holds these queries with the differing chunks filled in"
+    return [{"name": "chunks", "where": where, "how_to_obtain": how}] if where else []
 
 
 def assess_risk(findings: Sequence[Finding], steps: Sequence[Step]) -> Dict[str, Any]:
