@@ -15744,11 +15744,14 @@ def plausible(family: str, fact: Sequence[Any]) -> bool:
 
 def exact(text: Optional[str]) -> Any:
     """Return a decimal text as an exact number; what is none (NaN) counts as 0."""
-    from fractions import Fraction
+    try:
+        return int(text or "0")
+    except ValueError:
+        from fractions import Fraction
     try:
         return Fraction(text or "0")
     except ValueError:
-        return Fraction(0)
+        return 0
 
 
 def merge(side: str, bodies: Sequence[Tuple[str, Dict[str, Any]]]) -> Dict[str, Profile]:
@@ -15984,7 +15987,7 @@ def chunk_order(no: str, spec: Spec) -> Tuple[int, str]:
 def refuse_facts(table: str, here: Chunk, there: Chunk, columns: Sequence[Dict[str, Any]]) -> None:
     """Raise InputError when the sums of two chunks differ although all of their rows have equal hashes."""
     for entry, one, other in zip(columns, here.facts or (), there.facts or ()):
-        known = FAMILY.get(entry["kind"]) in ("number", "text") and None not in (*one, *other)
+        known = one != other and FAMILY.get(entry["kind"]) in ("number", "text") and None not in (*one, *other)
         if known and [exact(v) for v in one] != [exact(v) for v in other]:
             raise InputError(f"{table}: chunk {here.no}: the checksums are equal but the facts of {entry['name']} "
                              f"are not ({one} and {other}): inconsistent_profile, was one edited?")
@@ -16067,8 +16070,8 @@ def moment_label(
     scale: int, filled: Any, delta: Any, ends: List[Any], old: Sequence[Any], new: Sequence[Any]
 ) -> str:
     quarter, second = QUARTER * 10 ** scale, 10 ** scale
-    if delta and delta % (quarter * filled) == 0 and ends == [delta / filled] * 2:
-        hours = float(delta / filled / quarter / 4)
+    if delta and delta % (quarter * filled) == 0 and ends == [delta // filled] * 2:
+        hours = float(delta // filled / quarter / 4)
         return f"tz_shift_{hours:+g}h"
     if delta and delta % quarter == 0:
         return "tz_shift_part_of_rows"
@@ -16889,6 +16892,8 @@ examples:
   compatibility_checker.py --before old.json --after new.json --type database -o report.json
   psql -X -qAt -d DB -f assets/export_schema_postgresql.sql > live.json
   compatibility_checker.py --before live.json --after wanted.json -f json | jq .migration_scripts
+  compatibility_checker.py --type data --before old.db --after new.db --exclude updated_at
+  compatibility_checker.py --type data --before source_profiles.jsonl --after target_profiles.jsonl
 """
 
 COMPARERS: Dict[str, Callable[[Document, Document, Options], Comparison]] = {

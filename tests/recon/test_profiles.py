@@ -1,9 +1,11 @@
 """Profiles of SQLite files: compared, merged, refused, followed down to the rows and repaired, without any server."""
 
 import json
+import re
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
@@ -501,3 +503,34 @@ def test_text_of_a_verdict_speaks_of_data(pair: List[Path]) -> None:
 
 def test_functions_of_the_programs_are_those_of_the_checker() -> None:
     assert checker.SQLITE_FUNCTIONS in checker.sqlite_program("SELECT 1")
+
+
+def test_queries_are_files_for_an_export_and_leave_nothing_open(pair: List[Path]) -> None:
+    done = check("--before", pair[0], "--after", pair[1], "-f", "json", config=WATERMARK, folder=pair[0].parent)
+    files = checker.reconciliation_files(done.json["reconciliation"])
+    assert sorted(files)[:4] == [
+        "source/001_orders_drill_down.sparksql.sql", "source/001_orders_drill_down.sqlite.py",
+        "source/001_orders_prepass.sparksql.sql", "source/001_orders_prepass.sqlite.py"]
+    assert len(files) == 2 * 2 * 4
+    opened = {name: re.findall(r"(?<!\{)\{[a-z]+\}(?!\})", re.sub(r"'\{\"profile.*?(?<!')'(?!')", "", text))
+              for name, text in files.items()}
+    assert {name: words for name, words in opened.items() if words} == {}
+    assert all(text.count("(") == text.count(")") for name, text in files.items() if name.endswith(".sql"))
+
+
+def test_a_report_of_many_tables_holds_the_profiles_and_the_export_all(tmp_path: Path) -> None:
+    tables = {f"t{number}": {"columns": {"id": {"type": "integer", "primary_key": True}}} for number in range(40)}
+    path = tmp_path / "schema.json"
+    path.write_text(json.dumps({"dialect": "mysql", "tables": tables}))
+    section = check("--before", path, "--after", path, "-f", "json").json["reconciliation"]
+    assert {name for table in section["tables"] for name in table["queries"]["source"]["mysql"]} == {"profile"}
+    assert any("left out" in text for text in section["how_to"])
+    assert len(checker.reconciliation_files(section)) == 40 * 2 * 2 * 3
+
+
+def test_a_profile_of_five_thousand_chunks_is_compared_in_seconds(tmp_path: Path) -> None:
+    files = [make(tmp_path / f"{name}.db", rows=50000) for name in "ab"]
+    sides = both(files, {"chunking": {"orders": {"kind": "range", "size": 10}}})
+    start = time.process_time()
+    assert verdict(sides).code == 0
+    assert time.process_time() - start < 10
