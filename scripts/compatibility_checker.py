@@ -14699,6 +14699,8 @@ def pair_column(old: Column, new: Column, schemas: Tuple[Schema, Schema], given:
         kind = "text"  # one engine prints its own type in one way
     entry: Dict[str, Any] = {"name": new.name, "kind": kind, "scale": None}
     entry.update({side: {"column": column.name, "form": form} for side, column, form in zip(SIDES, (old, new), forms)})
+    if new.generated:
+        entry["target"]["generated"] = True
     if not kind:
         zone = " without a time zone: type_map kind timestamp takes UTC" if {*forms} == {"timestamp", "instant"} else ""
         return {**entry, "reason": f"{old.type} and {new.type} have no common text form{zone}"}
@@ -14931,7 +14933,7 @@ MEASURE: Dict[str, Tuple[str, str, str, str]] = {  # kind -> the number whose su
         "round(date_part('epoch',{c}::time)*1e6)::bigint/{unit} END",  # extract() is exact too, but numeric and slow
         "FLOOR(TIMESTAMPDIFF(MICROSECOND,'1970-01-01',{c})/{unit})",
         "CAST(strftime('%s',substr({c},1,19)) AS INTEGER)*1{z}+CAST('0'||substr({x},21,{s}) AS INTEGER)",
-        "floor(unix_micros({c})/{unit})"),
+        "CAST((unix_micros({c})-pmod(unix_micros({c}),{unit})) div {unit} AS DECIMAL(20,0))"),  # sums pass 2^63
 }
 ENGINES: Dict[str, Dict[str, str]] = {
     "postgresql": {
@@ -16269,7 +16271,8 @@ def follow_up(old: Profile, new: Profile, found: Sequence[Mismatch], settings: D
     names = sorted({item.no for item in found if item.label != "beyond_tolerance"},
                    key=lambda name: chunk_order(name, old.spec))
     if not names:
-        return {"step": "none", "why": "nothing differs"}
+        return {"step": "none", "why": "only approximate columns differ: the hashes of rows do not contain them" if found
+                else "nothing differs"}
     if systematic(found, old, new):
         return {"step": "none", "why": f"{len(names)} of {len({*old.chunks, *new.chunks})} chunks differ: a systematic "
                                        "cause, as a type, a time zone or a mapping; correct it and load again"}
@@ -16394,7 +16397,7 @@ def repair(
     here, there = (side_of(spec, role) for role in SIDES)
     wanted = keys["missing"] + keys["different"]
     columns = [f"{column_sql_of(entry, here)} AS {quoted(here.engine, entry['target']['column'])}"
-               for entry in spec["columns"]]
+               for entry in written(spec)]
     select = f"SELECT {', '.join(columns)} {from_where(spec, here, Cut(where=key_filter(spec, here, wanted)))}"
     staging = quoted(there.engine, f"_reconcile_{there.name}")
     script = repair_script(spec, there, keys, {key: target[key][0] for key in keys["different"]}, staging)
@@ -16414,7 +16417,12 @@ def repair(
 
 
 def target_names(spec: Spec, side: DataSide) -> str:
-    return ", ".join(quoted(side.engine, entry["target"]["column"]) for entry in spec["columns"])
+    return ", ".join(quoted(side.engine, entry["target"]["column"]) for entry in written(spec))
+
+
+def written(spec: Spec) -> List[Dict[str, Any]]:
+    """Return the columns that can be written: the target computes generated ones itself."""
+    return [entry for entry in spec["columns"] if not entry["target"].get("generated")]
 
 
 def key_filter(spec: Spec, side: DataSide, keys: Sequence[str]) -> str:
@@ -16433,7 +16441,7 @@ def repair_script(spec: Spec, side: DataSide, keys: Dict[str, List[str]], hashes
     same = {one: " AND ".join(f"{one}.{name}=t.{name}" for name in names) for one in ("s", "v")}
     now_hash = glue(engine, [put(words["text"], x=row_name(spec, side)), "':'", f"substr({row_hash(spec, side)},1,16)"])
     guard = f"{now_hash} IN ({','.join(sql_string(engine, f'{key}:{mark}') for key, mark in hashes.items()) or 'NULL'})"
-    others = [quoted(engine, entry["target"]["column"]) for entry in spec["columns"] if entry not in key_entries]
+    others = [quoted(engine, entry["target"]["column"]) for entry in written(spec) if entry not in key_entries]
     sets = ", ".join(f"{name}=(SELECT s.{name} FROM {staging} AS s WHERE {same['s']})" for name in others)
     override = " OVERRIDING SYSTEM VALUE" if engine == "postgresql" else ""
     begin = "BEGIN" if engine != "mysql" else "START TRANSACTION"

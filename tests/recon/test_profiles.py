@@ -14,7 +14,7 @@ import pytest
 import compatibility_checker as checker
 from chain import check, compare, issues
 from json_schema import problems, read_schema
-from running import Done
+from running import ASSETS, Done
 
 CREATE = (
     "CREATE TABLE orders (id INTEGER PRIMARY KEY, name VARCHAR(40), amount DECIMAL(10,2), at DATETIME, "
@@ -375,6 +375,22 @@ def test_one_changed_row_is_named_and_repaired(pair: List[Path]) -> None:
     assert saved.execute("SELECT id FROM _reconcile_extra_orders").fetchall() == [(5000,)]
 
 
+def test_a_repair_leaves_generated_columns_to_the_target(tmp_path: Path) -> None:
+    create = "CREATE TABLE sums (id INTEGER PRIMARY KEY, a INTEGER, twice INTEGER GENERATED ALWAYS AS (a * 2) STORED)"
+    files = [tmp_path / "a.db", tmp_path / "b.db"]
+    for path in files:
+        rows = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS}) SELECT i, i FROM n"
+        change(path, f"{create}; INSERT INTO sums (id, a) {rows};")
+    change(files[1], "UPDATE sums SET a = 0 WHERE id = 7")
+    sides = both(files, {"chunking": {"sums": {"kind": "range", "size": 100}}})
+    follow(sides, verdict(sides))
+    plan = verdict(sides).json["reconciliation"]["tables"][0]["follow_up"]["repair"]
+    change(files[1], plan["staging"] + "INSERT INTO _reconcile_sums VALUES (7, 7)")
+    done = subprocess.run([sys.executable, "-c", plan["target"], str(files[1])], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert sqlite3.connect(files[1]).execute("SELECT * FROM sums WHERE id = 7").fetchone() == (7, 7, 14)
+
+
 def test_a_row_that_changed_since_it_was_seen_is_not_overwritten(pair: List[Path]) -> None:
     change(pair[1], "UPDATE orders SET name = 'damaged' WHERE id = 437")
     sides = both(pair)
@@ -492,6 +508,12 @@ def test_a_sample_alone_proves_little_and_finds_much(pair: List[Path]) -> None:
     sides[1].run(sides[1].queries["sample"])  # type: ignore[attr-defined]
     done = verdict(sides)
     assert (done.code, done.json["issues"][0]["type"]) == (2, "sample_mismatch")
+
+
+def test_sample_profiles_of_the_product_differ_as_they_were_made_to() -> None:
+    done = compare([ASSETS / "data_profile_source.json", ASSETS / "data_profile_target.json"])
+    assert [(issue["type"], issue["class"], issue["chunks"]) for issue in done.json["issues"]] == [
+        ("missing_rows", "lost_tail", ["3"]), ("value_mismatch", "truncated_to_20", ["1"])]
 
 
 def test_text_of_a_verdict_speaks_of_data(pair: List[Path]) -> None:
