@@ -11,15 +11,15 @@ A change is a fact without an opinion. Rules turn changes into findings, the sam
              API documents ---> Api     /              \\-> Step (do + undo + proof) ------/
 
 Sections, in the order of the data flow:
-  1 Vocabulary
-  2 Records
-  3 Database rules
-  4 SQL text
-  5 Database records
-  6 Types
-  7 Dialects
-  8 Reading schemas
-  9 Comparing schemas
+   1 Vocabulary
+   2 Records
+   3 Database rules
+   4 SQL text
+   5 Database records
+   6 Types
+   7 Dialects
+   8 Reading schemas
+   9 Comparing schemas
   10 Judging schemas
   11 Ordering steps
   12 PostgreSQL statements
@@ -47,13 +47,21 @@ Sections, in the order of the data flow:
   34 API judging
   35 API locating
   36 API advising
-  37 Data
-  38 Reporting
-  39 Explaining rules
-  40 Exporting
-  41 Rendering for people
-  42 Rendering for machines
-  43 Command line
+  37 Data: rules
+  38 Data: what is compared
+  39 Data: canonical text
+  40 Data: queries
+  41 Data: SQLite files
+  42 Data: reading profiles
+  43 Data: comparing
+  44 Data: following up
+  45 Data: the whole
+  46 Reporting
+  47 Explaining rules
+  48 Exporting
+  49 Rendering for people
+  50 Rendering for machines
+  51 Command line
 
 Names used throughout: `before, after` are the two sides of a comparison, always in that order; `old, new` the two
 sides of one object; `change` a fact; `finding` an opinion; `step` an action with its undo and its proof.
@@ -5668,7 +5676,7 @@ def unmovable(text: str) -> str:
 def make_shadow(table: Table, shadow: str, column: Column) -> str:
     """Return SQL that makes an empty copy with the new column, all indexes and foreign keys, kept up to date by a trigger."""
     text, copy = table_sql(table), SQL.table_sql(table.schema, shadow)
-    here, there = regclass(text), regclass(copy)
+    here = regclass(text)
     like = "INCLUDING ALL EXCLUDING IDENTITY EXCLUDING INDEXES EXCLUDING STATISTICS"
     listed = f"FROM pg_attribute WHERE attrelid = {here} AND attnum > 0 AND NOT attisdropped AND attgenerated = ''"
     key = f"attnum = ANY ((SELECT conkey FROM pg_constraint WHERE conrelid = {here} AND contype = 'p')::smallint[])"
@@ -6088,17 +6096,11 @@ def archive_columns_drafts(
     )
     undo = locked(
         *sequences_back(context, old, columns),
-        *(f"ALTER TABLE {text} ADD COLUMN IF NOT EXISTS {restored_sql(context, old, c)}" for c in columns),
-        *(
-            f"ALTER TABLE {text} ALTER COLUMN {quote(c.name)} SET DEFAULT {c.default}"
-            for c in columns
-            if is_volatile(c.default)
-        ),
+        *(statement for column in columns for statement in restored_statements(context, table, old, column)),
     )
     do += "".join(drop_function(table, name) for name in rebuilding(context, table, columns))
-    for column in columns:
-        rebuild = rebuilt_from(context, table, column)
-        undo += rebuild_trigger(table, column, rebuild)[0] if rebuild else ""
+    rebuilds = [(column, rebuilt_from(context, table, column)) for column in columns]
+    undo += "".join(rebuild_trigger(table, column, rebuild)[0] for column, rebuild in rebuilds if rebuild)
     if stored:
         undo += archive_restore(context, table, copy, identity, stored, bool(key))
         yield Draft(
@@ -6150,10 +6152,13 @@ def filler_of(context: Context, old: Table, column: Column) -> Optional[str]:
     return None if is_volatile(value) else value
 
 
-def restored_sql(context: Context, old: Table, column: Column) -> str:
-    """Return the column as an undo adds it: programs that do not know it go on inserting rows meanwhile."""
-    filler = filler_of(context, old, column)
-    return column_sql(column._replace(default=filler), bare=filler is None)
+def restored_statements(context: Context, table: Table, old: Table, column: Column) -> Iterator[str]:
+    """Yield what adds a column again, so that programs that do not know it can go on inserting rows meanwhile."""
+    filler, text = filler_of(context, old, column), table_sql(table)
+    words = column_sql(column._replace(default=filler), bare=filler is None)
+    yield f"ALTER TABLE {text} ADD COLUMN IF NOT EXISTS {words}"
+    if is_volatile(column.default):
+        yield f"ALTER TABLE {text} ALTER COLUMN {quote(column.name)} SET DEFAULT {column.default}"
 
 
 def archive_copy(text: str, copy: str, identity: Sequence[str], stored: Sequence[Column], keyed: bool) -> List[str]:
@@ -6179,7 +6184,6 @@ def archive_restore(
 ) -> str:
     """Return SQL that puts archived values back into the rows that still exist."""
     text = table_sql(table)
-    names = SQL.names_sql(column.name for column in stored)
     silent = is_silent(context, table.key)
     if keyed:
         return keyed_restore(context, table, copy, identity, stored)
@@ -11686,12 +11690,16 @@ def recommend(findings: Sequence[Finding], steps: Sequence[Step], dialect: Diale
 
 
 def compare_databases(before: Document, after: Document, options: Options) -> Comparison:
+    systems = {name for name in map(own_dialect, (before, after)) if name}
+    if len(systems) > 1 and options.dialect is None:
+        return compare_systems(before, after, options)
     dialect = pick_dialect(before, after, options)
     old = read_schema(before, dialect)
     new = adopt(old, dialect.align(old, read_schema(after, dialect)))
     changes = diff_schemas(old, new)
     findings = tuple(judge_changes(changes, dialect)) + tuple(suspect_renames(changes))
     steps = tuple(dialect.plan(old, new, changes))
+    reconciliation = database_reconciliation(before, after, options)
     counts: Dict[str, int] = {}
     for schema in (old, new):
         for entry in schema.not_exported:
@@ -11702,10 +11710,30 @@ def compare_databases(before: Document, after: Document, options: Options) -> Co
         steps,
         dialect.name,
         tuple(count_queries(changes, dialect)),
-        None,
+        reconciliation,
         tuple(recommend(findings, steps, dialect)),
         tuple({"kind": kind, "count": count} for kind, count in sorted(counts.items())),
     )
+
+
+def own_dialect(document: Document) -> Optional[str]:
+    """Return the dialect that a document names, if it is a known one."""
+    named_there = document.value.get("dialect") if isinstance(document.value, dict) else None
+    chosen = DIALECT_ALIASES.get(named_there, named_there) if isinstance(named_there, str) else None
+    return chosen if chosen in DIALECTS else None
+
+
+def compare_systems(before: Document, after: Document, options: Options) -> Comparison:
+    """Compare documents of two database systems: only how their data is reconciled, no scripts."""
+    names = f"{own_dialect(before)} and {own_dialect(after)}"
+    section = database_reconciliation(before, after, options)
+    finding = data_finding("other_system", (), f"The documents describe {names}: {len(section['tables'])} tables stand "
+                                               "in both; types and scripts are not judged.")
+    missing = sorted({*before.value["tables"]} - {table["table"] for table in section["tables"]})
+    return Comparison((finding,), (), None, reconciliation=section,
+                      not_compared=({"kind": f"schema objects of {names}", "count": len(before.value["tables"])},
+                                    *({"kind": f"table {name}, which the after document lacks", "count": 1}
+                                      for name in missing)))
 
 
 # == 29. API rules ====================================================================================
@@ -15015,7 +15043,10 @@ def part_of_operation(steps: List[Union[str, int]]) -> Tuple[str, List[Union[str
 # In: Findings with the paths of both sides. Out: the same with lines and columns, without reading all of a big text.
 
 
-def with_locations(findings: List[Finding], before: Side, after: Side) -> Iterator[Finding]:
+Files = Dict[str, Optional[Document]]  # a document under the empty name, and those beside it that it refers to
+
+
+def with_locations(findings: List[Finding], before: Files, after: Files) -> Iterator[Finding]:
     """Yield the findings with the place in both documents; a side without the thing shows what is around it."""
     wanted = [[finding.extra["paths"][side] or finding.extra["paths"][1 - side] or () for finding in findings]
               for side in (0, 1)]
@@ -15026,21 +15057,27 @@ def with_locations(findings: List[Finding], before: Side, after: Side) -> Iterat
         yield finding._replace(extra={**extra, "locations": locations})
 
 
-def find_locations(side: Side, paths: Sequence[Path]) -> Dict[Path, Dict[str, Any]]:
+def find_locations(files: Files, paths: Sequence[Path]) -> Dict[Path, Dict[str, Any]]:
     """Return file, path, line and column of each path; one that starts with the name of a file stands in that file."""
     by_file: Dict[str, Dict[Path, Path]] = {}
     for path in paths:
-        name = path[0] if path and isinstance(path[0], str) and side.files.get(path[0]) else ""
+        name = path[0] if path and isinstance(path[0], str) and files.get(path[0]) else ""
         inner = path[1:] if name else path
-        by_file.setdefault(name, {})[path] = nearest(side.files[name].value, inner)
+        by_file.setdefault(name, {})[path] = nearest(document_of(files, name).value, inner)
     locations: Dict[Path, Dict[str, Any]] = {}
     for name, near in by_file.items():
-        document = side.files[name]
+        document = document_of(files, name)
         found = find_places(document.text, set(near.values()))
         for path, place in near.items():
             line, column = found.get(place, (1, 1))
             locations[path] = {"file": document.name, "path": show_path(place), "line": line, "column": column}
     return locations
+
+
+def document_of(files: Files, name: str) -> Document:
+    document = files[name]
+    assert document is not None  # a file that cannot be read names no finding
+    return document
 
 
 def nearest(value: Any, path: Path) -> Path:
@@ -15329,7 +15366,7 @@ def compare_apis(before: Document, after: Document, options: Options) -> Compari
         findings += compare_version(survey, findings)
     findings.sort(key=rank)
     steps, advice = advise(survey, findings)
-    return Comparison(tuple(with_locations(findings, old, new)), tuple(steps), recommendations=tuple(advice),
+    return Comparison(tuple(with_locations(findings, old.files, new.files)), tuple(steps), recommendations=tuple(advice),
                       not_compared=tuple(unread(old) + unread(new)))
 
 
@@ -15351,13 +15388,2173 @@ def unread(side: Side) -> List[Dict[str, Any]]:
     return [{"kind": line, "count": 1} for line in side.faults.lines()]
 
 
-# == 37. Data: profiles ========================================================================
+# == 37. Data: rules ==================================================================================
+
+DATA_RULES = catalogue(
+    ("table_missing", BREAKING, "A table has no profile on the target", "None of its rows is proved to have arrived.",
+     "Run the table's profile query on the target too, or migrate the table."),
+    ("table_empty", BREAKING, "A table is empty on the target", "None of its rows has arrived.",
+     "Find out why the load of this table did not run, load it, profile it again."),
+    ("missing_rows", BREAKING, "Rows are missing on the target", "Programs do not find what they stored.",
+     "Run the drill-down queries to learn the keys, then load these rows again."),
+    ("extra_rows", BREAKING, "The target holds rows that the source does not",
+     "Programs see what was deleted, or never was.",
+     "Run the drill-down queries; look at the rows before anything is deleted: the target may be written already."),
+    ("duplicate_rows", BREAKING, "Keys occur more than once on the target", "Sums and joins count rows twice.",
+     "Remove the copies by hand, then add the unique key that the source has."),
+    ("value_mismatch", BREAKING, "Rows differ between source and target",
+     "Programs read other values than were stored.",
+     "The class says what probably happened; the drill-down queries name the rows."),
+    ("sample_mismatch", BREAKING, "Sampled rows differ between source and target",
+     "Programs read other values than were stored, in more rows than the sample shows.",
+     "Run the full profile of this table on both sides."),
+    ("in_flight", POTENTIALLY, "Rows differ where the source is still being written",
+     "They may only be late; they are not proved to arrive.",
+     "Wait longer than the maximum lag, run the recheck queries on both sides, compare again."),
+    ("unverified_column", POTENTIALLY, "A column has no common form on both sides",
+     "Its values are not compared at all.", "Say in the type_map of the configuration how to compare it."),
+    ("unverified_precision", POTENTIALLY, "A column cannot hold its values exactly",
+     "SQLite keeps 15 significant digits of a number: what the other side holds beyond them is lost.",
+     "Store it as TEXT, or accept the loss."),
+    ("other_system", POTENTIALLY, "The documents describe two database systems",
+     "Whether programs keep working is not judged.",
+     "Compare the after document with a wanted schema of its own system; reconcile the data by the queries."),
+    ("unverified_table", POTENTIALLY, "No column of a table is compared", "Only the number of its rows is.",
+     "Exclude fewer columns."),
+    ("unverified_stale", POTENTIALLY, "Chunks were carried over from an earlier pass",
+     "Updates that did not move the watermark, and changes made on the target only, are not seen.",
+     "Run the full profile before the cutover, and after every few incremental passes."),
+    ("unverified_sample", POTENTIALLY, "Only a sample was compared", "A sample cannot show that all rows agree.",
+     "Run the full profile before the cutover."),
+    ("unverified_moment", POTENTIALLY, "The sides were captured at different times",
+     "A row written in between differs although nothing is wrong, and the other way round.",
+     "Profile both sides within the maximum lag, or with the writers stopped."),
+    ("unverified_change", POTENTIALLY, "The pre-pass found chunks that changed since their profile",
+     "The verdict on them is older than their rows.", "Run the recheck queries on both sides, compare again."),
+    ("within_tolerance", NON_BREAKING, "Values differ within the tolerance",
+     "Programs read values that are equal to the agreed precision.",
+     "Nothing; the tolerance is the one that was given."),
+    ("weak_column", NON_BREAKING, "A column is compared by a fingerprint only",
+     "Edits that keep the length and the number of quotes, colons and commas are not seen.",
+     "Compare the scalar values that matter as columns of their own."),
+    ("excluded_column", NON_BREAKING, "A column was excluded from the comparison", "Its values are not compared.",
+     "Nothing, where that was the intention."),
+)
+
+
+# == 38. Data: what is compared =======================================================================
+# In: two schemas and the settings. Out: for each table the agreement of both sides (a dict of plain JSON, because every
+# profile carries it): columns with their common kind, key, chunks. Its digest is the profile's spec_id.
+
+PROFILE_VERSION = 1
+MIN_ROWS = 10  # sums over fewer rows would tell single values
+CHUNK_LIMIT = 20000  # more lines than this mean that the chunking does not fit the key
+ROWS_PER_BUCKET = 10000
+DEFAULT_CHUNK = 10000
+EXACT_DIGITS = 15  # of a binary double: https://www.sqlite.org/floatingpoint.html
+ENGINE_NAMES = ("postgresql", "mysql", "sqlite", "sparksql")
+SIDES = ("source", "target")
+
+Spec = Dict[str, Any]
+FORMS = {  # dialect -> (declared types, form of their values)
+    "postgresql": (
+        ("smallint|integer|bigint|oid", "integer"), ("numeric", "decimal"), ("real", "single"),
+        ("double precision", "double"), ("character varying|text|citext|name|xml", "text"),
+        ("character|bpchar", "char"),
+        ("boolean", "boolean"), ("date", "date"), ("time without time zone", "time"),
+        ("timestamp without time zone", "timestamp"), ("timestamp with time zone", "instant"), ("uuid", "uuid"),
+        ("bytea", "bytes"), ("json|jsonb", "json"), ("interval", "interval"), ("bit|bit varying", "bit"),
+    ),
+    "mysql": (
+        ("tinyint|smallint|mediumint|int|bigint", "integer"), ("decimal", "decimal"), ("float", "single"),
+        ("double", "double"), ("varchar|tinytext|text|mediumtext|longtext", "text"), ("char", "char"), ("date", "date"),
+        ("time", "time"), ("datetime", "timestamp"), ("timestamp", "instant"), ("uuid", "uuid"),
+        ("binary|varbinary|tinyblob|blob|mediumblob|longblob", "bytes"), ("json", "json"), ("enum", "enum"),
+        ("set", "enum"), ("year", "integer"), ("bit", "bit"),
+    ),
+    "sqlite": (
+        ("boolean|bool", "boolean"), ("date", "date"), ("time", "time"), ("datetime|timestamp", "timestamp"),
+        ("timestamptz", "instant"), ("json|jsonb", "json"), ("uuid", "uuid"), ("decimal|numeric|dec", "decimal"),
+        ("real|float|double|double precision", "double"), ("char|character", "char"), ("blob|bytea", "bytes"),
+    ),
+}
+PAIRS = {  # two forms -> the kind by which their values are compared; equal forms are in KIND_OF
+    "integer decimal": "decimal", "integer boolean": "boolean", "integer flag": "integer", "flag boolean": "boolean",
+    "flag bit": "boolean", "bit boolean": "boolean", "decimal single": "approximate", "decimal double": "approximate",
+    "integer single": "approximate", "integer double": "approximate", "single double": "approximate",
+    "text char": "char", "text enum": "text", "char enum": "char", "text uuid": "uuid", "char uuid": "uuid",
+    "bytes uuid": "uuid", "json array": "array", "text json": "json", "text array": "array", "integer text": "text",
+}
+KIND_OF = {"single": "float", "double": "float", "enum": "text", "flag": "integer"}
+FLOAT_SCALE = {"single": 3, "double": 6}
+FAMILY = {  # kind -> which facts of a column a profile tells
+    "integer": "number", "decimal": "number", "boolean": "number", "date": "number", "timestamp": "number",
+    "instant": "number", "bytes": "number", "text": "text", "char": "text", "float": "approximate",
+    "approximate": "approximate",
+}
+WEAK_KINDS = ("json", "interval")
+COLUMN_SETTINGS = ("rounding", "storage", "source_expr", "target_expr", "empty_is_null")
+
+
+class DataSide(NamedTuple):
+    """One side of a spec, as the generator of its queries needs it."""
+
+    role: str  # source | target
+    engine: str
+    schema: str
+    name: str
+    where: str
+    unique_key: bool
+
+
+def form_of(dialect: str, declared: str, enums: Iterable[str]) -> Tuple[str, Optional[int], int]:
+    """Return form, scale (or fraction digits, or bits) and precision of a declared type."""
+    kind = declared_type(dialect, declared)
+    base, args, form = kind.base, kind.args, known_form(dialect, kind.base)
+    if kind.dims:
+        return ("array" if base in INTEGERS and kind.dims == 1 else "other"), None, 0
+    if dialect == "mysql":
+        form, args = mysql_form(base, args, form)
+    elif not form and dialect == "sqlite":
+        form = {"INTEGER": "integer", "TEXT": "text"}.get(affinity(declared), "other")
+    elif base.strip('"') in enums:
+        form = "enum"
+    return form or "other", digits_of(dialect, form, args), args[0] if args and form == "decimal" else 0
+
+
+def digits_of(dialect: str, form: str, args: Tuple[int, ...]) -> Optional[int]:
+    """Return the digits after the point that a form keeps; None where its type does not say."""
+    if form == "decimal":
+        return args[1] if len(args) > 1 else 0 if args else None
+    if form in ("timestamp", "instant"):
+        return args[0] if args else 0 if dialect == "mysql" else 6
+    return FLOAT_SCALE.get(form, args[0] if form == "bit" and args else None)
+
+
+def declared_type(dialect: str, declared: str) -> Type:
+    """Return a declared type taken apart; SQLite's may be any words."""
+    if dialect == "sqlite":
+        match = re.match(r"(?i)\s*([a-z]*(?:\s+[a-z]+)*)", declared)
+        return Type((match.group(1) if match else "").strip().lower(), parse_type_text(declared.lower()).args)
+    return parse_mysql(declared) if dialect == "mysql" else parse_type(declared)
+
+
+def known_form(dialect: str, base: str) -> str:
+    return next((form for words, form in FORMS[dialect] if base in words.split("|")), "")
+
+
+def mysql_form(base: str, args: Tuple[int, ...], form: str) -> Tuple[str, Tuple[int, ...]]:
+    """Return the form of a MariaDB or MySQL type: BOOLEAN is stored as tinyint(1), unsigned is part of the name."""
+    plain = base.split()[0]
+    if plain == "tinyint" and args == (1,):
+        return "flag", ()
+    if plain == "bigint" and "unsigned" in base:
+        return "decimal", (20, 0)
+    return form or next((form for words, form in FORMS["mysql"] if plain in words.split("|")), ""), args
+
+
+def common_kind(forms: Tuple[str, str], dialects: Tuple[str, str]) -> str:
+    """Return the kind by which two forms are compared, or nothing where they have no common text."""
+    if forms[0] == forms[1] and forms[0] != "other":
+        return KIND_OF.get(forms[0], forms[0])
+    known = PAIRS.get(" ".join(forms)) or PAIRS.get(" ".join(reversed(forms)))
+    if known or "sqlite" not in dialects:
+        return known or ""
+    # SQLite stores any value in any column: the other side says what it is
+    flexible = next((form for form, dialect in zip(forms, dialects) if dialect != "sqlite"), "")
+    return KIND_OF.get(flexible, flexible).replace("other", "")
+
+
+def pair_column(old: Column, new: Column, schemas: Tuple[Schema, Schema], given: Dict[str, Any]) -> Dict[str, Any]:
+    """Return how one column is compared; a `reason` instead of a kind where it cannot be."""
+    dialects = (schemas[0].dialect, schemas[1].dialect)
+    shapes = [form_of(schema.dialect, column.type, {key for kind, key in schema.things if kind == "enum"})
+              for schema, column in zip(schemas, (old, new))]
+    forms = (shapes[0][0], shapes[1][0])
+    kind = given.get("kind") or common_kind(forms, dialects)
+    if not kind and dialects[0] == dialects[1] and old.type == new.type:
+        kind = "text"  # one engine prints its own type in one way
+    entry: Dict[str, Any] = {"name": new.name, "kind": kind, "scale": None}
+    entry.update({side: {"column": column.name, "form": form} for side, column, form in zip(SIDES, (old, new), forms)})
+    if new.generated:
+        entry["target"]["generated"] = True
+    if not kind:
+        zone = " without a time zone: type_map kind timestamp takes UTC" if {*forms} == {"timestamp", "instant"} else ""
+        return {**entry, "reason": f"{old.type} and {new.type} have no common text form{zone}"}
+    set_scale(entry, shapes, dialects, given)
+    return {**entry, **{key: given[key] for key in COLUMN_SETTINGS if key in given}}
+
+
+def set_scale(
+    entry: Dict[str, Any], shapes: Sequence[Tuple[str, Optional[int], int]], dialects: Tuple[str, str],
+    given: Dict[str, Any]
+) -> None:
+    """Put into a column the digits that both sides keep, and whether SQLite would keep fewer."""
+    kind = entry["kind"]
+    scales = [shape[1] for shape in shapes if shape[1] is not None]
+    moment = kind in ("timestamp", "instant")
+    if kind == "decimal" and not scales and "scale" not in given:
+        entry["kind"] = "text"
+    elif moment or kind in ("decimal", "float", "bit"):
+        entry["scale"] = given.get("precision" if moment else "scale", min(scales, default=6 if moment else 0))
+    for side, dialect, (form, digits, precision) in zip(SIDES, dialects, shapes):
+        if moment or form == "decimal" and digits is not None:
+            entry[side]["digits"] = 6 if digits is None else digits
+        if (kind, form, dialect) == ("decimal", "decimal", "sqlite") and precision > EXACT_DIGITS:
+            entry["imprecise"] = True
+
+
+def pair_tables(before: Schema, after: Schema, names: Dict[str, str]) -> Iterator[Tuple[Table, Table]]:
+    """Yield the tables that both sides hold: by the map of the settings, the renaming hint, or the name."""
+    by_name = {table.name.lower(): key for key, table in before.tables.items()}
+    mapped = {new: old for old, new in names.items()}
+    for key, new in sorted(after.tables.items()):
+        wanted = mapped.get(key, new.renamed_from or key)
+        old = before.tables.get(wanted) or before.tables.get(by_name.get(wanted.split(".")[-1].lower(), ""))
+        if old is not None and not new.traits.get("partition_of"):
+            yield old, new
+
+
+def shared_key(old: Table, new: Table, names: Dict[str, str]) -> Tuple[List[str], Dict[str, bool]]:
+    """Return the logical key columns, and on which side the database itself keeps them unique."""
+    keys = [[tuple(names.get(name, "") for name in constraint.columns) for constraint in old.constraints.values()
+             if constraint.kind == kind] for kind in ("primary_key", "unique")]
+    others = [constraint.columns for constraint in new.constraints.values()
+              if constraint.kind in ("primary_key", "unique")]
+    nullable = {name for name, column in old.columns.items() if column.nullable}
+    for kind, found in zip(("primary_key", "unique"), keys):
+        for key in found:
+            safe = kind == "primary_key" or not any(names.get(name) in key for name in nullable)
+            if key and all(key) and safe:
+                return list(key), {"source": True, "target": any(set(key) == set(other) for other in others)}
+    return [], {"source": False, "target": False}
+
+
+def hash_digits(rows: Optional[int]) -> int:
+    """Return how many hex digits make buckets of about ROWS_PER_BUCKET rows; 2 where nobody knows the rows."""
+    import math
+    return 2 if rows is None else max(1, math.ceil(math.log(max(1, rows / ROWS_PER_BUCKET), 16)))
+
+
+def chunk_size(rows: int) -> int:
+    """Return a power of ten that makes between 60 and 640 chunks, where keys have no gaps."""
+    import math
+    return 10 ** max(2, round(math.log10(max(1, rows / 200))))
+
+
+def chunking_of(key: Sequence[str], columns: Dict[str, Dict[str, Any]], rows: Optional[int]) -> Dict[str, Any]:
+    """Return how rows are put into chunks: by ranges of an integer key, else by a hash, that any engine can take."""
+    forms = {columns[name][side]["form"] for name in key for side in SIDES}
+    if len(key) == 1 and columns[key[0]]["kind"] == "integer" and forms <= {"integer"}:
+        return {"kind": "range", "size": DEFAULT_CHUNK if rows is None else chunk_size(rows)}
+    return {"kind": "hash" if key else "rows", "digits": hash_digits(rows)}
+
+
+def matches(table: str, column: str, patterns: Iterable[str]) -> bool:
+    from fnmatch import fnmatchcase
+    return any(fnmatchcase(f"{table}.{column}", pattern) or fnmatchcase(column, pattern) for pattern in patterns)
+
+
+def spec_digest(spec: Spec) -> str:
+    import hashlib
+    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode("utf-8")).hexdigest()[:16]
+
+
+def pair_columns(
+    table: str, pair: Tuple[Table, Table], schemas: Tuple[Schema, Schema], settings: Dict[str, Any]
+) -> Tuple[Dict[str, Dict[str, Any]], Dict[str, str]]:
+    """Return the columns that both sides hold by their new name, and old name -> new name."""
+    old, new = pair
+    maps = {name.rsplit(".", 1)[-1]: given for name, given in settings.get("type_map", {}).items()
+            if name.rsplit(".", 1)[0] == table}
+    renamed = {given["rename"]: name for name, given in maps.items() if "rename" in given}
+    lower = {name.lower(): name for name in old.columns}
+    columns: Dict[str, Dict[str, Any]] = {}
+    names: Dict[str, str] = {}
+    for name, column in sorted(new.columns.items()):
+        wanted = renamed.get(name, column.renamed_from or name)
+        there = old.columns.get(wanted) or old.columns.get(lower.get(wanted.lower(), ""))
+        given = maps.get(name, maps.get(wanted, {}))
+        if there is None and "source_expr" in given:
+            there = column
+        if there is not None:
+            columns[name] = pair_column(there, column, schemas, given)
+            names[there.name] = name
+    return columns, names
+
+
+def make_spec(pair: Tuple[Table, Table], schemas: Tuple[Schema, Schema], settings: Dict[str, Any]) -> Spec:
+    """Return the agreement on one table: what both sides must compute in the same way."""
+    old, new = pair
+    table = new.name if new.schema in ("public", "main", "") else new.key
+    columns, names = pair_columns(table, pair, schemas, settings)
+    key, unique = shared_key(old, new, names)
+    excluded = sorted(name for name in columns if matches(table, name, settings.get("exclude", ())))
+    refuse_excluded_keys(table, key, excluded)
+    kept = [entry for name, entry in columns.items() if name not in excluded and "reason" not in entry]
+    sides = {side: {"dialect": schema.dialect, "schema": item.schema if schema.dialect == "postgresql" else "",
+                    "table": item.name, "unique_key": unique[side], "where": where_of(table, side, settings)}
+             for side, schema, item in zip(SIDES, schemas, pair)}
+    usable = key if {*key} <= {entry["name"] for entry in kept} else []
+    return {"version": PROFILE_VERSION, "table": table, "hash": settings.get("hash", "md5"), "min_rows": MIN_ROWS,
+            "key": usable, "watermark": settings.get("watermark", {}).get(table),
+            "chunking": settings.get("chunking", {}).get(table) or chunking_of(usable, columns, old.row_count),
+            "columns": kept, "pii": sorted(name for name in columns if matches(table, name, settings.get("pii", ()))),
+            **sides, "excluded": excluded,
+            "not_comparable": [{"name": name, "reason": entry["reason"]} for name, entry in columns.items()
+                               if "reason" in entry and name not in excluded]}
+
+
+def where_of(table: str, side: str, settings: Dict[str, Any]) -> str:
+    """Return the condition on the rows of a table: one text for both sides, or one of each."""
+    given = settings.get("where", {}).get(table, "")
+    return given.get(side, "") if isinstance(given, dict) else given
+
+
+def refuse_excluded_keys(table: str, key: Sequence[str], excluded: Sequence[str]) -> None:
+    wrong = sorted(set(key) & set(excluded))
+    if wrong:
+        raise InputError(f"--exclude: {table}.{wrong[0]}: is part of the key and cannot be excluded")
+
+
+# == 39. Data: canonical text =========================================================================
+# In: a kind and an engine. Out: the expression that gives equal values the same text in every engine. Every row of
+# these tables was run on PostgreSQL 15, MariaDB 10.11, SQLite 3.40 and Spark 3.5; MySQL 8 was not.
+
+MICROSECONDS = "{c},'%Y-%m-%dT%H:%i:%s.%f'"
+HEX_SQLITE = "CASE WHEN {c} IS NOT NULL THEN lower(hex({c})) END"  # hex(NULL) is an empty text
+CANON: Dict[str, Tuple[str, str, str, str]] = {  # kind -> text in the order of ENGINE_NAMES
+    "integer": ("{c}::text", "CAST({c} AS CHAR)", "CAST({c} AS TEXT)", "CAST({c} AS STRING)"),
+    "decimal": (
+        "round({c}::numeric,{s})::text", "CAST(CAST({c} AS DECIMAL(65,{s})) AS CHAR)",
+        "CASE typeof({c}) WHEN 'real' THEN printf('%.{s}f',round({c},{s})+0.0) WHEN 'integer' THEN {c}||'{dot}' "
+        "WHEN 'text' THEN CASE WHEN instr({c},'.')=0 THEN {c}||'{dot}' ELSE substr({c}||'{z}',1,instr({c},'.')+{cut}) "
+        "END END",
+        "replace(format_number(CAST({c} AS DECIMAL(38,{s})),{s}),',','')",  # a cast to text prints 1E-10
+    ),
+    "float": (  # the same IEEE operations everywhere: a cast to text prints other digits in each engine
+        "CASE WHEN abs({c})<{lim} THEN floor({c}::float8*1e{s}+0.5)::bigint::text WHEN abs({c})<9e18 "
+        "THEN 'i'||trunc({c}::float8)::bigint::text WHEN {c} IS NOT NULL THEN 'huge' END",
+        "CASE WHEN abs({c})<{lim} THEN CAST(CAST(floor({c}*1e{s}+0.5e0) AS SIGNED) AS CHAR) WHEN abs({c})<9e18 "
+        "THEN concat('i',CAST(CAST(truncate({c}*1e0,0) AS SIGNED) AS CHAR)) WHEN {c} IS NOT NULL THEN 'huge' END",
+        "CASE WHEN abs({c})<{lim} THEN CAST(CAST({c}*1e{s}+0.5 AS INTEGER)-({c}*1e{s}+0.5<"
+        "CAST({c}*1e{s}+0.5 AS INTEGER)) AS TEXT) WHEN abs({c})<9e18 THEN 'i'||CAST({c} AS INTEGER) "
+        "WHEN {c} IS NOT NULL THEN 'huge' END",
+        "CASE WHEN isnan({c}) THEN 'huge' WHEN abs({c})<{lim}D THEN CAST(floor(CAST({c} AS DOUBLE)*1e{s}D+0.5D) AS "
+        "STRING) WHEN abs({c})<9e18D THEN concat('i',CAST(CAST({c} AS BIGINT) AS STRING)) WHEN {c} IS NOT NULL "
+        "THEN 'huge' END",
+    ),
+    "text": ("{c}::text", "CONVERT({c} USING utf8mb4)", "CAST({c} AS TEXT)", "CAST({c} AS STRING)"),
+    "char": ("rtrim({c}::text,' ')", "TRIM(TRAILING ' ' FROM CONVERT({c} USING utf8mb4))", "rtrim({c},' ')",
+             "rtrim({c})"),
+    "boolean": ("CASE WHEN {c} THEN '1' WHEN NOT {c} THEN '0' END",
+                "CASE WHEN {c}<>0 THEN '1' WHEN {c}=0 THEN '0' END",
+                "CASE WHEN {c}<>0 THEN '1' WHEN {c}=0 THEN '0' END",
+                "CASE WHEN {c} THEN '1' WHEN NOT {c} THEN '0' END"),
+    "date": (  # to_char gives NULL for infinity and drops the era
+        "CASE WHEN {c} BETWEEN '0001-01-01' AND '9999-12-31' THEN to_char({c},'YYYY-MM-DD') ELSE {c}::text END",
+        "DATE_FORMAT({c},'%Y-%m-%d')", "substr({c},1,10)", "date_format({c},'yyyy-MM-dd')"),
+    "time": ("to_char({c},'HH24:MI:SS.US')", "TIME_FORMAT({c},'%H:%i:%s.%f')",
+             "substr({c},1,8)||'.'||substr(substr({c},10)||'000000',1,6)",
+             "concat(substr({c},1,8),'.',substr(concat(substr({c},10),'000000'),1,6))"),
+    "timestamp": (
+        "CASE WHEN {c}>='0001-01-01' AND {c}<'10000-01-01' THEN to_char({c},'YYYY-MM-DD\"T\"HH24:MI:SS.US') "
+        "ELSE {c}::text END", f"DATE_FORMAT({MICROSECONDS})",
+        "substr({c},1,10)||'T'||substr({c},12,8)||'.'||substr(replace(replace(substr({c},21),'Z',''),'+00:00','')"
+        "||'000000',1,6)", "date_format({c},\"yyyy-MM-dd'T'HH:mm:ss.SSSSSS\")"),
+    "uuid": ("replace({c}::text,'-','')", "LOWER(REPLACE({c},'-',''))", "lower(replace({c},'-',''))",
+             "lower(replace({c},'-',''))"),
+    "bytes": ("encode({c},'hex')", "LOWER(HEX({c}))", HEX_SQLITE, "lower(hex({c}))"),
+    "array": ("array_to_json({c})::text", "REPLACE(CAST({c} AS CHAR),' ','')", "replace({c},' ','')",
+              "to_json({c})"),
+    "bit": ("{c}::text", "LPAD(BIN({c}+0),{s},'0')", "CAST({c} AS TEXT)", "CAST({c} AS STRING)"),
+    "interval": ("extract(epoch FROM {c})::text", "CAST({c} AS CHAR)", "CAST({c} AS TEXT)", "CAST({c} AS STRING)"),
+    "json": ("replace({c}::text,' ','')", "replace(CAST({c} AS CHAR),' ','')", "replace({c},' ','')",
+             "replace({c},' ','')"),
+}
+CANON_OF_FORM = {  # (kind, form, engine) -> text, where the way of storing it asks for another expression
+    ("boolean", "integer", "postgresql"): "CASE WHEN {c}<>0 THEN '1' WHEN {c}=0 THEN '0' END",
+    ("boolean", "integer", "sparksql"): "CASE WHEN {c}<>0 THEN '1' WHEN {c}=0 THEN '0' END",
+    ("boolean", "flag", "sparksql"): "CASE WHEN {c}<>0 THEN '1' WHEN {c}=0 THEN '0' END",
+    ("boolean", "bit", "postgresql"): "CASE WHEN {c}=B'1' THEN '1' WHEN {c}=B'0' THEN '0' END",
+    ("uuid", "bytes", "postgresql"): "encode({c},'hex')",
+    ("uuid", "bytes", "mysql"): "LOWER(HEX({c}))",
+    ("uuid", "bytes", "sqlite"): HEX_SQLITE,
+    ("uuid", "bytes", "sparksql"): "lower(hex({c}))",
+    ("uuid", "text", "postgresql"): "lower(replace({c},'-',''))",
+    ("uuid", "char", "postgresql"): "lower(replace({c}::text,'-',''))",
+    ("array", "json", "postgresql"): "replace({c}::text,' ','')",
+    ("array", "json", "sparksql"): "replace({c},' ','')",
+    ("text", "decimal", "postgresql"): "trim_scale({c})::text",  # numeric without a scale
+}
+STORAGE = {  # how SQLite keeps a moment that is not ISO text -> ISO text
+    "unix": "strftime('%Y-%m-%d %H:%M:%S',{c},'unixepoch')",
+    "unix_ms": "strftime('%Y-%m-%d %H:%M:%S',{c}/1000,'unixepoch')||printf('.%03d',{c}%1000)",
+    "julian": "strftime('%Y-%m-%d %H:%M:%f',{c})",
+}
+HALF_UP = {  # adds half of the last digit kept, so that cutting the text rounds it
+    "postgresql": "({c}+interval '{half} microseconds')", "mysql": "({c}+INTERVAL {half} MICROSECOND)",
+    "sparksql": "({c}+INTERVAL {half} MICROSECONDS)",
+}
+MEASURE: Dict[str, Tuple[str, str, str, str]] = {  # kind -> the number whose sum, least and greatest a profile tells
+    "integer": ("{c}", "{c}", "{x}", "CAST({c} AS DECIMAL(20,0))"),
+    "decimal": ("round({c}::numeric,{s})", "CAST({c} AS DECIMAL(65,{s}))", "{x}", "CAST({c} AS DECIMAL(38,{s}))"),
+    "boolean": ("({x})::int", "CAST({x} AS SIGNED)", "{x}", "CAST({x} AS INT)"),
+    "bytes": ("octet_length({c})", "LENGTH({c})", "length(CAST({c} AS BLOB))", "length({c})"),
+    "date": (
+        "CASE WHEN {c} BETWEEN '0001-01-01' AND '9999-12-31' THEN {c}-date '1970-01-01' END",
+        "DATEDIFF({c},'1970-01-01')", "CAST(strftime('%s',substr({c},1,10)) AS INTEGER)/86400",
+        "datediff({c},date'1970-01-01')"),
+    "timestamp": (  # in units of the last digit that both sides keep
+        "CASE WHEN {c}>='0001-01-01' AND {c}<'10000-01-01' THEN ({c}::date-date '1970-01-01')::bigint*86400{z}+"
+        "round(date_part('epoch',{c}::time)*1e6)::bigint/{unit} END",  # extract() is exact too, but numeric and slow
+        "FLOOR(TIMESTAMPDIFF(MICROSECOND,'1970-01-01',{c})/{unit})",
+        "CAST(strftime('%s',substr({c},1,19)) AS INTEGER)*1{z}+CAST('0'||substr({x},21,{s}) AS INTEGER)",
+        "CAST((unix_micros({c})-pmod(unix_micros({c}),{unit})) div {unit} AS DECIMAL(20,0))"),  # sums pass 2^63
+}
+ENGINES: Dict[str, Dict[str, str]] = {
+    "postgresql": {
+        "quote": '"', "text": "({x})::text", "glue": "concat_ws('{by}',{list})", "join": "concat({list})",
+        "md5": "md5({x})", "sha256": "encode(sha256(convert_to({x},'UTF8')),'hex')",
+        "sum60": "sum(('x'||substr({h},1,15))::bit(60)::bigint)", "weight": "('x'||substr({h},1,2))::bit(8)::int",
+        "bytes": "octet_length({x})", "chars": "length({x})", "double": "{x}::float8", "divide": "({a}/{b})",
+        "lines": "string_agg({x},',' ORDER BY c.no)",
+        "now": "to_char(now() AT TIME ZONE 'UTC','YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
+        "version": "current_setting('server_version')", "encoding": "current_setting('server_encoding')",
+        "salt": ":'salt'", "salt_id": "substr(encode(sha256(convert_to({x},'UTF8')),'hex'),1,8)",
+        "before": "\\if :{?salt}\n\\else\n\\set salt ''\n\\endif\nBEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n"
+                  "SET LOCAL TIME ZONE 'UTC';\nSET LOCAL work_mem = '2GB';\nSET LOCAL enable_sort = off;\n"
+                  "SET LOCAL statement_timeout = 0;\nSET LOCAL extra_float_digits = 1;\n",
+        "after": "COMMIT;\n", "run": "psql -X -qAt -v ON_ERROR_STOP=1 -d DB -f {file}",
+    },
+    "mysql": {
+        "quote": "`", "text": "CAST({x} AS CHAR)", "glue": "concat_ws('{by}',{list})", "join": "concat({list})",
+        "md5": "MD5({x})", "sha256": "SHA2({x},256)",
+        "sum60": "SUM(CAST(CONV(SUBSTRING({h},1,15),16,10) AS UNSIGNED))",
+        "weight": "CAST(CONV(SUBSTRING({h},1,2),16,10) AS SIGNED)",
+        "bytes": "LENGTH({x})", "chars": "CHAR_LENGTH({x})", "double": "({x}*1e0)", "divide": "({a} DIV {b})",
+        "lines": "GROUP_CONCAT({x} ORDER BY c.no SEPARATOR ',')",
+        "now": "DATE_FORMAT(UTC_TIMESTAMP(),'%Y-%m-%dT%H:%i:%sZ')",
+        "version": "VERSION()", "encoding": "'UTF8'", "salt": "@salt", "salt_id": "SUBSTRING(SHA2({x},256),1,8)",
+        "before": "SET NAMES utf8mb4;\nSET time_zone = '+00:00';\nSET SESSION sql_mode = '';\n"
+                  "SET SESSION group_concat_max_len = 1073741824;\nSET @salt = coalesce(@salt, '');\n"
+                  "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY;\n",
+        "after": "COMMIT;\n", "run": "mariadb -N -B -r DB < {file}",
+    },
+    "sqlite": {
+        "quote": '"', "text": "CAST({x} AS TEXT)", "glue": "({list})", "join": "({list})",
+        "md5": "md5({x})", "sha256": "sha256({x})", "sum60": "sum60({h})", "weight": "hex2({h})",
+        "bytes": "length(CAST({x} AS BLOB))", "chars": "length({x})", "double": "CAST({x} AS REAL)",
+        "divide": "({a}/{b})", "lines": "group_concat({x},',')", "now": "strftime('%Y-%m-%dT%H:%M:%SZ','now')",
+        "version": "sqlite_version()", "encoding": "'UTF8'", "salt": "salt()", "salt_id": "substr(sha256({x}),1,8)",
+        "before": "", "after": "", "run": "python3 {file} FILE",
+    },
+    "sparksql": {
+        "quote": "`", "text": "CAST({x} AS STRING)", "glue": "concat_ws('{by}',{list})", "join": "concat({list})",
+        "md5": "md5({x})", "sha256": "sha2({x},256)",
+        "sum60": "sum(CAST(conv(substr({h},1,15),16,10) AS DECIMAL(20,0)))",
+        "weight": "CAST(conv(substr({h},1,2),16,10) AS INT)",
+        "bytes": "octet_length({x})", "chars": "length({x})", "double": "CAST({x} AS DOUBLE)",
+        "divide": "({a} div {b})",
+        "lines": "array_join(collect_list({x}),',')",
+        "now": "date_format(current_timestamp(),\"yyyy-MM-dd'T'HH:mm:ss'Z'\")",
+        "version": "version()", "encoding": "'UTF8'", "salt": "''", "salt_id": "substr(sha2({x},256),1,8)",
+        "before": "SET spark.sql.session.timeZone=UTC;\nSET spark.sql.parquet.datetimeRebaseModeInRead=CORRECTED;\n",
+        "after": "", "run": "spark-sql -S -f {file}",
+    },
+}
+GROUP = 40  # arguments of one call: PostgreSQL takes 100, SQLite an expression of depth 1000
+
+
+def put(template: str, **parts: Any) -> str:
+    """Put expressions into a template; what else stands in braces stays as it is."""
+    return re.sub(r"\{(\w+)\}", lambda match: str(parts.get(match.group(1), match.group())), template)
+
+
+def quoted(engine: str, name: str) -> str:
+    mark = ENGINES[engine]["quote"]
+    return mark + name.replace(mark, 2 * mark) + mark
+
+
+def sql_string(engine: str, text: str) -> str:
+    if engine in ("mysql", "sparksql"):
+        return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return "'" + text.replace("'", "''") + "'"
+
+
+def glue(engine: str, parts: Sequence[str], by: str = "") -> str:
+    """Join expressions that are never NULL, in groups that every engine takes."""
+    if len(parts) > GROUP:
+        groups = [glue(engine, parts[start:start + GROUP], by) for start in range(0, len(parts), GROUP)]
+        return glue(engine, groups, by)
+    if engine == "sqlite":
+        return "(" + (f"||'{by}'||" if by else "||").join(parts) + ")"
+    return put(ENGINES[engine]["glue" if by else "join"], by=by, list=",".join(parts))
+
+
+def column_sql_of(entry: Dict[str, Any], side: DataSide) -> str:
+    """Return a column as an expression: its name, or what the settings put in its place."""
+    own = entry[side.role]
+    text = entry.get(f"{side.role}_expr")
+    sql = f"({text})" if text else quoted(side.engine, own["column"])
+    if entry.get("empty_is_null"):
+        sql = f"NULLIF({sql},'')"
+    if entry["kind"] == "instant" and own["form"] != "timestamp" and side.engine == "postgresql":
+        sql = f"({sql} AT TIME ZONE 'UTC')"
+    if entry["kind"] == "timestamp" and own["form"] == "instant" and side.engine == "postgresql":
+        sql = f"({sql} AT TIME ZONE 'UTC')"
+    if side.engine == "sqlite" and entry.get("storage") in STORAGE and own["form"] in ("integer", "double", "decimal"):
+        sql = "(" + put(STORAGE[entry["storage"]], c=sql) + ")"
+    digits = entry["scale"]
+    rounds = entry["kind"] in ("timestamp", "instant") and entry.get("rounding", "round") == "round"
+    if rounds and own["digits"] > digits:
+        sql = put(HALF_UP.get(side.engine, "{c}"), c=sql, half=5 * 10 ** (5 - digits))
+    return sql
+
+
+def parts_of(entry: Dict[str, Any], side: DataSide) -> Dict[str, Any]:
+    """Return what the templates of a column need: its expression {c}, its canonical text {x}, and its scale."""
+    kind, form, engine = entry["kind"], entry[side.role]["form"], side.engine
+    scale = entry["scale"] or 0
+    column = column_sql_of(entry, side)
+    parts = {"c": column, "s": scale, "z": "0" * scale, "dot": "." + "0" * scale if scale else "",
+             "cut": scale or -1, "lim": f"9e{15 - scale}", "unit": 10 ** max(0, 6 - scale)}
+    row = CANON["timestamp" if kind == "instant" else kind if kind in CANON else "text"]
+    template = CANON_OF_FORM.get((kind, form, engine)) or row[ENGINE_NAMES.index(engine)]
+    if kind == "decimal" and entry[side.role].get("digits") == scale and engine == "postgresql" and "{c}" in template:
+        template = "{c}::text"  # the type itself rounds
+    text = put(template, **parts)
+    if kind in ("timestamp", "instant") and scale < 6:
+        text = f"substr({text},1,{20 + scale if scale else 19})"
+    return {**parts, "x": weak_json(engine, text) if kind == "json" else text}
+
+
+def weak_json(engine: str, text: str) -> str:
+    """Return length and numbers of quotes, colons, commas: no engine prints JSON as another does."""
+    chars = ENGINES[engine]["chars"]
+    whole = put(chars, x=text)
+    counts = [f"{whole}-{put(chars, x=f'replace({text},{mark})')}" for mark in ("'\"',''", "':',''", "',',''")]
+    cast = ENGINES[engine]["text"]
+    return glue_null(engine, joined([put(cast, x=count) for count in (whole, *counts)], ":"))
+
+
+def field_text(entry: Dict[str, Any], side: DataSide) -> str:
+    """Return one column's share of the row text: ~ for NULL, = and the text, free text with its length in bytes."""
+    engine, text = side.engine, parts_of(entry, side)["x"]
+    if FAMILY.get(entry["kind"]) != "text":
+        return f"coalesce({glue_null(engine, ['=', text])},'~')"
+    size = put(ENGINES[engine]["text"], x=put(ENGINES[engine]["bytes"], x=text))
+    return f"coalesce({glue_null(engine, ['=', size, ':', text])},'~')"
+
+
+def glue_null(engine: str, parts: Sequence[str]) -> str:
+    """Join short literals and expressions so that a NULL among them makes the whole NULL."""
+    shown = [f"'{part}'" if part in "=:\"" else part for part in parts]
+    return "||".join(shown) if engine in ("postgresql", "sqlite") else f"concat({','.join(shown)})"
+
+
+def hashed(spec: Spec, engine: str, text: str) -> str:
+    return put(ENGINES[engine][spec["hash"]], x=text)
+
+
+def row_hash(spec: Spec, side: DataSide) -> str:
+    """Return the hash of a whole row, approximate columns left out."""
+    fields = [field_text(entry, side) for entry in spec["columns"] if entry["kind"] != "approximate"]
+    return hashed(spec, side.engine, glue(side.engine, [ENGINES[side.engine]["salt"], *fields], ";"))
+
+
+def key_hash(spec: Spec, side: DataSide) -> str:
+    by_name = {entry["name"]: entry for entry in spec["columns"]}
+    fields = [field_text(by_name[name], side) for name in spec["key"]]
+    return hashed(spec, side.engine, glue(side.engine, [ENGINES[side.engine]["salt"], *fields], ";"))
+
+
+def key_column(spec: Spec, side: DataSide) -> str:
+    entry = next(entry for entry in spec["columns"] if entry["name"] == spec["key"][0])
+    return column_sql_of(entry, side)
+
+
+def chunk_of(spec: Spec, side: DataSide, finer: int = 0) -> str:
+    """Return the expression that gives a row's chunk; `finer` levels below it for the drill-down."""
+    chunking = spec["chunking"]
+    if chunking["kind"] == "range":
+        size = max(1, chunking["size"] // 100 ** finer)
+        key, divide = key_column(spec, side), ENGINES[side.engine]["divide"]
+        down = put(divide, a=key, b=size)
+        return f"CASE WHEN {key}<0 THEN -1-{put(divide, a=f'(-1-{key})', b=size)} ELSE {down} END"
+    digits = chunking["digits"] + 2 * finer
+    if chunking["kind"] == "hash":
+        return f"substr({key_hash(spec, side)},1,{digits})"
+    return f"substr({row_hash(spec, side)},17,{digits})"
+
+
+# == 40. Data: queries ================================================================================
+# In: a spec and a side. Out: one SQL text that prints one JSON document: counts, sums and hashes, never a row value.
+
+
+class Cut(NamedTuple):
+    """What part of a table a query reads, and how closely."""
+
+    content: str = "profile"  # profile | prepass | sections | rows | sample
+    where: str = ""
+    finer: int = 0
+    shard: Optional[Tuple[int, int]] = None  # number from 1, and how many
+    only: Optional[Tuple[str, ...]] = None  # the chunks that this document replaces
+    share: str = ""  # sample: key hashes below this
+
+
+def side_of(spec: Spec, role: str, engine: str = "") -> DataSide:
+    body = spec[role]
+    return DataSide(role, engine or body["dialect"], body["schema"], body["table"], body["where"], body["unique_key"])
+
+
+def cell(engine: str, expression: str) -> str:
+    """Return a value as a JSON string, or null."""
+    return f"coalesce({glue_null(engine, [MARK, put(ENGINES[engine]['text'], x=expression), MARK])},'null')"
+
+
+MARK = '"'
+
+
+def column_facts(entry: Dict[str, Any], side: DataSide, weight: str, hidden: bool) -> str:
+    """Return the facts of a column over a chunk, as the text of a JSON list; least and greatest may be hidden."""
+    engine, parts = side.engine, parts_of(entry, side)
+    words = ENGINES[engine]
+    cells = [cell(engine, f"count({parts['c']})")]
+    family = FAMILY.get(entry["kind"], "")
+    if family == "number" and engine == "sqlite":
+        cells.append(f"number_facts({measure(entry, side)},{int(hidden)})")
+    elif family == "number":
+        cells += [cell(engine, f"sum({measure(entry, side)})")]
+        cells += ["'null'"] * 2 if hidden else [cell(engine, extreme(entry, side, end)) for end in ("min", "max")]
+    elif family == "text":
+        size, chars = put(words["bytes"], x=parts["x"]), put(words["chars"], x=parts["x"])
+        cells += [cell(engine, call) for call in (
+            f"sum(CASE WHEN {size}=0 THEN 1 ELSE 0 END)", f"sum({chars})", f"sum({size})", f"max({chars})")]
+    elif family == "approximate":
+        double = put(words["double"], x=parts["c"])
+        double = f"CASE WHEN abs({double})<1e15 THEN {double} END"  # a sum beyond is an error in PostgreSQL
+        cells += [cell(engine, call) for call in (f"sum({double})", f"sum(abs({double}))", f"sum(({double})*{weight})")]
+        cells += ["'null'"] * 2 if hidden else [cell(engine, f"{end}({double})") for end in ("min", "max")]
+    return glue(engine, ["'['", *joined(cells), "']'"])
+
+
+def measure(entry: Dict[str, Any], side: DataSide, column: str = "") -> str:
+    """Return the number by which a value counts in the sums of its column."""
+    row = MEASURE["timestamp" if entry["kind"] == "instant" else entry["kind"]]
+    parts = parts_of(entry, side)
+    return put(row[ENGINE_NAMES.index(side.engine)], **{**parts, "c": column or parts["c"]})
+
+
+def extreme(entry: Dict[str, Any], side: DataSide, end: str) -> str:
+    """Return the least or greatest measure: taken once for each chunk where it grows with the value."""
+    if entry["kind"] in ("boolean", "bytes"):
+        return f"{end}({measure(entry, side)})"
+    column = parts_of(entry, side)["c"]
+    finite = entry["kind"] in ("date", "timestamp", "instant") and side.engine == "postgresql"
+    return measure(entry, side, f"{end}({f'CASE WHEN isfinite({column}) THEN {column} END' if finite else column})")
+
+
+def joined(cells: Sequence[str], by: str = "','") -> List[str]:
+    """Return the cells with commas between them."""
+    return [part for number, text in enumerate(cells) for part in ((by, text) if number else (text,))]
+
+
+def weight_of(spec: Spec, side: DataSide) -> str:
+    """Return a number that depends on the row's key: sums weighted by it show values that were swapped."""
+    if spec["chunking"]["kind"] == "range":
+        return f"(1+{key_column(spec, side)}%97)"
+    if spec["key"]:
+        return f"(1+{put(ENGINES[side.engine]['weight'], h=key_hash(spec, side))})"
+    return "1"
+
+
+def from_where(spec: Spec, side: DataSide, cut: Cut) -> str:
+    table = quoted(side.engine, side.name)
+    table = f"{quoted(side.engine, side.schema)}.{table}" if side.schema else table
+    conditions = [f"({text})" for text in (side.where, cut.where) if text]
+    return f"FROM {table}" + (f" WHERE {' AND '.join(conditions)}" if conditions else "")
+
+
+def profile_rows(spec: Spec, side: DataSide, cut: Cut) -> Tuple[str, List[str]]:
+    """Return the query of the chunks' facts, and the cells of one line over its columns."""
+    engine, rowhash = side.engine, row_hash(spec, side)
+    ranged = spec["chunking"]["kind"] == "range"
+    key = key_column(spec, side) if ranged else ""
+    distinct = f"count(DISTINCT {key or key_hash(spec, side)})" if spec["key"] and not side.unique_key else "NULL"
+    weight = weight_of(spec, side)
+    facts = [column_facts(entry, side, weight, entry["name"] in spec["pii"]) for entry in spec["columns"]]
+    ends = [f"{end}({key})" if ranged else "NULL" for end in ("min", "max")]
+    query = (f"SELECT {chunk_of(spec, side)} AS no, count(*) AS n, {ends[0]} AS a, {ends[1]} AS z,\n"
+             f"  {put(ENGINES[engine]['sum60'], h=rowhash)} AS h, {distinct} AS d,\n"
+             f"  CASE WHEN count(*)>={spec['min_rows']} THEN {list_text(engine, facts)} ELSE 'null' END AS f\n"
+             f"{from_where(spec, side, cut)} GROUP BY 1 LIMIT {CHUNK_LIMIT + 1}")
+    return query, [cell(engine, f"c.{name}") for name in "nazhd"] + ["c.f"]
+
+
+def list_text(engine: str, items: Sequence[str]) -> str:
+    """Return a JSON list of texts that are JSON already, however many."""
+    return glue(engine, ["'['", *joined(items), "']'"])
+
+
+def prepass_rows(spec: Spec, side: DataSide, cut: Cut) -> Tuple[str, List[str]]:
+    entry = next(entry for entry in spec["columns"] if entry["name"] == spec["watermark"])
+    greatest = f"max({measure(entry, side)})" if side.engine == "sqlite" else extreme(entry, side, "max")
+    query = (f"SELECT {chunk_of(spec, side)} AS no, count(*) AS n, {greatest} AS w\n"
+             f"{from_where(spec, side, cut)} GROUP BY 1 LIMIT {CHUNK_LIMIT + 1}")
+    return query, [cell(side.engine, "c.n"), cell(side.engine, "c.w")]
+
+
+def section_rows(spec: Spec, side: DataSide, cut: Cut) -> Tuple[str, List[str]]:
+    query = (f"SELECT {chunk_of(spec, side, cut.finer)} AS no, count(*) AS n,\n"
+             f"  {put(ENGINES[side.engine]['sum60'], h=row_hash(spec, side))} AS h\n"
+             f"{from_where(spec, side, cut)} GROUP BY 1")
+    return query, [cell(side.engine, "c.n"), cell(side.engine, "c.h")]
+
+
+def single_rows(spec: Spec, side: DataSide, cut: Cut) -> Tuple[str, List[str]]:
+    """Return the query of key and row hash of single rows; the key is a hash where it is not an integer."""
+    if cut.content == "sample":
+        cut = cut._replace(where=f"substr({key_hash(spec, side)},1,8)<'{cut.share}'")
+    query = (f"SELECT {row_name(spec, side, cut.content == 'sample')} AS no, substr({row_hash(spec, side)},1,16) AS h\n"
+             f"{from_where(spec, side, cut)}")
+    return query, [cell(side.engine, "c.h")]
+
+
+def row_name(spec: Spec, side: DataSide, hide: bool = False) -> str:
+    if spec["chunking"]["kind"] == "range" and not hide:
+        return key_column(spec, side)
+    return f"substr({key_hash(spec, side) if spec['key'] else row_hash(spec, side)},1,16)"
+
+
+TABLES_IN_FULL = 30  # of a database report: more make it too large to be passed on
+WITH_SPEC = ("profile", "sample")  # the other contents are only read beside a profile
+CONTENTS = {"profile": profile_rows, "prepass": prepass_rows, "sections": section_rows, "rows": single_rows,
+            "sample": single_rows}
+
+
+def document_query(spec: Spec, side: DataSide, cut: Cut, captured: str = "") -> str:
+    """Return the one SELECT that prints one JSON document."""
+    engine, words = side.engine, ENGINES[side.engine]
+    query, cells = CONTENTS[cut.content](spec, side, cut)
+    head = {"profile_version": PROFILE_VERSION, "content": cut.content, "side": side.role, "table": spec["table"],
+            "engine": engine, "spec_id": spec_digest(spec), "spec": spec if cut.content in WITH_SPEC else None,
+            "shard": list(cut.shard) if cut.shard else None,
+            "only": None if cut.only is None else list(cut.only)}
+    opening = json.dumps(head, separators=(",", ":"))[:-1]
+    salted = f"CASE WHEN {words['salt']}='' THEN 'null' ELSE " + glue(
+        engine, ["'\"'", put(words["salt_id"], x=words["salt"]), "'\"'"]) + " END"
+    line = glue(engine, ["'['", *joined([cell(engine, "c.no"), *cells]), "']'"])
+    totals = []
+    if cut.content == "profile":
+        total = "exact_sum(c.h)" if engine == "sqlite" else "sum(c.h)"
+        totals = ["',\"row_count\":'", f"coalesce({cell(engine, 'sum(c.n)')},'null')", "',\"checksum\":'",
+                  cell(engine, total)]
+    parts = [sql_string(engine, opening), "',\"server_version\":\"'", f"replace({words['version']},'\"','')",
+             "'\",\"encoding\":\"'", words["encoding"], "'\",\"captured_at\":\"'",
+             sql_string(engine, captured) if captured else words["now"], "'\",\"salt_id\":'", salted, *totals,
+             "',\"lines\":['", f"coalesce({put(words['lines'], x=line)},'')", "']}'"]
+    return f"SELECT {glue(engine, parts)}\nFROM ({query}) AS c"
+
+
+def runnable(spec: Spec, side: DataSide, cut: Cut) -> str:
+    """Return a file that the engine's own client runs; for SQLite a program, because its shell has no md5."""
+    query, words = document_query(spec, side, cut), ENGINES[side.engine]
+    return sqlite_program(query) if side.engine == "sqlite" else f"{words['before']}{query};\n{words['after']}"
+
+
+def chunk_filter(spec: Spec, side: DataSide, chunks: Sequence[str], finer: int = 0) -> str:
+    """Return the condition that a row lies in one of these chunks: by ranges of the key, so that its index serves."""
+    if spec["chunking"]["kind"] != "range":
+        names = ",".join(f"'{chunk}'" for chunk in chunks)
+        return f"{chunk_of(spec, side, finer)} IN ({names})"
+    size, key = max(1, spec["chunking"]["size"] // 100 ** finer), key_column(spec, side)
+    runs: List[List[int]] = []
+    for number in sorted(map(int, chunks)):
+        if runs and runs[-1][1] == number - 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return balanced([f"{key} BETWEEN {clamp(first * size)} AND {clamp((last + 1) * size - 1)}" for first, last in runs])
+
+
+def clamp(key: int) -> int:
+    return max(-2 ** 63 + 1, min(2 ** 63 - 1, key))
+
+
+def balanced(conditions: Sequence[str]) -> str:
+    """Join conditions by OR in groups, because a chain of them is as deep as it is long."""
+    if len(conditions) <= GROUP:
+        return " OR ".join(conditions) or "1=0"
+    groups = [balanced(conditions[start:start + GROUP]) for start in range(0, len(conditions), GROUP)]
+    return balanced([f"({group})" for group in groups])
+
+
+def sample_size(rows: int, confidence: float, share: float) -> int:
+    """Return the least sample that holds a differing row with this confidence, when so many of the rows differ.
+
+    Without replacement: the chance to miss all D of N is C(N-D,n)/C(N,n).
+    """
+    from math import lgamma, log
+    bad = max(1, round(share * rows))
+
+    def missed(size: int) -> float:
+        if size > rows - bad:
+            return float("-inf")
+        return lgamma(rows - bad + 1) - lgamma(rows - bad - size + 1) - lgamma(rows + 1) + lgamma(rows - size + 1)
+
+    low, high = 0, rows
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if missed(middle) <= log(1 - confidence) else (middle + 1, high)
+    return low
+
+
+def sampling_plan(rows: Optional[int]) -> Dict[str, Any]:
+    """Return the sizes of samples, and the share of key hashes that gives the one which is used."""
+    sizes = [{"differing_rows": share, "confidence": confidence,
+              "rows": sample_size(rows or 10 ** 9, confidence, share)}
+             for share in (0.01, 0.001, 0.0001) for confidence in (0.95, 0.99)]
+    wanted = 1.1 * sizes[2]["rows"] / rows if rows else 0.01
+    return {"table_rows": rows, "sizes": sizes, "key_hash_below": f"{min(2 ** 32 - 1, int(2 ** 32 * wanted)):08x}"}
+
+
+def failure_bounds(failed: int, sampled: int, confidence: float = 0.95) -> Tuple[float, float]:
+    """Return the exact bounds of a share from a sample (Clopper and Pearson 1934), by bisection; one-sided for none."""
+    from math import exp, lgamma, log
+
+    def at_most(count: int, share: float) -> float:
+        return sum(exp(lgamma(sampled + 1) - lgamma(k + 1) - lgamma(sampled - k + 1) + k * log(share)
+                       + (sampled - k) * log(1 - share)) for k in range(count + 1))
+
+    def solve(count: int, wanted: float) -> float:
+        low, high = 0.0, 1.0
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if at_most(count, middle) > wanted else (low, middle)
+        return low
+
+    tail = (1 - confidence) / 2 if failed else 1 - confidence
+    return (solve(failed - 1, 1 - tail) if failed else 0.0, solve(failed, tail) if failed < sampled else 1.0)
+
+
+def shard_cuts(spec: Spec, side: DataSide, borders: Sequence[int]) -> Iterator[Cut]:
+    """Yield one cut for each part between borders of the key, which lie on borders of chunks."""
+    key, size = key_column(spec, side), spec["chunking"]["size"]
+    ends = [None, *(border // size * size for border in borders), None]
+    for no, (low, high) in enumerate(zip(ends, ends[1:]), 1):
+        conditions = [f"{key}>={low}"] * (low is not None) + [f"{key}<{high}"] * (high is not None)
+        yield Cut(where=" AND ".join(conditions), shard=(no, len(ends) - 1))
+
+
+def table_queries(spec: Spec, role: str, engine: str, borders: Sequence[int], share: str) -> Dict[str, str]:
+    """Return the queries of one side of a table for one engine, by what they are for."""
+    side = side_of(spec, role, engine)
+    cuts = {"profile": Cut()}
+    if borders and spec["chunking"]["kind"] == "range":
+        cuts = {f"profile_{cut.shard[0]}_of_{cut.shard[1]}": cut for cut in shard_cuts(spec, side, borders)
+                if cut.shard}
+    if spec["watermark"]:
+        cuts["prepass"] = Cut("prepass")
+    if spec["key"]:
+        cuts["sample"] = Cut("sample", share=share)
+    cuts["drill_down"] = Cut("sections", f"{chunk_of(spec, side)} IN ({{{{chunks}}}})", 1)
+    return {name: runnable(spec, side, cut) for name, cut in cuts.items()}
+
+
+def all_queries(table: Dict[str, Any]) -> Dict[str, Dict[str, Dict[str, str]]]:
+    """Return side -> engine -> name -> query: for the side's own engine, and for a copy of its rows in Spark SQL."""
+    spec, share = table["spec"], table["sampling"]["key_hash_below"]
+    return {role: {engine: table_queries(spec, role, engine, table["shards"], share)
+                   for engine in (spec[role]["dialect"], "sparksql")} for role in SIDES}
+
+
+def own_profiles(table: Dict[str, Any]) -> Dict[str, Dict[str, Dict[str, str]]]:
+    """Return the profile queries for the sides' own engines alone, as a report of many tables holds them."""
+    spec = table["spec"]
+    return {role: {spec[role]["dialect"]: {"profile": runnable(spec, side_of(spec, role), Cut())}} for role in SIDES}
+
+
+def table_section(spec: Spec, rows: Optional[int], settings: Dict[str, Any]) -> Dict[str, Any]:
+    """Return what a database report says on how to reconcile one table."""
+    return {"table": spec["table"], "spec_id": spec_digest(spec), "spec": spec, "sampling": sampling_plan(rows),
+            "shards": settings.get("shards", {}).get(spec["table"], []), "incremental": incremental_advice(spec)}
+
+
+def incremental_advice(spec: Spec) -> str:
+    if not spec["watermark"]:
+        return "No watermark is set for this table: every pass is a full one."
+    return (f"Run prepass on both sides (rows and greatest {spec['watermark']} of each chunk), compare, recheck the "
+            "chunks that moved. The full profile is required before the cutover: changes that leave the watermark are "
+            "not seen.")
+
+
+def database_reconciliation(before: Document, after: Document, options: Options) -> Dict[str, Any]:
+    """Return the reconciliation part of a database report: for each table the queries of both sides."""
+    settings = data_settings(options)
+    specs, counts = make_specs(before, after, options, settings)
+    tables = [table_section(spec, count, settings) for spec, count in zip(specs, counts)]
+    many = len(tables) > TABLES_IN_FULL
+    return {
+        "how_to": ["Run one profile query for each table and side with the client named in run, append the outputs of "
+                   "one side to one file.",
+                   "compatibility_checker.py --type data --before source.jsonl --after target.jsonl compares them.",
+                   "Give both sides the same salt where hashes of guessable rows must not leave the system.",
+                   "In a drill_down, {{chunks}} stands for a list of chunks; --type data prints it filled in.",
+                   *(["Queries other than the profiles are left out of a report of so many tables; the export has "
+                      "them."]
+                     if many else [])],
+        "run": {engine: ENGINES[engine]["run"] for engine in ENGINE_NAMES},
+        "tables": [{**table, "queries": (own_profiles if many else all_queries)(table)} for table in tables],
+    }
+
+
+def reconciliation_files(section: Optional[Dict[str, Any]]) -> Dict[str, str]:
+    """Return the queries of a report as files, name -> text: source/001_orders_profile.postgresql.sql ..."""
+    files: Dict[str, str] = {}
+    for number, table in enumerate((table for table in (section or {}).get("tables", ()) if "spec" in table), 1):
+        for role, engines in all_queries(table).items():
+            for engine, queries in engines.items():
+                for name, text in queries.items():
+                    ending = "py" if engine == "sqlite" else "sql"
+                    files[f"{role}/{number:03d}_{slug(table['table'])}_{name}.{engine}.{ending}"] = text
+    return files
+
+
+# == 41. Data: SQLite files ===========================================================================
+# In: a database file and a spec. Out: the same document that a server prints. The file is opened read-only.
+
+SQLITE_FUNCTIONS = '''
+import hashlib
+
+def text_of(value):
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
+
+class Sum60:
+    """The exact sum of the first 15 hex digits of hashes."""
+    def __init__(self):
+        self.total = 0
+    def step(self, digits):
+        self.total += int(digits[:15], 16)
+    def finalize(self):
+        return str(self.total)
+
+class ExactSum(Sum60):
+    def step(self, number):
+        self.total += int(number)
+
+class NumberFacts:
+    """Sum, least and greatest of numbers with one number of fraction digits, as JSON strings."""
+    def __init__(self):
+        self.seen, self.total, self.least, self.most, self.places, self.hidden = 0, 0, None, None, 0, 0
+    def step(self, value, hidden):
+        text = str(value)
+        sign, digits = text[:1] == "-", text.lstrip("-").replace(".", "", 1)
+        if value is None or not digits.isdigit():
+            return
+        self.places, self.hidden = len(text.partition(".")[2]), hidden
+        number = -int(digits) if sign else int(digits)
+        self.total += number
+        self.least = number if self.least is None else min(self.least, number)
+        self.most = number if self.most is None else max(self.most, number)
+    def finalize(self):
+        if self.least is None:
+            return "null,null,null"
+        ends = ["null"] * 2 if self.hidden else [self.show(self.least), self.show(self.most)]
+        return ",".join([self.show(self.total), *ends])
+    def show(self, number):
+        digits = str(abs(number)).rjust(self.places + 1, "0")
+        point = len(digits) - self.places
+        shown = digits[:point] + "." + digits[point:] if self.places else digits
+        return '"' + ("-" if number < 0 else "") + shown + '"'
+
+def hashing(name):
+    return lambda value: None if value is None else getattr(hashlib, name)(text_of(value)).hexdigest()
+
+def equip(connection, salt):
+    """Give a connection the functions that the queries use and SQLite has not."""
+    for name in ("md5", "sha256"):
+        connection.create_function(name, 1, hashing(name), deterministic=True)
+    connection.create_function("hex2", 1, lambda digits: int(digits[:2], 16), deterministic=True)
+    connection.create_function("salt", 0, lambda: salt, deterministic=True)
+    connection.create_aggregate("sum60", 1, Sum60)
+    connection.create_aggregate("exact_sum", 1, ExactSum)
+    connection.create_aggregate("number_facts", 2, NumberFacts)
+'''
+
+
+def sqlite_program(sql: str, write: bool = False) -> str:
+    """Return a Python program that runs SQL on the database file that it is given, with the functions it needs."""
+    ending = "connection.executescript(SQL)" if write else "print(connection.execute(SQL).fetchone()[0])"
+    return (f'"""python3 THIS FILE.db; RECONCILE_SALT in the environment is the salt, on both sides the same."""\n'
+            f"import os, sqlite3, sys, urllib.request\n{SQLITE_FUNCTIONS}\n"
+            f"SQL = {sql!r}\n"
+            f'path = urllib.request.pathname2url(os.path.abspath(sys.argv[1]))\n'
+            f'connection = sqlite3.connect("file:" + path + "?mode={"rw" if write else "ro"}", uri=True)\n'
+            f'equip(connection, os.environ.get("RECONCILE_SALT", ""))\n{ending}\n')
+
+
+def open_sqlite(path: str, salt: str) -> Any:
+    """Return a read-only connection that knows the functions of the queries."""
+    import sqlite3
+    from urllib.request import pathname2url
+    space: Dict[str, Any] = {}
+    exec(SQLITE_FUNCTIONS, space)  # the same text that is written into the programs for other machines
+    connection = sqlite3.connect(f"file:{pathname2url(os.path.abspath(path))}?mode=ro", uri=True)
+    space["equip"](connection, salt)
+    return connection
+
+
+def profile_file(path: str, specs: Sequence[Spec], role: str, salt: str) -> List[Dict[str, Any]]:
+    """Return the profiles of an SQLite file, all seen in one transaction."""
+    import sqlite3
+    try:
+        connection = open_sqlite(path, salt)
+        try:
+            connection.execute("BEGIN")
+            queries = [document_query(spec, side_of(spec, role), Cut(), now()) for spec in specs]
+            return [json.loads(connection.execute(query).fetchone()[0]) for query in queries]
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise InputError(f"{path}: cannot be profiled: {error}")
+
+
+def fit_chunks(path: str, specs: Sequence[Spec]) -> List[Spec]:
+    """Return the specs with chunks that fit the rows of the source file: keys far apart are put into hash buckets."""
+    connection = open_sqlite(path, "")
+    fitted = []
+    try:
+        for spec in specs:
+            side = side_of(spec, "source")
+            key = key_column(spec, side) if spec["chunking"]["kind"] == "range" else "1"
+            rows, first, last = connection.execute(
+                f"SELECT count(*), min({key}), max({key}) {from_where(spec, side, Cut())}").fetchone()
+            chunking = dict(spec["chunking"])
+            if chunking["kind"] == "range":
+                chunking["size"] = chunk_size(rows)
+                whole = isinstance(first, int) and isinstance(last, int)
+                if rows and (not whole or (last - first) // chunking["size"] > CHUNK_LIMIT // 10):
+                    chunking = {"kind": "hash", "digits": hash_digits(rows)}
+            else:
+                chunking["digits"] = hash_digits(rows)
+            fitted.append({**spec, "chunking": chunking})
+    finally:
+        connection.close()
+    return fitted
+
+
+# == 42. Data: reading profiles =======================================================================
+# In: documents of one side, as many as there are tables, shards and passes. Out: one Profile for each table, in which
+# a later pass has replaced what it looked at again. What contradicts itself is refused.
+
+CELLS = {"profile": 7, "prepass": 3, "sections": 3, "rows": 2, "sample": 2}
+FACTS = {"number": 4, "text": 5, "approximate": 6, "": 1}
+
+
+class Chunk(NamedTuple):
+    no: str
+    rows: int
+    first: Optional[int]
+    last: Optional[int]
+    checksum: int
+    distinct: Optional[int]
+    facts: Optional[List[List[Optional[str]]]]
+    captured: str
+
+
+class Profile(NamedTuple):
+    """What one side says about one table."""
+
+    table: str
+    side: str
+    spec: Spec
+    spec_id: str
+    engine: str
+    salt_id: Optional[str]
+    captured_at: str
+    chunks: Dict[str, Chunk]
+    earlier: Dict[str, Chunk]  # a chunk as the pass before saw it
+    closer: Dict[str, Dict[str, Any]]  # content -> lines of the newest document of that content
+    oldest: str
+
+
+def load_profiles(path: str) -> Document:
+    """Read profile documents that stand one after the other in a file; the value is the list of them."""
+    import hashlib
+    name = "<stdin>" if path == "-" else path
+    try:
+        data = read_bytes(path)
+        text = data.decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read: {error.strerror or error}")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: found bytes that are no UTF-8 text, expected profiles ({error.reason})")
+    if not text.strip():
+        raise InputError(problem(name, 1, 1, (), "an empty file", "profiles, as the reconciliation queries print them"))
+    found, start, decoder = [], 0, json.JSONDecoder()
+    while start < len(text):
+        if text[start].isspace():
+            start += 1
+            continue
+        where = f"{name} (document {len(found) + 1})" if found else name
+        try:
+            end = decoder.raw_decode(text, start)[1]
+        except (ValueError, RecursionError):
+            line = text.count("\n", 0, start) + 1
+            raise InputError(f"{where}: starting in line {line}: found no whole JSON document, expected a profile "
+                             "(a query that was interrupted: take its output out, run it again)")
+        found.append(Document(where, text[start:end], parse(where, text[start:end]), ""))
+        start = end
+    return Document(name, text, found, hashlib.sha256(data).hexdigest())
+
+
+def number(value: Any) -> Optional[int]:
+    """Return the integer that a cell holds, or None."""
+    return int(value) if isinstance(value, str) and re.fullmatch(r"-?\d{1,40}", value) else None
+
+
+def check_profile(document: Document) -> Dict[str, Any]:
+    """Return a profile whose form is right and which does not contradict itself; raises InputError for others."""
+    faults = Faults(document)
+    body = faults.typed(document.value, (), dict, "a profile") or {}
+    wanted = {"profile_version": int, "content": str, "side": str, "table": str, "engine": str, "spec_id": str,
+              "captured_at": str, "encoding": str, "lines": list}
+    if body.get("content") in WITH_SPEC:
+        wanted["spec"] = dict
+    for key, kind in wanted.items():
+        if key not in body:
+            faults.add((), f"no {key!r}", "a profile, as the reconciliation queries print it")
+        else:
+            faults.typed(body[key], (key,), kind, {int: "a number", str: "a text", dict: "an object",
+                                                   list: "a list"}[kind])
+    faults.finish()
+    for key, choices in (("profile_version", (PROFILE_VERSION,)), ("content", tuple(CELLS)), ("side", SIDES)):
+        if body[key] not in choices:
+            faults.add((key,), describe(body[key]), " or ".join(map(str, choices)))
+    if body["content"] in WITH_SPEC and body["spec_id"] != spec_digest(body["spec"]):
+        faults.add(("spec_id",), describe(body["spec_id"]), f"{spec_digest(body['spec'])}, the digest of its spec",
+                   "inconsistent_profile: was it edited?")
+    if body["encoding"].upper() not in ("UTF8", "UTF-8", "UTF8MB4"):
+        faults.add(("encoding",), describe(body["encoding"]), "UTF8", "use \"hash\": \"sha256\" with a UTF-8 copy")
+    if len(body["lines"]) > CHUNK_LIMIT and body["content"] in ("profile", "prepass"):
+        faults.add(("lines",), f"more than {CHUNK_LIMIT} chunks", "fewer",
+                   f"give {body['table']} another chunking in the configuration: its keys lie far apart")
+    faults.finish()
+    check_lines(body, faults)
+    faults.finish()
+    return body
+
+
+def check_lines(body: Dict[str, Any], faults: Faults) -> None:
+    """Note lines that have the wrong form, or that contradict themselves or the totals."""
+    size, profile, seen = CELLS[body["content"]], body["content"] == "profile", set()
+    rows, checksum = 0, 0
+    for index, line in enumerate(body["lines"]):
+        path: Path = ("lines", index)
+        if not well_formed(line, size):
+            faults.add(path, "another form", f"a list of {size} texts")
+            continue
+        if line[0] in seen and profile:
+            faults.add(path, f"chunk {line[0]} a second time", "each chunk once", "inconsistent_profile")
+        seen.add(line[0])
+        if profile:
+            for found, expected in contradictions(line, body["spec"]):
+                faults.add(path, found, expected, "inconsistent_profile: was it edited?")
+            rows, checksum = rows + (number(line[1]) or 0), checksum + (number(line[4]) or 0)
+    totals = {"row_count": rows, "checksum": checksum}
+    for key, total in totals.items() if profile else ():
+        if (number(body.get(key)) or 0) != total:
+            faults.add((key,), describe(body.get(key)), f"{total}, the sum over its chunks",
+                       "inconsistent_profile: was it edited?")
+
+
+def well_formed(line: Any, size: int) -> bool:
+    return isinstance(line, list) and len(line) == size and isinstance(line[0], str) and all(
+        value is None or isinstance(value, str) for value in line[:6])
+
+
+def contradictions(line: List[Any], spec: Spec) -> Iterator[Tuple[str, str]]:
+    """Yield what of one chunk cannot be: (found, expected)."""
+    rows, first, last, checksum, distinct = (number(value) for value in line[1:6])
+    if not rows or rows < 0 or checksum is None or not 0 <= checksum < rows << 60:
+        yield f"{line[1]} rows with the checksum {line[4]}", "at least one row, and a sum of as many 60-bit numbers"
+        return
+    if distinct is not None and not 0 < distinct <= rows:
+        yield f"{distinct} distinct keys in {rows} rows", "at most one key for each row"
+    if spec["chunking"]["kind"] == "range":
+        size, label = spec["chunking"]["size"], number(line[0])
+        if label is None or first is None or last is None or not label * size <= first <= last < (label + 1) * size:
+            yield f"keys {line[2]} to {line[3]} in chunk {line[0]}", f"keys of one range of {size}"
+        elif (distinct or (rows if spec["source"]["unique_key"] and distinct is None else 1)) > last - first + 1:
+            yield f"{rows} rows in keys {first} to {last}", "at most one row for each key"
+    if isinstance(line[6], list):
+        yield from fact_contradictions(line[6], rows, spec["columns"])
+    elif line[6] is not None:
+        yield describe(line[6]), "a list of facts, or null"
+
+
+def fact_contradictions(facts: List[Any], rows: int, columns: Sequence[Dict[str, Any]]) -> Iterator[Tuple[str, str]]:
+    if len(facts) != len(columns):
+        yield f"facts of {len(facts)} columns", f"{len(columns)}"
+    for fact, entry in zip(facts, columns):
+        family, name = FAMILY.get(entry["kind"], ""), entry["name"]
+        if not (isinstance(fact, list) and len(fact) == FACTS[family]
+                and all(value is None or isinstance(value, str) for value in fact)):
+            yield f"other facts of {name}", f"a list of {FACTS[family]} texts"
+            continue
+        filled = number(fact[0])
+        if filled is None or not 0 <= filled <= rows:
+            yield f"{fact[0]} values of {name} in {rows} rows", f"0 to {rows}"
+        elif None not in fact and not plausible(family, [exact(value) for value in fact]):
+            yield f"{', '.join(fact)} as facts of {name}", "a sum that its number of values and their limits allow"
+
+
+def plausible(family: str, fact: Sequence[Any]) -> bool:
+    """Tell whether the facts of a column can be those of any values."""
+    if family == "number":
+        filled, total, least, most = fact
+        return least * filled <= total <= most * filled
+    if family == "text":
+        filled, empty, chars, size, longest = fact
+        return empty <= filled and chars <= size <= 4 * chars and longest <= chars <= longest * (filled - empty)
+    return True
+
+
+def exact(text: Optional[str]) -> Any:
+    """Return a decimal text as an exact number; what is none (NaN) counts as 0."""
+    try:
+        return int(text or "0")
+    except ValueError:
+        from fractions import Fraction
+    try:
+        return Fraction(text or "0")
+    except ValueError:
+        return 0
+
+
+def merge(side: str, bodies: Sequence[Tuple[str, Dict[str, Any]]]) -> Dict[str, Profile]:
+    """Return the profiles of one side by table; later documents replace what they looked at again."""
+    tables: Dict[str, List[Tuple[str, Dict[str, Any]]]] = {}
+    for name, body in bodies:
+        if body["side"] != side:
+            raise InputError(f"{name}: side: found {body['side']!r}, expected {side!r}: were --before and "
+                             "--after swapped?")
+        tables.setdefault(body["table"], []).append((name, body))
+    return {table: merge_table(side, found) for table, found in sorted(tables.items())}
+
+
+def merge_table(side: str, found: List[Tuple[str, Dict[str, Any]]]) -> Profile:
+    """Return one side of one table from all its documents, in the order of time."""
+    first_name, first = found[0]
+    for name, body in found[1:]:
+        for key in ("spec_id", "salt_id"):
+            if body.get(key) != first.get(key):
+                raise InputError(f"{name}: {key}: found {body.get(key)}, expected {first.get(key)} as in {first_name}: "
+                                 f"the profiles of {body['table']} are not comparable")
+    found = sorted(found, key=lambda pair: pair[1]["captured_at"])
+    spec = next((body["spec"] for _, body in found if body["content"] in WITH_SPEC), None)
+    if spec is None:
+        raise InputError(f"{first_name}: found a {first['content']} of {first['table']}, expected its "
+                         "profile before it")
+    whole = passes(found)
+    chunks, earlier = merge_passes(whole)
+    closer = {body["content"]: body for _, body in found if body["content"] != "profile"}
+    times = sorted({chunk.captured for chunk in chunks.values()}) or [found[-1][1]["captured_at"]]
+    return Profile(first["table"], side, spec, first["spec_id"], first["engine"], first.get("salt_id"),
+                   whole[-1]["captured_at"] if whole else "", chunks, earlier, closer, times[0])
+
+
+def merge_passes(whole: Sequence[Dict[str, Any]]) -> Tuple[Dict[str, Chunk], Dict[str, Chunk]]:
+    """Return the newest look at each chunk, and the look before it."""
+    chunks: Dict[str, Chunk] = {}
+    earlier: Dict[str, Chunk] = {}
+    for body in whole:
+        lines = {line[0]: read_chunk(line, body["captured_at"]) for line in body["lines"]}
+        replaced = set(chunks) if body.get("only") is None else set(body["only"])
+        earlier.update({no: chunks[no] for no in replaced if no in chunks})
+        chunks = {**{no: chunk for no, chunk in chunks.items() if no not in replaced}, **lines}
+    return chunks, earlier
+
+
+def read_chunk(line: List[Any], captured: str) -> Chunk:
+    rows, first, last, checksum, distinct = (number(value) for value in line[1:6])
+    return Chunk(line[0], rows or 0, first, last, checksum or 0, distinct, line[6], captured)
+
+
+def passes(found: Sequence[Tuple[str, Dict[str, Any]]]) -> List[Dict[str, Any]]:
+    """Return the passes over a table in the order of time; shards are put together, a re-run shard counts once."""
+    shards: Dict[int, Dict[str, Any]] = {}
+    wanted, name = 0, ""
+    whole = []
+    for name, body in found:
+        if body["content"] == "profile" and body.get("shard"):
+            no, count = body["shard"]
+            if wanted not in (0, count):
+                raise InputError(f"{name}: shard: found one of {count}, expected one of {wanted}")
+            shards[no], wanted = body, count
+        elif body["content"] == "profile":
+            whole.append(body)
+    missing = [str(no) for no in range(1, wanted + 1) if no not in shards]
+    if missing:
+        raise InputError(f"{name}: shard {', '.join(missing)} of {wanted} is missing: run its query, add its output")
+    if shards:
+        lines = [line for no in sorted(shards) for line in shards[no]["lines"]]
+        twice = sorted(no for no, count in counted(line[0] for line in lines).items() if count > 1)
+        if twice:
+            raise InputError(f"{name}: chunk {twice[0]} stands in two shards: their borders do not fit together")
+        latest = max(body["captured_at"] for body in shards.values())
+        whole.append({**shards[1], "lines": lines, "captured_at": latest, "only": None})
+    return sorted(whole, key=lambda body: body["captured_at"])
+
+
+def counted(items: Iterable[Any]) -> Dict[Any, int]:
+    counts: Dict[Any, int] = {}
+    for item in items:
+        counts[item] = counts.get(item, 0) + 1
+    return counts
+
+
+# == 43. Data: comparing ==============================================================================
+# In: the profiles of both sides. Out: findings: which table, which chunks, what probably happened.
+
+
+class Mismatch(NamedTuple):
+    """One chunk that differs: which rule, what it looks like, and in which column."""
+
+    rule: str
+    label: str
+    column: str
+    no: str
+    rows: int
+
+
+TYPE_LIMITS = {127, 255, 32767, 65535, 2147483647, 4294967295, 9223372036854775807, -128, -32768, -2147483648}
+QUARTER = 900  # seconds: time zones differ by multiples of it
+
+
+def compare_table(old: Profile, new: Profile, settings: Dict[str, Any]) -> Tuple[List[Finding], List[Mismatch]]:
+    """Return what is wrong with one table, and the chunks in which it is."""
+    path: Path = ("tables", old.table)
+    findings = list(not_proved(old, path, settings)) + list(sampled(old, new, path))
+    if not (old.captured_at and new.captured_at):
+        return findings, []
+    moved = moved_chunks(old, new)
+    if moved:
+        findings.append(data_finding("unverified_change", path,
+                                     f"{old.table}: {len(moved)} chunks changed since they were "
+                                                                "profiled.", chunks=sorted(moved)[:KEYS_SHOWN]))
+    if old.chunks and not new.chunks:
+        rows = sum(chunk.rows for chunk in old.chunks.values())
+        findings.append(data_finding("table_empty", path, f"{old.table}: 0 of {rows} rows are on the target.", rows, 0))
+        return findings, []
+    found = list(differing_chunks(old, new))
+    columns = {entry["name"]: entry for entry in old.spec["columns"]}
+    found = [moved_rows(item, found, old, new) for item in found]
+    approximate = list(approximate_findings(old, new, columns, {item.no for item in found}, settings))
+    found += [item for item in approximate if isinstance(item, Mismatch)]
+    findings += [item for item in approximate if isinstance(item, Finding)]
+    if settings.get("max_lag_seconds"):
+        found = [item if item.rule == "duplicate_rows" else in_flight(item, found, old, new, settings)
+                 for item in found]
+    findings += stale(old, new, path) + lag(old, new, path, settings)
+    return findings + group_mismatches(found, old, new, path), found
+
+
+def data_finding(rule: str, path: Path, text: str, old: Any = None, new: Any = None, **extra: Any) -> Finding:
+    return Finding(DATA_RULES[rule], path, text, old, new, extra=extra)
+
+
+def not_proved(profile: Profile, path: Path, settings: Dict[str, Any]) -> Iterator[Finding]:
+    """Yield what a profile cannot show, whatever its sums say."""
+    spec = profile.spec
+    for name in spec["excluded"]:
+        yield data_finding("excluded_column", path + ("columns", name), f"{profile.table}.{name} was excluded.")
+    for entry in spec["not_comparable"]:
+        yield data_finding("unverified_column", path + ("columns", entry["name"]),
+                           f"{profile.table}.{entry['name']} is not compared: {entry['reason']}.")
+    for entry in spec["columns"]:
+        where = path + ("columns", entry["name"])
+        if entry["kind"] in WEAK_KINDS:
+            yield data_finding("weak_column", where, f"{profile.table}.{entry['name']} is compared as {entry['kind']}, "
+                                                     "by a fingerprint.")
+        if entry.get("imprecise"):
+            yield data_finding("unverified_precision", where, f"{profile.table}.{entry['name']} has more than "
+                                                              f"{EXACT_DIGITS} digits and SQLite stores it as a "
+                                                              "double.")
+    if not [entry for entry in spec["columns"] if entry["name"] not in spec["key"]] and spec["excluded"]:
+        yield data_finding("unverified_table", path, f"{profile.table}: no column beside the key is compared.")
+
+
+def sampled(old: Profile, new: Profile, path: Path) -> Iterator[Finding]:
+    """Yield what samples of both sides show: differing rows with the bounds of their share, or how little it proves."""
+    bodies = [side.closer.get("sample") for side in (old, new)]
+    if bodies[0] is None or bodies[1] is None:
+        return
+    here, there = ({line[0]: line[1] for line in body["lines"]} for body in bodies if body)
+    size = len({*here, *there})
+    failed = sum(here.get(key) != there.get(key) for key in {*here, *there})
+    low, high = failure_bounds(failed, size) if size else (0.0, 1.0)
+    if failed:
+        yield data_finding("sample_mismatch", path, (
+            f"{old.table}: {failed} of {size} sampled rows differ: with 95 % confidence {low:.4%} to {high:.4%} of "
+            "all rows do."), size, failed)
+    elif not (old.captured_at and new.captured_at):
+        yield data_finding("unverified_sample", path, (
+            f"{old.table}: 0 of {size} sampled rows differ: with 95 % confidence fewer than {high:.4%} of all rows "
+            "do; a sample cannot show that all rows agree."), size, 0)
+
+
+def stale(old: Profile, new: Profile, path: Path) -> List[Finding]:
+    found = []
+    for side in (old, new):
+        carried = [chunk for chunk in side.chunks.values() if chunk.captured < side.captured_at]
+        if carried:
+            found.append(data_finding("unverified_stale", path, (
+                f"{old.table}: {len(carried)} of {len(side.chunks)} chunks of the {side.side} are as of {side.oldest}, "
+                f"the others as of {side.captured_at}."), extra_side=side.side))
+    return found
+
+
+def seconds(text: str) -> int:
+    import calendar
+    import time
+    return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
+
+
+def lag(old: Profile, new: Profile, path: Path, settings: Dict[str, Any]) -> List[Finding]:
+    limit = settings.get("max_lag_seconds")
+    apart = abs(seconds(old.captured_at) - seconds(new.captured_at))
+    if limit is None or apart <= limit:
+        return []
+    return [data_finding("unverified_moment", path,
+                         f"{old.table}: the sides were captured {apart} s apart, the maximum "
+                                                    f"lag is {limit} s.", old.captured_at, new.captured_at)]
+
+
+def differing_chunks(old: Profile, new: Profile) -> Iterator[Mismatch]:
+    """Yield each chunk that differs, with its most probable reason and the column that shows it."""
+    columns = old.spec["columns"]
+    for no in sorted({*old.chunks, *new.chunks}, key=lambda name: chunk_order(name, old.spec)):
+        here, there = old.chunks.get(no), new.chunks.get(no)
+        counts = list(differing_counts(no, here, there))
+        yield from counts
+        if counts or here is None or there is None:
+            continue
+        if here.checksum != there.checksum:
+            yield from classified(here, there, columns)
+        else:
+            refuse_facts(old.table, here, there, columns)
+
+
+def differing_counts(no: str, here: Optional[Chunk], there: Optional[Chunk]) -> Iterator[Mismatch]:
+    """Yield what the numbers of rows and of distinct keys in one chunk say."""
+    rows = [chunk.rows if chunk else 0 for chunk in (here, there)]
+    copies = [chunk.rows - chunk.distinct if chunk and chunk.distinct is not None else 0 for chunk in (here, there)]
+    if copies[1] > copies[0]:
+        label = "loaded_twice" if rows[1] == 2 * rows[0] else "duplicate_key"
+        yield Mismatch("duplicate_rows", label, "", no, copies[1] - copies[0])
+    kept = [count - copy for count, copy in zip(rows, copies)]
+    if kept[1] != kept[0]:
+        yield Mismatch("missing_rows" if kept[1] < kept[0] else "extra_rows", "rows", "", no, abs(kept[0] - kept[1]))
+
+
+def chunk_order(no: str, spec: Spec) -> Tuple[int, str]:
+    return (int(no), "") if spec["chunking"]["kind"] == "range" else (0, no)
+
+
+def refuse_facts(table: str, here: Chunk, there: Chunk, columns: Sequence[Dict[str, Any]]) -> None:
+    """Raise InputError when the sums of two chunks differ although all of their rows have equal hashes."""
+    for entry, one, other in zip(columns, here.facts or (), there.facts or ()):
+        known = one != other and FAMILY.get(entry["kind"]) in ("number", "text") and None not in (*one, *other)
+        if known and [exact(v) for v in one] != [exact(v) for v in other]:
+            raise InputError(f"{table}: chunk {here.no}: the checksums are equal but the facts of {entry['name']} "
+                             f"are not ({one} and {other}): inconsistent_profile, was one edited?")
+
+
+def classified(here: Chunk, there: Chunk, columns: Sequence[Dict[str, Any]]) -> Iterator[Mismatch]:
+    """Yield a mismatch for each column whose sums moved; one without a column where none did."""
+    moved = False
+    for entry, one, other in zip(columns, here.facts or (), there.facts or ()):
+        label = column_label(entry, one, other)
+        if label:
+            moved = True
+            yield Mismatch("value_mismatch", label, entry["name"], here.no, here.rows)
+    if not moved:
+        label = "same_sums" if here.facts and there.facts else "too_few_rows_to_classify"
+        yield Mismatch("value_mismatch", label, "", here.no, here.rows)
+
+
+def column_label(entry: Dict[str, Any], one: Sequence[Optional[str]], other: Sequence[Optional[str]]) -> str:
+    """Return what the sums of one column say has happened to its values, or nothing where they are equal."""
+    family = FAMILY.get(entry["kind"], "")
+    if list(one) == list(other) or entry["kind"] == "approximate":
+        return ""
+    if family == "approximate" and close(one, other, (0.0, 1e-9)):
+        return ""
+    old, new = [exact(v) for v in one], [exact(v) for v in other]
+    if old == new:
+        return ""
+    if family == "text":
+        return text_label(old, new)
+    if old[0] != new[0]:
+        return "null_count_changed"
+    if family == "number" and None not in (*one, *other):
+        return number_label(entry, old, new)
+    return "value_changed"
+
+
+def text_label(old: Sequence[Any], new: Sequence[Any]) -> str:
+    """Return the label of a text column; facts: filled, empty, characters, bytes, longest."""
+    filled, empty, chars, size, longest = (after - before for before, after in zip(old, new))
+    if filled:
+        if filled == empty and not chars:
+            return "null_to_empty" if filled > 0 else "empty_to_null"
+        return "null_count_changed"
+    if chars > 0 and 4 * chars <= 3 * size <= 6 * chars and old[3] > old[2]:  # bytes beyond ASCII became characters
+        return "encoding_double_utf8"
+    if chars == 0 and size < 0:
+        return "encoding_replaced"
+    if chars < 0:
+        return f"truncated_to_{new[4]}" if longest < 0 else "shortened_or_trimmed"
+    return "lengthened" if chars > 0 else "value_changed"
+
+
+def number_label(entry: Dict[str, Any], old: Sequence[Any], new: Sequence[Any]) -> str:
+    """Return the label of a number, boolean or moment; facts: filled, sum, least, greatest."""
+    filled, delta = old[0], new[1] - old[1]
+    if entry["kind"] in ("timestamp", "instant"):
+        return moment_label(entry["scale"], filled, delta, [b - a for a, b in zip(old[2:], new[2:])], old, new)
+    if entry["kind"] == "boolean":
+        return "inverted" if new[1] == filled - old[1] else "value_changed"
+    scaled = power_of_ten(old[1], new[1])
+    if scaled:
+        return f"unit_scale_1e{scaled}"
+    return limit_label(old, new) or rounding_label(entry["scale"] or 0, filled, delta, old, new) or part_label(old, new)
+
+
+def limit_label(old: Sequence[Any], new: Sequence[Any]) -> str:
+    """Return the label of values that were pressed into a smaller type, or lost their sign."""
+    if old[3] > new[3] and new[3] in TYPE_LIMITS or old[2] < new[2] and new[2] in TYPE_LIMITS:
+        return "clipped"
+    return "sign_lost" if old[2] < 0 <= new[2] else ""
+
+
+def part_label(old: Sequence[Any], new: Sequence[Any]) -> str:
+    grown, shrunk = new[3] > 2 * old[3] > 0, old[3] > 0 and 2 * new[1] < old[1]
+    return "unit_scale_part_of_rows" if grown or shrunk else "value_changed"
+
+
+def moment_label(
+    scale: int, filled: Any, delta: Any, ends: List[Any], old: Sequence[Any], new: Sequence[Any]
+) -> str:
+    quarter, second = QUARTER * 10 ** scale, 10 ** scale
+    if delta and delta % (quarter * filled) == 0 and ends == [delta // filled] * 2:
+        hours = float(delta // filled / quarter / 4)
+        return f"tz_shift_{hours:+g}h"
+    if delta and delta % quarter == 0:
+        return "tz_shift_part_of_rows"
+    if scale and -filled * second < delta < 0 and new[1] % second == 0:
+        return "fraction_cut"
+    if scale and abs(delta) < filled * second and new[1] % second == 0:
+        return "fraction_rounded"
+    return "value_changed"
+
+
+def power_of_ten(old: Any, new: Any) -> int:
+    """Return k when new is old times 10 to the k, else 0."""
+    for power in range(1, 7) if old and new else ():
+        if new == old * 10 ** power:
+            return power
+        if old == new * 10 ** power:
+            return -power
+    return 0
+
+
+def rounding_label(scale: int, filled: Any, delta: Any, old: Sequence[Any], new: Sequence[Any]) -> str:
+    """Return the digits that were kept when the sums moved no more than rounding explains (four standard errors)."""
+    for digits in range(scale - 1, -1, -1):
+        bound = 4 * (10.0 ** -digits / 2) / 3 ** 0.5 * float(filled) ** 0.5
+        ends = all(abs(b - a) * 2 * 10 ** digits <= 1 for a, b in zip(old[2:], new[2:]))
+        if abs(float(delta)) <= bound and ends:
+            whole = all((value * 10 ** digits).denominator == 1 for value in new[1:])
+            return f"rounded_to_{digits}" if whole else "rounding_part_of_rows"
+    return ""
+
+
+def moved_rows(item: Mismatch, found: Sequence[Mismatch], old: Profile, new: Profile) -> Mismatch:
+    """Return a row count mismatch with its label: lost tail, gap, whole chunks, or single rows."""
+    if item.rule not in ("missing_rows", "extra_rows") or item.label != "rows":
+        return item
+    if item.rule == "extra_rows":
+        return item._replace(label="whole_chunk" if item.no not in old.chunks else "new_keys")
+    if old.spec["chunking"]["kind"] != "range":
+        return item._replace(label="chunk_missing" if item.no not in new.chunks else "rows_missing")
+    bad = tuple(int(each.no) for each in found if each.rule == "missing_rows")
+    return item._replace(label=missing_label(bad, old, new))
+
+
+def missing_label(bad: Tuple[int, ...], old: Profile, new: Profile) -> str:
+    order = sorted(map(int, old.chunks))
+    first = order.index(bad[0]) if bad[0] in order else 0
+    run = tuple(order[first:first + len(bad)]) == bad
+    start = new.chunks.get(str(bad[0]))
+    before = old.chunks.get(str(bad[0]))
+    lower = before is not None and start is not None and (start.last or 0) < (before.last or 0)
+    shorter = start is None or lower and before is not None and start.first == before.first
+    if run and bad[-1] == order[-1] and shorter and all(str(no) not in new.chunks for no in bad[1:]):
+        return "lost_tail"
+    if run and len(bad) > 1 and all(str(no) not in new.chunks for no in bad[1:-1]):
+        return "gap"
+    return "scattered_rows" if len(bad) > 1 else "chunk_missing" if start is None else "rows_missing"
+
+
+def approximate_findings(
+    old: Profile, new: Profile, columns: Dict[str, Dict[str, Any]], known: Set[str], settings: Dict[str, Any]
+) -> Iterator[Union[Finding, Mismatch]]:
+    """Yield for each approximate column what lies within the tolerance, and the chunks that do not."""
+    for index, (name, entry) in enumerate(columns.items()):
+        if entry["kind"] != "approximate":
+            continue
+        tolerance = tolerance_of(old.table, entry, settings)
+        within = 0
+        for no in sorted({*old.chunks} & {*new.chunks}, key=lambda text: chunk_order(text, old.spec)):
+            here, there = old.chunks[no], new.chunks[no]
+            if no in known and here.rows != there.rows:
+                continue
+            if here.facts is None or there.facts is None:
+                continue
+            one, other = here.facts[index], there.facts[index]
+            if not close(one, other, tolerance):
+                yield Mismatch("value_mismatch", "beyond_tolerance", name, no, here.rows)
+            elif one != other:
+                within += 1
+        if within:
+            yield data_finding("within_tolerance", ("tables", old.table, "columns", name), (
+                f"{old.table}.{name}: the sums of {within} chunks differ by no more than the tolerance of "
+                f"{tolerance[0]:g} for each value and {tolerance[1]:g} of its size."))
+
+
+def tolerance_of(table: str, entry: Dict[str, Any], settings: Dict[str, Any]) -> Tuple[float, float]:
+    """Return absolute and relative tolerance; sums of binary numbers differ in their last digits without any."""
+    given = settings.get("tolerances", {}).get(f"{table}.{entry['name']}", {})
+    single = "single" in (entry["source"]["form"], entry["target"]["form"])  # 24 bits of precision
+    return float(given.get("abs", settings.get("tolerance", 0.0))), float(given.get("rel", 1e-6 if single else 1e-9))
+
+
+def close(one: Sequence[Optional[str]], other: Sequence[Optional[str]], tolerance: Tuple[float, float]) -> bool:
+    """Tell whether the sums agree: plain, and weighted by the key, so that swapped values do not cancel out."""
+    if one[0] != other[0]:
+        return False
+    numbers = [[float(value or 0) for value in facts] for facts in (one, other)]
+    filled, size = numbers[0][0], max(numbers[0][2], numbers[1][2])
+    slack = tolerance[0] * filled + tolerance[1] * size + 1e-12 * size
+    heaviest = 256
+    return abs(numbers[0][1] - numbers[1][1]) <= slack and abs(numbers[0][3] - numbers[1][3]) <= slack * heaviest
+
+
+def in_flight(
+    item: Mismatch, found: Sequence[Mismatch], old: Profile, new: Profile, settings: Dict[str, Any]
+) -> Mismatch:
+    """Return the mismatch as in flight, unless a second look confirmed it or it stands out among all chunks."""
+    if confirmation(item.no, old, new) == "confirmed":
+        return item
+    order = sorted({*old.chunks, *new.chunks}, key=lambda name: chunk_order(name, old.spec))
+    late = {each.no: each.rows for each in found if each.rule in ("missing_rows", "extra_rows")}
+    outstanding = outliers([late.get(no, 0) for no in order])
+    return item if item.no in {order[index] for index in outstanding} else item._replace(rule="in_flight")
+
+
+def confirmation(no: str, old: Profile, new: Profile) -> str:
+    """Return what two looks at a chunk say: confirmed when it still differs and the source did not move."""
+    before, here = old.earlier.get(no), old.chunks.get(no)
+    if before is None or new.earlier.get(no) is None and no in new.chunks:
+        return "first_seen"
+    return "confirmed" if here is not None and before.checksum == here.checksum else "still_moving"
+
+
+def outliers(counts: Sequence[int]) -> List[int]:
+    """Return the places whose count stands out: Anscombe's transform, median and MAD with a floor of 1, Bonferroni.
+
+    Without the floor most clean reports have false alarms, because many chunks have the same small count.
+    """
+    from statistics import NormalDist, median
+    if len(counts) < 3:
+        return []
+    roots = [2 * (count + 0.375) ** 0.5 for count in counts]
+    middle = median(roots)
+    spread = max(1.0, 1.4826 * median(abs(root - middle) for root in roots))
+    limit = NormalDist().inv_cdf(1 - 0.01 / len(counts))
+    return [index for index, root in enumerate(roots) if (root - middle) / spread > limit]
+
+
+def group_mismatches(found: Sequence[Mismatch], old: Profile, new: Profile, path: Path) -> List[Finding]:
+    """Return one finding for each rule, label and column, with the chunks where it holds."""
+    groups: Dict[Tuple[str, str, str], List[Mismatch]] = {}
+    for item in found:
+        groups.setdefault((item.rule, item.label, item.column), []).append(item)
+    total = len({*old.chunks, *new.chunks})
+    findings = []
+    for (rule, label, column), items in sorted(groups.items()):
+        names = [item.no for item in items]
+        words = pattern([item.no for item in items], sorted({*old.chunks, *new.chunks},
+                                                            key=lambda name: chunk_order(name, old.spec)))
+        rows = f"{sum(item.rows for item in items)} rows"
+        rows = rows if rule != "value_mismatch" else f"chunks of {rows}"
+        text = (f"{old.table}{'.' + column if column else ''}: {label.replace('_', ' ')}: {rows} in {len(items)} of "
+                f"{total} chunks ({words}): {places(names, old, new)}.")
+        findings.append(data_finding(
+            rule, path + (("columns", column) if column else ()), text, None, None, **{"class": label}, pattern=words,
+            chunks=names[:1000], confirmation=sorted({confirmation(no, old, new) for no in names})))
+    return findings
+
+
+def pattern(names: Sequence[str], order: Sequence[str]) -> str:
+    """Return where the chunks lie: what is everywhere has another cause than what is in one run."""
+    if len(names) == len(order):
+        return "all chunks: systematic"
+    first = order.index(names[0])
+    if list(order[first:first + len(names)]) == list(names):
+        return "the highest chunks" if names[-1] == order[-1] else "one contiguous run"
+    return "scattered"
+
+
+def places(names: Sequence[str], old: Profile, new: Profile) -> str:
+    shown = []
+    for no in names[:5]:
+        chunk = old.chunks.get(no) or new.chunks[no]
+        span = f", keys {chunk.first} to {chunk.last}" if chunk.first is not None else ""
+        shown.append(f"chunk {no}{span}")
+    return "; ".join(shown) + (f"; and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+# == 44. Data: following up ===========================================================================
+# In: the chunks that differ. Out: queries that look closer at them alone, and SQL that a person may run to repair rows.
+
+Looked = Dict[str, List[str]]  # key or section -> hash of the row, or rows and checksum
+REPAIR_LIMIT = 0.01  # of the rows: more is no repair but another load
+KEYS_SHOWN = 1000
+FEW_ROWS = 1000  # so many row hashes are asked for at once
+
+
+def follow_up(old: Profile, new: Profile, found: Sequence[Mismatch], settings: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the next look at the chunks that differ: sections, then rows, then a repair; or why there is none."""
+    moved = moved_chunks(old, new)
+    flying = sorted({item.no for item in found if item.rule == "in_flight"} | moved,
+                    key=lambda name: chunk_order(name, old.spec))
+    if flying:
+        return {"step": "recheck", "why": "these chunks moved, or may only be late", "chunks": flying[:KEYS_SHOWN],
+                "queries": both_sides(old, Cut(only=tuple(flying)), flying)}
+    names = sorted({item.no for item in found if item.label != "beyond_tolerance"},
+                   key=lambda name: chunk_order(name, old.spec))
+    if not names:
+        return {"step": "none", "why": "only approximate columns differ: the hashes of rows do not contain them" if found
+                else "nothing differs"}
+    if systematic(found, old, new):
+        return {"step": "none", "why": f"{len(names)} of {len({*old.chunks, *new.chunks})} chunks differ: a systematic "
+                                       "cause, as a type, a time zone or a mapping; correct it and load again"}
+    rows, sections = closer_look(old, new, "rows"), closer_look(old, new, "sections")
+    if rows:
+        return {"step": "repair", **found_rows(*rows), "repair": repair(old, new, *rows, found, settings)}
+    if sections:
+        return into_rows(old, *sections)
+    few = sum(max(side.chunks[no].rows for side in (old, new) if no in side.chunks) for no in names) <= FEW_ROWS
+    return {"step": "rows" if few else "sections", "why": f"{len(names)} chunks differ", "chunks": names[:KEYS_SHOWN],
+            "queries": both_sides(old, Cut("rows") if few else Cut("sections", finer=1), names)}
+
+
+def into_rows(profile: Profile, source: Dict[str, List[str]], target: Dict[str, List[str]]) -> Dict[str, Any]:
+    """Return the queries for the rows of the sections that differ, unless nearly all of them do."""
+    order = sorted({*source, *target}, key=lambda name: chunk_order(name, profile.spec))
+    wanted = [no for no in order if source.get(no) != target.get(no)]
+    if 2 * len(wanted) > max(100, len(order)):
+        return {"step": "none", "why": f"{len(wanted)} of {len(order)} sections differ: a systematic cause; load again"}
+    return {"step": "rows", "why": f"{len(wanted)} sections differ", "chunks": wanted[:KEYS_SHOWN],
+            "queries": both_sides(profile, Cut("rows"), wanted, 1)}
+
+
+def both_sides(profile: Profile, cut: Cut, chunks: Sequence[str], finer: int = 0) -> Dict[str, Dict[str, str]]:
+    """Return the queries of source and target over these chunks."""
+    queries = {}
+    for role, engine in zip(SIDES, (profile.spec[role]["dialect"] for role in SIDES)):
+        side = side_of(profile.spec, role)
+        where = chunk_filter(profile.spec, side, chunks, finer)
+        queries[role] = {"engine": engine, "run": ENGINES[engine]["run"],
+                         "query": runnable(profile.spec, side, cut._replace(where=where))}
+    return queries
+
+
+SYSTEMATIC = (  # labels of what hits every row alike
+    "tz_shift_", "unit_scale_1e", "inverted", "rounded_to_", "null_to_empty", "empty_to_null", "truncated_to_",
+    "encoding_", "fraction_", "sign_lost", "clipped", "loaded_twice",
+)
+
+
+def systematic(found: Sequence[Mismatch], old: Profile, new: Profile) -> bool:
+    """Tell whether more than half of the chunks show what a wrong type, mapping or load does to all rows."""
+    total = len({*old.chunks, *new.chunks})
+    return total > 2 and 2 * len({item.no for item in found if item.label.startswith(SYSTEMATIC)}) > total
+
+
+def closer_look(old: Profile, new: Profile, content: str) -> Optional[Tuple[Looked, Looked]]:
+    """Return the lines of a closer look by their first cell, when both sides took it after their profiles."""
+    found = []
+    for side in (old, new):
+        body = side.closer.get(content)
+        if body is None or body["captured_at"] < side.captured_at:
+            return None
+        lines: Dict[str, List[str]] = {}
+        for line in body["lines"]:
+            lines.setdefault(line[0], []).extend(line[1:])
+        found.append({no: sorted(cells) if content == "rows" else cells for no, cells in lines.items()})
+    return found[0], found[1]
+
+
+def moved_chunks(old: Profile, new: Profile) -> Set[str]:
+    """Return the chunks whose rows or greatest watermark a pre-pass saw changed since their profile, on either side."""
+    moved: Set[str] = set()
+    names = [entry["name"] for entry in old.spec["columns"]]
+    for side in (old, new):
+        body = side.closer.get("prepass")
+        if body is None:
+            continue
+        seen = {line[0]: line for line in body["lines"]}
+        index = names.index(side.spec["watermark"])
+        for no in {*seen, *side.chunks}:
+            chunk, line = side.chunks.get(no), seen.get(no)
+            known = None if chunk is None else [str(chunk.rows), (chunk.facts or [[None] * 4] * len(names))[index][3]]
+            if (chunk is None or chunk.captured < body["captured_at"]) and (line is None or line[1:] != known):
+                moved.add(no)
+    return moved
+
+
+def found_rows(source: Dict[str, List[str]], target: Dict[str, List[str]]) -> Dict[str, Any]:
+    """Return the keys that are missing, extra or different; where the key is no integer, a hash of it."""
+    def number_first(key: str) -> Tuple[int, str]:
+        return (number(key) or 0, key)
+
+    lists = {
+        "missing": sorted({*source} - {*target}, key=number_first),
+        "extra": sorted({*target} - {*source}, key=number_first),
+        "different": sorted((key for key in source if key in target and source[key] != target[key]), key=number_first),
+    }
+    return {"counts": {name: len(keys) for name, keys in lists.items()},
+            "keys": {name: keys[:KEYS_SHOWN] for name, keys in lists.items()}}
+
+
+def refusal(old: Profile, new: Profile, count: int, found: Sequence[Mismatch], settings: Dict[str, Any]) -> str:
+    """Return why no repair is written, or an empty text."""
+    spec = old.spec
+    rows = sum(chunk.rows for chunk in old.chunks.values())
+    weak = [entry["name"] for entry in spec["columns"] if entry["kind"] in (*WEAK_KINDS, "approximate", "float")]
+    left_out = [*spec["excluded"], *(entry["name"] for entry in spec["not_comparable"])]
+    reasons = (
+        (settings.get("target_is_written"), "the target is written by its own programs: its rows may be newer"),
+        (not spec["key"], "the table has no key by which a row could be named"),
+        (weak, f"{', '.join(weak)} cannot be compared exactly"),
+        (left_out, f"{', '.join(left_out)} would be left out"),
+        (any(item.rule == "duplicate_rows" for item in found), "keys occur more than once on the target"),
+        (count > max(1, REPAIR_LIMIT * rows),
+         f"{count} of {rows} rows are more than {REPAIR_LIMIT:.0%}: load them again"),
+        (count > KEYS_SHOWN, f"{count} rows are more than {KEYS_SHOWN}"),
+    )
+    return next((reason for applies, reason in reasons if applies), "")
+
+
+def repair(
+    old: Profile, new: Profile, source: Dict[str, List[str]], target: Dict[str, List[str]], found: Sequence[Mismatch],
+    settings: Dict[str, Any]
+) -> Dict[str, Any]:
+    """Return SQL that a person may run: the rows to take over, and a guarded script; nothing is ever deleted."""
+    keys = found_rows(source, target)["keys"]
+    reason = refusal(old, new, sum(map(len, keys.values())), found, settings)
+    if reason:
+        return {"status": "declined", "why": reason}
+    spec = old.spec
+    here, there = (side_of(spec, role) for role in SIDES)
+    wanted = keys["missing"] + keys["different"]
+    columns = [f"{column_sql_of(entry, here)} AS {quoted(here.engine, entry['target']['column'])}"
+               for entry in written(spec)]
+    select = f"SELECT {', '.join(columns)} {from_where(spec, here, Cut(where=key_filter(spec, here, wanted)))}"
+    staging = quoted(there.engine, f"_reconcile_{there.name}")
+    script = repair_script(spec, there, keys, {key: target[key][0] for key in keys["different"]}, staging)
+    return {
+        "status": "manual",
+        "do": [f"Run source on the source: it selects {len(wanted)} rows.",
+               f"Load them into the table {staging} of the target (made by staging).",
+               "Run target on the target: it saves the rows that it changes, and stops when one changed since it was "
+               "seen.",
+               f"Look at the {len(keys['extra'])} rows that target copies to the quarantine; nothing deletes them."],
+        "source": f"COPY ({select}) TO STDOUT (FORMAT csv, HEADER);\n" if here.engine == "postgresql"
+        else f"{select};\n",
+        "staging": f"CREATE TABLE {staging} AS SELECT {target_names(spec, there)} "
+                   f"{from_where(spec, there, Cut(where='1=0'))};\n",
+        "target": sqlite_program(script, True) if there.engine == "sqlite" else script,
+    }
+
+
+def target_names(spec: Spec, side: DataSide) -> str:
+    return ", ".join(quoted(side.engine, entry["target"]["column"]) for entry in written(spec))
+
+
+def written(spec: Spec) -> List[Dict[str, Any]]:
+    """Return the columns that can be written: the target computes generated ones itself."""
+    return [entry for entry in spec["columns"] if not entry["target"].get("generated")]
+
+
+def key_filter(spec: Spec, side: DataSide, keys: Sequence[str]) -> str:
+    """Return the condition that a row has one of these keys, or key hashes."""
+    values = ",".join(keys if spec["chunking"]["kind"] == "range" else [f"'{key}'" for key in keys])
+    return f"{row_name(spec, side)} IN ({values})" if keys else "1=0"
+
+
+def repair_script(spec: Spec, side: DataSide, keys: Dict[str, List[str]], hashes: Dict[str, str], staging: str) -> str:
+    """Return the script of the target: saved rows, guarded update, insert, quarantine, in one transaction."""
+    engine, words = side.engine, ENGINES[side.engine]
+    table = from_where(spec, side._replace(where=""), Cut())[len("FROM "):]
+    saved, extra, checked = (quoted(engine, f"_reconcile_{kind}_{side.name}") for kind in ("saved", "extra", "check"))
+    key_entries = [entry for entry in spec["columns"] if entry["name"] in spec["key"]]
+    names = [quoted(engine, entry["target"]["column"]) for entry in key_entries]
+    same = {one: " AND ".join(f"{one}.{name}=t.{name}" for name in names) for one in ("s", "v")}
+    now_hash = glue(engine, [put(words["text"], x=row_name(spec, side)), "':'", f"substr({row_hash(spec, side)},1,16)"])
+    guard = f"{now_hash} IN ({','.join(sql_string(engine, f'{key}:{mark}') for key, mark in hashes.items()) or 'NULL'})"
+    others = [quoted(engine, entry["target"]["column"]) for entry in written(spec) if entry not in key_entries]
+    sets = ", ".join(f"{name}=(SELECT s.{name} FROM {staging} AS s WHERE {same['s']})" for name in others)
+    override = " OVERRIDING SYSTEM VALUE" if engine == "postgresql" else ""
+    begin = "BEGIN" if engine != "mysql" else "START TRANSACTION"
+    wanted = len(keys["missing"]) + len(keys["different"])
+    before = words["before"].split("START TRANSACTION")[0].split("BEGIN")[0]
+    listing = target_names(spec, side)
+    return before + ";\n".join([
+        f"CREATE TABLE {saved} AS SELECT * FROM {table} WHERE {key_filter(spec, side, list(hashes))}",
+        f"CREATE TABLE {extra} AS SELECT * FROM {table} WHERE {key_filter(spec, side, keys['extra'])}",
+        f"CREATE TEMPORARY TABLE {checked} (ok integer CHECK (ok = 1))", begin,
+        f"INSERT INTO {checked} SELECT CASE WHEN count(*) = {wanted} THEN 1 ELSE 0 END FROM {staging}",
+        f"INSERT INTO {checked} SELECT CASE WHEN count(*) = {len(hashes)} THEN 1 ELSE 0 END FROM {table} WHERE {guard}",
+        *([f"UPDATE {table} AS t SET {sets} WHERE {guard} AND EXISTS (SELECT 1 FROM {saved} AS v WHERE {same['v']})"]
+          if hashes and others else []),
+        f"INSERT INTO {table} ({listing}){override} SELECT {listing} FROM {staging} AS s WHERE NOT EXISTS "
+        f"(SELECT 1 FROM {table} AS t WHERE {same['s']})",
+        f"INSERT INTO {checked} SELECT CASE WHEN count(*) = {wanted} THEN 1 ELSE 0 END FROM {table} AS t WHERE EXISTS "
+        f"(SELECT 1 FROM {staging} AS s WHERE {same['s']})", "COMMIT", ""])
+
+
+# == 45. Data: the whole ==============================================================================
+
+
+def data_settings(options: Options) -> Dict[str, Any]:
+    """Return the reconciliation settings of the configuration with those of the command line laid over them."""
+    settings = dict(options.config.get("reconciliation", {}))
+    excluded = [f"{table}.{name}" if table != "*" else name
+                for table, names in settings.get("excluded", {}).items() for name in names]
+    return {**settings, "exclude": (*excluded, *options.exclude), "tolerance": options.tolerance or 0.0}
+
+
+def make_specs(
+    before: Document, after: Document, options: Options, settings: Dict[str, Any]
+) -> Tuple[List[Spec], List[Optional[int]]]:
+    """Return the agreement on each table that both schema documents hold, and the rows that the source counts."""
+    fallback = pick_dialect(before, after, options).name
+    schemas = [read_schema(document, DIALECTS[own_dialect(document) or fallback]) for document in (before, after)]
+    pair = (schemas[0], schemas[1])
+    tables = list(pair_tables(*pair, settings.get("table_map", {})))
+    specs = [refuse_settings(make_spec(each, pair, settings)) for each in tables]
+    refuse_unused(specs, settings, pair[0].tables)
+    return specs, [old.row_count for old, _ in tables]
+
+
+SETTING_TYPES: Dict[str, Tuple[Any, str]] = {
+    "excluded": (dict, "an object: table -> patterns of columns"), "type_map": (dict, "an object: table.column -> how"),
+    "table_map": (dict, "an object: source table -> target table"), "where": (dict, "an object: table -> condition"),
+    "tolerances": (dict, "an object: table.column -> {abs, rel}"), "max_lag_seconds": (int, "whole seconds"),
+    "watermark": (dict, "an object: table -> column"), "chunking": (dict, "an object: table -> chunking"),
+    "shards": (dict, "an object: table -> list of keys"), "hash": (str, "md5 or sha256"),
+    "pii": (list, "a list of patterns"),
+    "salt": (str, "a text"), "target_is_written": (bool, "true or false"),
+}
+COLUMN_TYPES: Dict[str, Tuple[Any, str]] = {
+    "kind": (str, "a kind of values"), "scale": (int, "a number of digits"), "precision": (int, "0 to 6 digits"),
+    "rounding": (str, "round or truncate"), "storage": (str, "unix, unix_ms or julian"),
+    "rename": (str, "a column's new name"),
+    "source_expr": (str, "an SQL expression"), "target_expr": (str, "an SQL expression"),
+    "empty_is_null": (bool, "true or false"),
+    "abs": ((int, float), "a number"), "rel": ((int, float), "a number"), "size": (int, "a number of keys"),
+    "digits": (int, "1 to 8 hex digits"), "source": (str, "a condition"), "target": (str, "a condition"),
+}
+CHOICES = {"hash": ("md5", "sha256"), "rounding": ("round", "truncate"), "storage": tuple(STORAGE),
+           "kind": (*CANON, "instant", "approximate"), "chunks": ("range", "hash", "rows")}
+
+
+def check_data_settings(faults: Faults, settings: Any) -> None:
+    """Note what is wrong in the reconciliation settings of a configuration."""
+    root: Path = ("reconciliation",)
+    body = faults.typed(settings, root, dict, "an object") or {}
+    check_members(faults, body, root, SETTING_TYPES)
+    for key, name, given in ((key, *item) for key, value in body.items() if isinstance(value, dict)
+                             for item in value.items()):
+        path = (*root, key, name)
+        if key in ("type_map", "tolerances", "chunking") or key == "where" and not isinstance(given, str):
+            check_members(faults, faults.typed(given, path, dict, "an object") or {}, path, COLUMN_TYPES)
+        elif key in ("excluded", "shards"):
+            kind, text = (int, "a key") if key == "shards" else (str, "a pattern of columns")
+            for index, value in enumerate(faults.typed(given, path, list, "a list") or ()):
+                faults.typed(value, (*path, index), kind, text)
+        elif key in ("table_map", "watermark"):
+            faults.typed(given, path, str, "a name")
+
+
+def check_members(faults: Faults, body: Dict[str, Any], path: Path, types: Dict[str, Tuple[Any, str]]) -> None:
+    for key, value in body.items():
+        if key not in types:
+            guess = did_you_mean(key, types)
+            faults.add(path + (key,), f"unknown key {describe(key)}", "a known key",
+                       f"did you mean {guess!r}?" if guess else "")
+            continue
+        choices = CHOICES.get("chunks" if key == "kind" and "chunking" in path else key)
+        if faults.typed(value, path + (key,), *types[key]) is not None and choices and value not in choices:
+            guess = did_you_mean(value, choices)
+            faults.add(path + (key,), describe(value), " or ".join(choices),
+                       f"did you mean {guess!r}?" if guess else "")
+
+
+NAMED_SETTINGS = {"where": "table", "watermark": "table", "chunking": "table", "shards": "table", "type_map": "column",
+                  "tolerances": "column"}
+
+
+def refuse_unused(specs: Sequence[Spec], settings: Dict[str, Any], others: Iterable[str] = ()) -> None:
+    """Raise InputError for a setting that names nothing: it is a misspelling."""
+    names = [(spec["table"], entry["name"]) for spec in specs for entry in spec["columns"] + spec["not_comparable"]]
+    names += [(spec["table"], name) for spec in specs for name in spec["excluded"]]
+    for text in settings.get("exclude", ()):
+        if not any(matches(table, name, [text]) for table, name in [*names, *((table, "*") for table in others)]):
+            raise no_such(f"--exclude: {text}", "column", text.split(".")[-1], {name for _, name in names})
+    known = {"table": {spec["table"] for spec in specs}, "column": set(map(".".join, names))}
+    for key, what in NAMED_SETTINGS.items():
+        for name, given in sorted(settings.get(key, {}).items()):
+            if name not in known[what] and "rename" not in given:
+                raise no_such(f"--config: reconciliation.{key}.{name}", f"{what} on both sides", name, known[what])
+
+
+def no_such(where: str, what: str, name: str, known: Iterable[str]) -> InputError:
+    guess = did_you_mean(name, known)
+    return InputError(f"{where}: found no such {what}" + (f" (did you mean {guess!r}?)" if guess else ""))
+
+
+def refuse_settings(spec: Spec) -> Spec:
+    """Return a spec; raises InputError for a watermark or a chunking that its columns do not allow."""
+    table, chunking = spec["table"], spec["chunking"]
+    told = {entry["name"]: FAMILY.get(entry["kind"]) for entry in spec["columns"] if entry["name"] not in spec["pii"]}
+    if spec["watermark"] and told.get(spec["watermark"]) != "number":
+        raise InputError(f"--config: reconciliation.watermark.{table}: found {spec['watermark']!r}, expected a "
+                         "compared column of numbers or moments that is not among pii")
+    forms = {entry[side]["form"] for entry in spec["columns"] for side in SIDES if entry["name"] in spec["key"]}
+    fits = {"range": len(spec["key"]) == 1 and forms == {"integer"} and chunking.get("size", 0) > 0,
+            "hash": bool(spec["key"]) and 0 < chunking.get("digits", 0) < 9, "rows": 0 < chunking.get("digits", 0) < 9}
+    if not fits[chunking["kind"]]:
+        raise InputError(f"--config: reconciliation.chunking.{table}: found {json.dumps(chunking)}, expected range "
+                         "with a size for an integer key, hash with 1 to 8 digits for another, rows for none; the key "
+                         f"is {', '.join(spec['key']) or 'absent'}")
+    return spec
+
+
+def refuse_late_exclusion(specs: Sequence[Spec], settings: Dict[str, Any]) -> None:
+    """Raise InputError when a column that shall be excluded is part of the row hashes already."""
+    for spec in specs:
+        for entry in spec["columns"]:
+            if matches(spec["table"], entry["name"], settings.get("exclude", ())):
+                raise InputError(f"{spec['table']}.{entry['name']}: is excluded, but the profiles' row hashes contain "
+                                 "it: make the queries again (--type database) with the same --exclude or --config")
+    refuse_unused(specs, settings)
+
+
+def is_database(document: Document) -> bool:
+    return isinstance(document.value, dict) and is_sqlite_file(document.name)
 
 
 def compare_profiles(before: Document, after: Document, options: Options) -> Comparison:
-    raise InputError("--type data: profiles cannot be compared yet; nothing was compared")
+    """Compare the data of two sides by their profiles; an SQLite file is profiled here."""
+    settings = data_settings(options)
+    sides = (before, after)
+    salt = str(settings.get("salt", ""))
+    bodies = [[] if is_database(side) else [(item.name, check_profile(item)) for item in side.value] for side in sides]
+    lost: List[Finding] = []
+    if all(map(is_database, sides)):
+        specs = fit_chunks(before.name, make_specs(before, after, options, settings)[0])
+        lost = list(lost_tables(before, specs, settings))
+    else:
+        specs = list({body["spec_id"]: body["spec"] for _, body in bodies[0] + bodies[1] if body.get("spec")}.values())
+        refuse_late_exclusion(specs, settings)
+    for role, side, found in zip(SIDES, sides, bodies):
+        if is_database(side):
+            for spec in specs:
+                refuse_other_engine(spec, role, side.name)
+            found += [(side.name, check_profile(side._replace(value=body)))
+                      for body in profile_file(side.name, specs, role, salt)]
+    old, new = (merge(role, found) for role, found in zip(SIDES, bodies))
+    compared = compare_sides(old, new, settings)
+    return compared._replace(findings=(*compared.findings, *lost))
 
-# == 38. Reporting ====================================================================================
+
+def lost_tables(before: Document, specs: Sequence[Spec], settings: Dict[str, Any]) -> Iterator[Finding]:
+    """Yield the tables of a source file that the target has not; `--exclude TABLE.*` leaves one out."""
+    known = {spec["source"]["table"] for spec in specs}
+    for name in sorted({*before.value["tables"]} - known):
+        if not matches(name, "*", settings.get("exclude", ())):
+            yield data_finding("table_missing", ("tables", name), f"{name}: the target has no such table.")
+
+
+def refuse_other_engine(spec: Spec, role: str, name: str) -> None:
+    if spec[role]["dialect"] != "sqlite":
+        raise InputError(f"{name}: found an SQLite file, expected {spec[role]['dialect']}: the other side's profile of "
+                         f"{spec['table']} was made for a {spec[role]['dialect']} {role}")
+
+
+def compare_sides(old: Dict[str, Profile], new: Dict[str, Profile], settings: Dict[str, Any]) -> Comparison:
+    findings: List[Finding] = []
+    tables: List[Dict[str, Any]] = []
+    for table in sorted({*old, *new}):
+        here, there = old.get(table), new.get(table)
+        if here is None:
+            findings.append(data_finding("table_missing", ("tables", table),
+                                         f"{table} has a target profile and none of the "
+                                                                             "source: nothing is compared."))
+            continue
+        if there is None:
+            findings.append(data_finding("table_missing", ("tables", table), f"{table} has no target profile."))
+            continue
+        refuse_other_spec(here, there)
+        found, mismatches = compare_table(here, there, settings)
+        findings += found
+        next_look = {"follow_up": follow_up(here, there, mismatches, settings)}
+        tables.append({**table_summary(here, there, mismatches), **next_look})
+    return Comparison(tuple(findings), reconciliation={"tables": tables})
+
+
+def refuse_other_spec(old: Profile, new: Profile) -> None:
+    """Raise InputError unless both sides computed the same thing."""
+    for what, one, other in (("spec_id", old.spec_id, new.spec_id),
+                             ("hash", old.spec.get("hash"), new.spec.get("hash")),
+                             ("salt_id", old.salt_id, new.salt_id)):
+        if one != other:
+            raise InputError(f"{old.table}: {what}: found {one} on the source and {other} on the target: the profiles "
+                             "are not comparable; take both from queries of one report, with one salt")
+
+
+def table_summary(old: Profile, new: Profile, found: Sequence[Mismatch]) -> Dict[str, Any]:
+    bad = {item.no for item in found}
+    return {
+        "table": old.table,
+        "rows": {"source": sum(chunk.rows for chunk in old.chunks.values()),
+                 "target": sum(chunk.rows for chunk in new.chunks.values())},
+        "columns_compared": len(old.spec["columns"]),
+        "chunks": len({*old.chunks, *new.chunks}),
+        "chunks_differing": len(bad),
+        "engines": {"source": old.engine, "target": new.engine},
+        "captured_at": {"source": old.captured_at, "target": new.captured_at},
+    }
+
+
+# == 46. Reporting ====================================================================================
 # In: a Comparison. Out: the report of the contract, as plain JSON values, and the exit code.
 
 FAIL_NEVER = "never"
@@ -15403,7 +17600,7 @@ def located(findings: Sequence[Finding], inputs: Sequence[Document]) -> List[Fin
         document_path(document, finding.path) for document in inputs)}) for finding in findings]
     lined = [has_lines(document) for document in inputs]
     found = []
-    for finding in with_locations(places, *inputs):
+    for finding in with_locations(places, *({"": document} for document in inputs)):
         for side, is_text in zip(("before", "after"), lined):
             if not is_text:
                 finding.extra["locations"][side].update(line=1, column=1)
@@ -15532,7 +17729,7 @@ def assemble(kind: str, comparison: Comparison, inputs: Sequence[Document],
         "not_compared": list(comparison.not_compared),
         "suppressed": suppressed,
         "waivers": [waiver_json(waiver, found, today) for waiver in settings.waivers],
-        "placeholders": open_placeholders(comparison.steps),
+        "placeholders": open_placeholders(comparison.steps) + open_chunks(comparison.reconciliation),
         "provenance": provenance(TOOL, inputs),
     }
 
@@ -15545,6 +17742,13 @@ def open_placeholders(steps: Iterable[Step]) -> List[Dict[str, Any]]:
             places.setdefault(name, []).append(step.id)
     how = "decide it, and put it into the scripts before they are used"
     return [{"name": name, "where": where, "how_to_obtain": how} for name, where in sorted(places.items())]
+
+
+def open_chunks(section: Optional[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """Return the place that the drill-down queries of a database report leave open."""
+    where = [table["table"] for table in (section or {}).get("tables", ()) if "{{chunks}}" in json.dumps(table)]
+    how = "compare the profiles with --type data: its follow_up holds these queries with the differing chunks filled in"
+    return [{"name": "chunks", "where": where, "how_to_obtain": how}] if where else []
 
 
 def assess_risk(findings: Sequence[Finding], steps: Sequence[Step]) -> Dict[str, Any]:
@@ -15577,11 +17781,11 @@ def exit_code(report: Dict[str, Any]) -> int:
     return EXIT_BREAKING if worst == BREAKING else EXIT_POTENTIALLY_BREAKING
 
 
-# == 39. Explaining rules =============================================================================
+# == 47. Explaining rules =============================================================================
 # In: the rules of all kinds of documents. Out: lists and explanations. Each example is one change of one place of a
 # small document; a test compares both sides and finds the rule.
 
-RULES: Dict[str, Dict[str, Rule]] = {"api": API_RULES, "database": DATABASE_RULES}
+RULES: Dict[str, Dict[str, Rule]] = {"api": API_RULES, "data": DATA_RULES, "database": DATABASE_RULES}
 WHATS = {"api": "API document", "database": "database schema", "data": "data profile"}
 
 
@@ -16176,7 +18380,7 @@ def explain(name: str, chosen: str) -> str:
     return "\n".join((explain_markdown if chosen == "markdown" else explain_text)(kind, rule) for kind, rule in rules)
 
 
-# == 40. Exporting: the scripts as files, and the programs that run them ==============================
+# == 48. Exporting: the scripts as files, and the programs that run them ==============================
 # In: the report as JSON values. Out: file names below DIR with their texts. File names, and what the programs hold
 # of the report, are made of [a-z0-9_] only: no name of the input can reach a shell.
 
@@ -16187,7 +18391,9 @@ EXPORTED_NAME = re.compile(r"[0-9a-f]{64}  ((?:reconcile/)?[A-Za-z0-9_][A-Za-z0-
 
 # Folder below DIR -> function from the report to {file name: text}. The queries that compare both sides' rows enter
 # here, as RECONCILE_FOLDER.
-EXPORT_FOLDERS: Dict[str, Callable[[Dict[str, Any]], Dict[str, str]]] = {}
+EXPORT_FOLDERS: Dict[str, Callable[[Dict[str, Any]], Dict[str, str]]] = {
+    "reconcile": lambda report: reconciliation_files(report["reconciliation"]),
+}
 
 RUNNER_HEAD = r"""#!/usr/bin/env bash
 # @purpose@
@@ -16777,7 +18983,7 @@ def write_export(folder: str, files: Dict[str, str]) -> None:
         write_file(os.path.join(folder, name), text, 0o777 if name.endswith(".sh") else 0o666)
 
 
-# == 41. Rendering for people =========================================================================
+# == 49. Rendering for people =========================================================================
 # In: the report as JSON values. Out: text. Nothing here decides anything.
 
 VERDICTS = {
@@ -16785,6 +18991,12 @@ VERDICTS = {
     "potentially_incompatible": "POTENTIALLY BREAKING: some programs or some data may fail",
     "backward_compatible": "BACKWARD COMPATIBLE: programs written against the before side keep working",
     "fully_compatible": "FULLY COMPATIBLE: nothing changes for anybody",
+}
+DATA_VERDICTS = {
+    "breaking_changes": "DIFFERENT: the target does not hold the data of the source",
+    "potentially_incompatible": "NOT PROVED: what was compared agrees, but not everything could be compared",
+    "backward_compatible": "EQUAL: what was compared agrees; read the notes",
+    "fully_compatible": "EQUAL: every row agrees in every column",
 }
 SEVERITY_WORDS = {BREAKING: "breaking", POTENTIALLY: "potentially breaking", NON_BREAKING: "non-breaking",
                   ADDITIVE: "additive"}
@@ -16815,6 +19027,10 @@ def look_at_terminal(stream: int) -> Screen:
     except OSError:
         return Screen()
     return Screen(width, not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb")
+
+
+def verdicts_of(report: Dict[str, Any]) -> Dict[str, str]:
+    return DATA_VERDICTS if report["schema_type"] == "data" else VERDICTS
 
 
 def verdict_line(report: Dict[str, Any]) -> str:
@@ -16955,12 +19171,13 @@ def render_text(report: Dict[str, Any], screen: Screen = Screen()) -> str:
     """Return the report for a person: verdict first and last, worst findings first, then what to run and what next."""
     title = f"Compatibility of two {report['schema_type']} documents"
     dialect = f" ({report['dialect']})" if report["dialect"] else ""
-    verdict = screen.paint(VERDICTS[report["overall_compatibility"]], verdict_colour(report))
+    verdict = screen.paint(verdicts_of(report)[report["overall_compatibility"]], verdict_colour(report))
     lines = [title + dialect, verdict, verdict_line(report), "", *issue_groups(report, screen)]
     lines += script_lines(report, screen)
     queries = [entry for entry in report["data_migrations"] if "count_query" in entry]
     lines += list_lines("ROWS to look at first", [(entry["description"], entry["count_query"]) for entry in queries],
                         screen)
+    lines += [clean(line) for line in reconciliation_lines(report)]
     lines += list_lines("WAIVERS", [(row, "") for row in waiver_rows(report)], screen)
     lines += list_lines("NOT COMPARED", [(f"{entry.get('count', 1)} x {entry['kind']}", "")
                                          for entry in report["not_compared"]], screen)
@@ -16968,6 +19185,28 @@ def render_text(report: Dict[str, Any], screen: Screen = Screen()) -> str:
     steps = [(f"{number}. {text}", code) for number, (text, code) in enumerate(next_steps(report), 1)]
     lines += list_lines("NEXT", steps, screen) + [verdict, verdict_line(report)]
     return "\n".join(clean_line(line) for line in lines) + "\n"
+
+
+def reconciliation_lines(report: Dict[str, Any]) -> List[str]:
+    """Return what the text says of the data: each table of profiles, or where the queries are."""
+    tables = (report["reconciliation"] or {}).get("tables", [])
+    if report["schema_type"] != "data":
+        return [f"Reconciliation: profile queries for {len(tables)} tables stand in the JSON "
+                "report, and as files in reconcile/ with --export", ""] if tables else []
+    return [*(line for table in tables for line in table_lines(table)), ""]
+
+
+def table_lines(table: Dict[str, Any]) -> List[str]:
+    """Return one table of profiles, and the next look at what differs."""
+    rows, follow = table["rows"], table["follow_up"]
+    lines = [f"{table['table']}: {rows['source']} rows -> {rows['target']}, {table['columns_compared']} columns, "
+             f"{table['chunks_differing']} of {table['chunks']} chunks differ"]
+    if follow["step"] in ("sections", "rows", "recheck"):
+        lines.append(f"  next: {follow['step']} ({follow['why']}); queries of both sides are in the JSON report")
+    elif table["chunks_differing"]:
+        lines.append(f"  next: {follow['why'] if 'why' in follow else follow['repair']['status'] + ' repair'}")
+    return lines + [f"  {name}: {', '.join(keys[:20])}{' ...' if len(keys) > 20 else ''}"
+                    for name, keys in follow.get("keys", {}).items() if keys]
 
 
 def clean_line(line: str) -> str:
@@ -17038,7 +19277,7 @@ def md_head(report: Dict[str, Any]) -> str:
     inputs = report["provenance"]["inputs"]
     counts = ", ".join(f"{count} {SEVERITY_WORDS[severity]}" for severity, count in count_keys(report).items())
     dialect = f", {report['dialect']}" if report["dialect"] else ""
-    return (f"<!-- {TOOL}: {report['schema_type']} -->\n## {VERDICTS[report['overall_compatibility']]}\n\n"
+    return (f"<!-- {TOOL}: {report['schema_type']} -->\n## {verdicts_of(report)[report['overall_compatibility']]}\n\n"
             f"**{counts}** ({report['schema_type']}{dialect}; {md_code(inputs[0]['path'][:300])} to "
             f"{md_code(inputs[-1]['path'][:300])})\n\n")
 
@@ -17075,7 +19314,7 @@ def render_markdown(report: Dict[str, Any]) -> str:
     return "".join(parts + details) + more + tail
 
 
-# == 42. Rendering for machines =======================================================================
+# == 50. Rendering for machines =======================================================================
 # In: the report as JSON values. Out: what code scanning, test reports, job logs and Prometheus read.
 
 SARIF_LEVELS = {BREAKING: "error", POTENTIALLY: "warning", NON_BREAKING: "note", ADDITIVE: "note"}
@@ -17258,7 +19497,7 @@ RENDERERS: Dict[str, Callable[[Dict[str, Any]], str]] = {
 }
 
 
-# == 43. Command line =================================================================================
+# == 51. Command line =================================================================================
 
 EPILOG = """\
 exit codes:
@@ -17274,6 +19513,8 @@ examples:
   compatibility_checker.py --before live.json --after wanted.json --export migration; migration/apply.sh --help
   compatibility_checker.py --before main.json --after pull.json --type api -f markdown --fail-on breaking
   compatibility_checker.py --explain column_removed
+  compatibility_checker.py --type data --before old.db --after new.db --exclude updated_at
+  compatibility_checker.py --type data --before source_profiles.jsonl --after target_profiles.jsonl
 """
 
 COMPARERS: Dict[str, Callable[[Document, Document, Options], Comparison]] = {
@@ -17281,6 +19522,12 @@ COMPARERS: Dict[str, Callable[[Document, Document, Options], Comparison]] = {
     "data": compare_profiles,
     "database": compare_databases,
 }
+
+
+def tolerance(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d*)?([eE][+-]?\d{1,3})?", text):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number that is not negative")
+    return float(text)
 
 
 def build_parser() -> Parser:
@@ -17291,6 +19538,10 @@ def build_parser() -> Parser:
     parser.add_argument("--type", choices=sorted(COMPARERS), default="database", help="what the documents describe")
     parser.add_argument("--dialect", choices=sorted(DIALECTS), help="instead of the documents' own dialect")
     parser.add_argument("--config", metavar="FILE", help="settings as JSON: assets/schemas/checker_config.schema.json")
+    parser.add_argument("--exclude", action="append", default=[], metavar="PATTERN",
+                        help="columns whose data is not compared: updated_at, orders.etl_*; may be given again")
+    parser.add_argument("--tolerance", type=tolerance, default=0.0, metavar="N",
+                        help="by how much a value may differ where a column is compared approximately")
     parser.add_argument("--direction", choices=[*DIRECTIONS, "both"], default="both",
                         help="of JSON Schema documents: what clients send, what they read, or both (default)")
     parser.add_argument("-o", "--output", metavar="FILE", help="where the report goes (default: standard output)")
@@ -17326,7 +19577,7 @@ def load_document(path: str) -> Document:
                                       f" < {shlex.quote(name)} > {shlex.quote(target)}")
 
 
-CONFIG_KEYS = ("api", "fail_on", "waivers")
+CONFIG_KEYS = ("api", "fail_on", "reconciliation", "waivers")
 WAIVER_KEYS = Waiver._fields
 
 
@@ -17341,6 +19592,7 @@ def read_config(document: Document) -> Dict[str, Any]:
     waivers = faults.typed(config.get("waivers", []), ("waivers",), list, "a list") or []
     for number, waiver in enumerate(waivers):
         check_waiver(faults, waiver, ("waivers", number))
+    check_data_settings(faults, config.get("reconciliation", {}))
     faults.finish()
     return config
 
@@ -17389,7 +19641,9 @@ def read_settings(config: Dict[str, Any], fail_on: Optional[str]) -> Settings:
 
 def load_side(path: str, kind: str) -> Document:
     """Read one side of a comparison: a JSON document, or the schema of an SQLite database file."""
-    return load_sqlite(path) if kind == "database" and path != "-" and is_sqlite_file(path) else load_document(path)
+    if kind != "api" and path != "-" and is_sqlite_file(path):
+        return load_sqlite(path)
+    return load_profiles(path) if kind == "data" else load_document(path)
 
 
 def show_rules(args: argparse.Namespace) -> int:
@@ -17456,7 +19710,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     refuse_inputs_as_outputs(outputs, inputs)
     before, after = load_side(args.before, args.type), load_side(args.after, args.type)
     config = read_config(load_document(args.config)) if args.config else {}
-    options = Options(dialect=args.dialect, config=config, direction=args.direction)
+    options = Options(dialect=args.dialect, config=config, direction=args.direction,
+                      exclude=tuple(args.exclude), tolerance=args.tolerance)
     comparison = COMPARERS[args.type](before, after, options)
     report = assemble(args.type, comparison, (before, after), read_settings(config, args.fail_on))
     write_sidelines(args, report, inputs)

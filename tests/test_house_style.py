@@ -338,6 +338,14 @@ def test_only_the_dialects_ask_which_dialect_it_is(name: str) -> None:
     assert asked == []
 
 
+@each_script
+def test_no_name_is_defined_twice(name: str) -> None:
+    """In a file this long a second function of the same name silently replaces the first one."""
+    kinds = (*FUNCTIONS, ast.ClassDef)
+    names = [node.name for node in source(name).tree.body if isinstance(node, kinds)]
+    assert sorted({word for word in names if names.count(word) > 1}) == []
+
+
 def committed() -> List[str]:
     """Return the paths that the repository holds; outside of one, what the folder holds but for tools' caches."""
     done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True)
