@@ -3284,15 +3284,22 @@ def change_proof(change: Change, stage: str) -> str:
     return column_proof(change, stage, table)
 
 
+TYPE_NAMES = {"varchar": "character varying", "char": "character", "timestamptz": "timestamp with time zone",
+              "timestamp": "timestamp without time zone", "int": "integer", "decimal": "numeric", "bool": "boolean"}
+
+
 def column_proof(change: Change, stage: str, table: str) -> str:
     """Return the query that shows the form of a column, under the name that it has at this stage."""
     swapped = stage == "contract" or not fills_rows(change)
     gone = stage == "contract" and change.kind in ("drop_column", "remove_column", "rename_column")
-    wanted = ("no row" if gone
-              else clean(str(change.detail.get("new_type") or change.detail.get("data_type") or "the new form"))
-              + (", NO" if swapped and change.detail.get("nullable") is False else ""))
+    given = str(change.detail.get("new_type") or change.detail.get("data_type") or "")
+    plain = re.sub(r"\s*\(.*?\)", "", given.lower()).strip()  # as information_schema of PostgreSQL names it
+    form = clean(TYPE_NAMES.get(plain, plain) or "the new form")
+    if swapped and change.detail.get("nullable") is False and (stage == "contract" or "default" in change.detail):
+        form += ", NO"
+    column = sql_text(change.column if swapped else new_column(change))
     return (f"SELECT data_type, is_nullable FROM information_schema.columns WHERE table_name = {table} AND column_name "
-            f"= {sql_text(change.column if swapped else new_column(change))} returns {wanted}")
+            f"= {column} returns {'no row' if gone else form}")
 
 
 @makes("expand")
