@@ -2771,6 +2771,11 @@ def is_lossy(change: Change) -> bool:
         change.kind in ("modify_column", "alter_column", "change_type") and not widens(change))
 
 
+def takes_away(facts: Facts) -> bool:
+    """Return whether any change ends with something that is no longer there under its old name."""
+    return any(is_lossy(change) or change.kind == "rename_column" for change in facts.changes)
+
+
 def widens(change: Change) -> bool:
     """Return whether every value of the old type fits the new one."""
     old, new = (str(change.detail.get(key, "")).lower() for key in ("old_type", "new_type"))
@@ -3402,8 +3407,7 @@ def make_soak_contract(work: Work, phase: str) -> Iterable[Task]:
     if facts.changes and not work.scripts and not any(safe_form(change, facts).contract for change in facts.changes):
         return  # nothing is taken away or enforced: there is nothing to wait for
     filled = [f"{change.table}.{new_column(change)}" for change in facts.changes if fills_rows(change)]
-    if filled and not work.scripts and not any(is_lossy(change) or change.kind == "rename_column"
-                                               for change in facts.changes):
+    if filled and not work.scripts and not takes_away(facts):
         yield task(f"Wait {span(hours)} until every release writes {listed(filled, most=3)}",
                    "each hour: SELECT application_name, count(*) FROM pg_stat_activity GROUP BY 1; compare with the "
                    "releases that write it", f"0 sessions of a release that does not write {listed(filled, most=3)}",
@@ -4424,8 +4428,7 @@ def gate_applies(work: Work, name: str) -> bool:
     facts = work.facts
     filled = any(change.column and fills_rows(change) for change in facts.changes)
     twice = bool(set(work.tracks) & {"dual_write", "event_sourcing", "parallel_schema"})
-    dropped = not facts.changes or any(is_lossy(change) or change.kind == "rename_column" for change in facts.changes)
-    needs = {"G26": dropped or bool(work.scripts), "G42": filled, "G10": filled or not facts.changes,
+    needs = {"G26": not facts.changes or takes_away(facts) or bool(work.scripts), "G42": filled, "G10": filled or not facts.changes,
              "G09": filled or twice or bool(work.scripts),
              "G15": is_data(facts) and ("REFERENCES" in str(facts.spec.get("schema_changes", "")).upper()
                                         or "referential_integrity" in facts.requirements or relocates(facts)),
