@@ -1191,8 +1191,8 @@ DATABASE_PATTERNS = (  # their subject is data
                  "T10 T1 T2 T4 T6 T7",
                  "rollback: readers and writers back to the old form by flag; the backfill can stop and resume",
                  (1, 5, 15), "lead dev dba", carries="migrate"),
-        PhaseRow("contract", "Wait until no release uses the old form, then enforce the new one and drop "
-                 "{old_objects}.", "soak_contract contract scripts_contract", "G26 G07", "T1 T8",
+        PhaseRow("contract", "Wait until no release uses the old form, then {contract_text}.",
+                 "soak_contract contract scripts_contract", "G26 G07", "T1 T8",
                  "restore: from the archive taken before the drop", (2, 10, 60), "lead dba",
                  "dropping or narrowing {old_objects}; before it the undo loses nothing", "contract"),
         PhaseRow("cleanup", "Purge the archive, remove flags and alerts of the migration, write the history record.",
@@ -2674,6 +2674,8 @@ def people_words(facts: Facts) -> Dict[str, str]:
     return {"accountable": f"business owner, tech lead, {officer}on-call SRE", "accuracy_how": compared,
             "encryption_how": encryption_query(facts), "evidence_count": figure(len(controls_for(facts))),
             "old_objects": listed(dropped, "the old columns of the changed tables"),
+            "contract_text": f"enforce the new one and drop {listed(dropped)}" if dropped or not facts.changes else
+            "enforce the new one; nothing is dropped",
             "personal_names": listed(personal, "no personal column found"), "residency": transfers(facts),
             "pan_names": listed([name for name in personal if "card" in name or "pan" in name], "card columns")}
 
@@ -2767,6 +2769,11 @@ def is_lossy(change: Change) -> bool:
     """Return whether a change takes something away that only a backup brings back."""
     return change.kind.startswith(("drop_", "remove_")) or (
         change.kind in ("modify_column", "alter_column", "change_type") and not widens(change))
+
+
+def takes_away(facts: Facts) -> bool:
+    """Return whether any change ends with something that is no longer there under its old name."""
+    return any(is_lossy(change) or change.kind == "rename_column" for change in facts.changes)
 
 
 def widens(change: Change) -> bool:
@@ -3282,15 +3289,22 @@ def change_proof(change: Change, stage: str) -> str:
     return column_proof(change, stage, table)
 
 
+TYPE_NAMES = {"varchar": "character varying", "char": "character", "timestamptz": "timestamp with time zone",
+              "timestamp": "timestamp without time zone", "int": "integer", "decimal": "numeric", "bool": "boolean"}
+
+
 def column_proof(change: Change, stage: str, table: str) -> str:
     """Return the query that shows the form of a column, under the name that it has at this stage."""
     swapped = stage == "contract" or not fills_rows(change)
     gone = stage == "contract" and change.kind in ("drop_column", "remove_column", "rename_column")
-    wanted = ("no row" if gone
-              else clean(str(change.detail.get("new_type") or change.detail.get("data_type") or "the new form"))
-              + (", NO" if swapped and change.detail.get("nullable") is False else ""))
+    given = str(change.detail.get("new_type") or change.detail.get("data_type") or "")
+    plain = re.sub(r"\s*\(.*?\)", "", given.lower()).strip()  # as information_schema of PostgreSQL names it
+    form = clean(TYPE_NAMES.get(plain, plain) or "the new form")
+    if swapped and change.detail.get("nullable") is False and (stage == "contract" or "default" in change.detail):
+        form += ", NO"
+    column = sql_text(change.column if swapped else new_column(change))
     return (f"SELECT data_type, is_nullable FROM information_schema.columns WHERE table_name = {table} AND column_name "
-            f"= {sql_text(change.column if swapped else new_column(change))} returns {wanted}")
+            f"= {column} returns {'no row' if gone else form}")
 
 
 @makes("expand")
@@ -3392,6 +3406,13 @@ def make_soak_contract(work: Work, phase: str) -> Iterable[Task]:
     facts, hours = work.facts, work.facts.value("contract_soak_hours")
     if facts.changes and not work.scripts and not any(safe_form(change, facts).contract for change in facts.changes):
         return  # nothing is taken away or enforced: there is nothing to wait for
+    filled = [f"{change.table}.{new_column(change)}" for change in facts.changes if fills_rows(change)]
+    if filled and not work.scripts and not takes_away(facts):
+        yield task(f"Wait {span(hours)} until every release writes {listed(filled, most=3)}",
+                   "each hour: SELECT application_name, count(*) FROM pg_stat_activity GROUP BY 1; compare with the "
+                   "releases that write it", f"0 sessions of a release that does not write {listed(filled, most=3)}",
+                   "sre", fixed(hours, ("contract_soak_hours",)), "soak")
+        return
     yield task(f"Wait {span(hours)} with both forms live",
                fill("keep the old form; watch G26 for {old_objects}", work.words),
                "G26: 0 reads of the old form in the whole time", "sre",
@@ -3489,11 +3510,15 @@ def make_scripts_contract(work: Work, phase: str) -> Iterable[Task]:
 @makes("schema_load")
 def make_schema_load(work: Work, phase: str) -> Iterable[Task]:
     mysql = work.facts.target.engine in ("mysql", "mariadb")
-    dump = ("mysqldump --no-data --routines --triggers {{database}} > schema.sql" if mysql else
-            "pg_dump --schema-only --section=pre-data -d {{source_dsn}} -f schema.sql")
+    load = ("mysqldump --no-data --routines --triggers {{database}} > schema.sql; mysql {{target_database}} < "
+            "schema.sql"
+            if mysql else "pg_dump --schema-only -Fc -d {{source_dsn}} -f schema.dump; pg_restore --section=pre-data "
+            "-d {{target_dsn}} schema.dump; the keys, which replication needs from the start: pg_restore -l "
+            "--section=post-data schema.dump | grep ' CONSTRAINT ' | grep -v 'FK CONSTRAINT' > keys.list; pg_restore "
+            "-L keys.list -d {{target_dsn}} schema.dump")
     yield task(f"Create the schema on {work.words['target_name']}",
-               dump + "; load it into the target; roles, extensions, "
-               "settings and collation compared", "G07: compatibility check of both exports exits 0", "dba",
+               load + "; roles, extensions, settings and collation "
+               "compared", "G07: compatibility check of both exports exits 0", "dba",
                Range(4, 8, 24, "assumed", (), "schema, roles, extensions"))
     for note in version_notes(work.facts):
         yield task(note[0], note[1], note[2], "dba", human("change", 2), path=("target",))
@@ -3526,14 +3551,18 @@ def make_initial_copy(work: Work, phase: str) -> Iterable[Task]:
                "the slot is active and holds WAL; free disk on the source above " + words["wal_reserve"], "dba",
                human("flip"))
     shown = sorted(facts.tables, key=lambda table: -table.gb)[:MOST_EACH]
+    logical = work.copy.method == "logical_replication"
     for table in shown:
         rate = speeds(facts, work.copy.method, "copy_gb_per_hour")[1] * facts.value("contention")
         rate *= LOB_SLOWDOWN if table.lob else 1
+        split = "; split by key range, it is the longest" if table is shown[0] and len(shown) > 1 else ""
         yield task(f"Copy {table.name}: {figure(table.gb)} GB, {plural(table.rows, 'row')}",
-                   f"worker copies it at about {figure(rate)} GB/h; watch pg_stat_progress_copy"
-                   + ("; split by key range, it is the longest" if table is shown[0] and len(shown) > 1 else ""),
+                   f"a worker copies it at about {figure(rate)} GB/h"
+                   + ("; watch pg_stat_progress_copy" if logical else "") + split,
                    f"SELECT srsubstate FROM pg_subscription_rel WHERE srrelid = {sql_text(table.name)}::regclass "
-                   f"returns r", "dba",
+                   f"returns r"
+                   if logical else f"SELECT count(*) FROM {quote(table.name, facts)} returns the source's count at the "
+                   "position of the copy", "dba",
                    Range(0, 0, 0, "given", (), f"{span(table.gb / rate)} inside the copy"), "machine", table.path,
                    BESIDE)
     yield task(f"Copy {words['volume']} (limit: {work.copy.bound_by})",
@@ -3542,7 +3571,8 @@ def make_initial_copy(work: Work, phase: str) -> Iterable[Task]:
 
 
 def copy_command(work: Work) -> str:
-    tables = ", ".join(quote(table.name, work.facts) for table in work.facts.tables[:MOST_EACH])
+    whole = sum(table.gb for table in work.facts.tables) >= 0.8 * volume_of(work.facts)  # else tables would be left out
+    tables = ", ".join(quote(table.name, work.facts) for table in work.facts.tables) if whole else ""
     if work.copy.method == "logical_replication":
         target = f"TABLE {tables}" if tables else "ALL TABLES"
         return (f"source: CREATE PUBLICATION migration FOR {target}; target: CREATE SUBSCRIPTION migration CONNECTION "
@@ -3556,16 +3586,23 @@ def copy_command(work: Work) -> str:
 
 @makes("index_target")
 def make_index_target(work: Work, phase: str) -> Iterable[Task]:
+    mysql = work.facts.target.engine in ("mysql", "mariadb")
+    rest = ("pg_restore -l --section=post-data schema.dump | grep -vxFf keys.list > rest.list; pg_restore -j "
+            f"{work.words['streams']} -L rest.list -d {{{{target_dsn}}}} schema.dump; ANALYZE;")
     yield task(f"Build {figure(work.facts.value('indexes_per_table'))} indexes a table, foreign keys, statistics",
-               "pg_restore --section=post-data -j " + work.words["streams"] + " schema.dump; ANALYZE;",
+               "mysqlsh -- util load-dump {{dump_dir}} --load-indexes=true --analyze-tables=on" if mysql else rest,
                "G07: no invalid index, no unvalidated constraint", "dba", work.machine["index"], "machine")
 
 
 @makes("catch_up")
 def make_catch_up(work: Work, phase: str) -> Iterable[Task]:
-    yield task(f"Apply the backlog of {work.words['backlog']}", "watch the lag each minute: SELECT now() - "
-               "pg_last_committed_xact() on the target; add apply workers when it does not fall",
-               "G11: below 10 s for 30 min", "dba", work.machine["catch_up"], "machine")
+    mysql = work.facts.target.engine in ("mysql", "mariadb")
+    lag = ("SHOW REPLICA STATUS on the target: Seconds_Behind_Source" if mysql else
+           "SELECT slot_name, pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn) FROM pg_replication_slots "
+           "on the source")
+    yield task(f"Apply the backlog of {work.words['backlog']}",
+               f"each minute: {lag}; add apply workers when it does not "
+               "fall", "G11: below 10 s for 30 min", "dba", work.machine["catch_up"], "machine")
 
 
 @makes("compare_sides")
@@ -3600,7 +3637,8 @@ def make_cutover(work: Work, phase: str) -> Iterable[Task]:
     stoppers = [row.name for row in facts.dependencies if row.can_pause]
     for row in facts.dependencies:
         how = "pause it before the stop of the writers" if row.can_pause else "change its connection to the new address"
-        yield task(f"Switch {row.name}", f"{how}; then one read and one write by its owner", f"{row.name} works on "
+        proof = "one read" if row.direction == "read" else "one read and one write"
+        yield task(f"Switch {row.name}", f"{how}; then {proof} by its owner", f"{row.name} works on "
                    f"{words['target_name']}: smoke test green", "sre",
                    Range(0, 0, 0, "given", (), "inside the cutover"),
                    "window", row.path, ())
@@ -4390,7 +4428,8 @@ def gate_applies(work: Work, name: str) -> bool:
     facts = work.facts
     filled = any(change.column and fills_rows(change) for change in facts.changes)
     twice = bool(set(work.tracks) & {"dual_write", "event_sourcing", "parallel_schema"})
-    needs = {"G42": filled, "G10": filled or not facts.changes, "G09": filled or twice or bool(work.scripts),
+    needs = {"G26": not facts.changes or takes_away(facts) or bool(work.scripts), "G42": filled, "G10": filled or not facts.changes,
+             "G09": filled or twice or bool(work.scripts),
              "G15": is_data(facts) and ("REFERENCES" in str(facts.spec.get("schema_changes", "")).upper()
                                         or "referential_integrity" in facts.requirements or relocates(facts)),
              "G05": relocates(facts) or facts.kind == "infrastructure",
