@@ -212,33 +212,6 @@ def test_mermaid_lines_keep_to_the_letters_that_every_version_reads(evil: Planne
         assert len(keys) == len(set(keys)) and len(keys) <= planner.MOST_BARS + 20
 
 
-PARSE = """
-import { createRequire } from 'module';
-import fs from 'fs';
-const root = process.argv[2];
-const { JSDOM } = createRequire(root + '/')(root + '/jsdom');
-const page = new JSDOM('<html><body></body></html>');
-global.window = page.window; global.document = page.window.document;
-const mermaid = (await import(root + '/mermaid/dist/mermaid.core.mjs')).default;
-for (const text of JSON.parse(fs.readFileSync(0, 'utf8'))) {
-  const seen = await mermaid.parse(text);
-  if (seen.diagramType !== 'gantt') throw new Error(JSON.stringify(seen));
-}
-"""
-
-
-@pytest.mark.live
-def test_mermaid_itself_reads_the_charts(evil: Planned, tmp_path: Path) -> None:
-    node = program("node")
-    root = os.environ.get("NODE_MODULES") or execute([program("npm"), "root", "-g"]).out.strip()
-    if not all((Path(root) / name).is_dir() for name in ("mermaid", "jsdom")):
-        pytest.skip("the packages mermaid and jsdom are not installed (npm install -g, or NODE_MODULES=folder)")
-    (tmp_path / "parse.mjs").write_text(PARSE, encoding="utf-8")
-    done = execute([node, tmp_path / "parse.mjs", root],
-                   stdin=json.dumps([mermaid(text) for text in all_markdown(evil)]))
-    assert done.code == 0, done.err[-2000:]
-
-
 def test_markdown_has_a_box_for_each_task_and_gate() -> None:
     planned = make(example("A"))
     text = planner.render_markdown(planned.plan)
