@@ -4,7 +4,6 @@ import csv
 import html.parser
 import io
 import json
-import os
 import re
 import shutil
 from pathlib import Path
