@@ -4537,34 +4537,55 @@ def sequence_recipe(context: Context, change: Change) -> Iterator[Draft]:
 
 @scripts("sequence.changed")
 def sequence_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
-    def alter(thing: Thing, other: Thing) -> str:
-        facts = {**SEQUENCE_DEFAULTS, **{k: v for k, v in thing.facts.items() if k != "owned_by"}}
-        facts["max"] = facts.get("max") or SEQUENCE_MAXIMUM.get(facts.get("type", "bigint"))
-        statements = [
-            f"ALTER SEQUENCE {thing_sql(thing)} AS {facts.get('type', 'bigint')} {sequence_options(facts, True)}"
-        ]
-        owner, former = thing.facts.get("owned_by"), other.facts.get("owned_by")
-        if owner != former:
-            table = (
-                (context.after.tables.get(owner["table"]) or context.before.tables.get(owner["table"]))
-                if owner
-                else None
-            )
-            target = f"{table_sql(table)}.{quote(owner['column'])}" if owner and table else "NONE"
-            statements.append(f"ALTER SEQUENCE {thing_sql(thing)} OWNED BY {target}")
-        return SETTINGS + locked(*statements)
-
-    owner = change.new.facts.get("owned_by") or {}
+    """Change the options of a sequence; one that changes its owner is nobody's in between, or it would go with the old."""
+    old, new = change.old, change.new
+    was, will = (owner_sql(schema, thing) for schema, thing in ((context.before, old), (context.after, new)))
+    moves = bool(was and will and moves_over(context, old.facts["owned_by"], new.facts["owned_by"]))
+    alter = f"ALTER SEQUENCE {thing_sql(new)} OWNED BY"
+    if was and was != will and not moves:
+        yield Draft(
+            f"sequence {new.key} release",
+            EXPAND,
+            RANKS["schema"],
+            f"Keep sequence {new.key} when {was} goes",
+            SETTINGS + locked(f"{alter} NONE"),
+            SETTINGS + locked(f"{alter} {was}"),
+            holds=was,
+            issues=(change.path,),
+        )
+    owner = [] if was == will or moves else [f"{alter} {will or 'NONE'}"]
+    back = [] if was == will or moves else [f"{alter} NONE"]
     yield Draft(
-        f"sequence {change.new.key}",
+        f"sequence {new.key}",
         EXPAND,
         RANKS["trait"],
-        f"Change sequence {change.new.key}",
-        alter(change.new, change.old),
-        alter(change.old, change.new),
-        reads=quote(str(owner.get("column", "x"))),
+        f"Change sequence {new.key}",
+        SETTINGS + locked(sequence_settings(new), *owner),
+        SETTINGS + locked(sequence_settings(old), *back),
+        reads=will or "",
         issues=(change.path,),
+        after=(f"sequence {new.key} release",),
     )
+
+
+def sequence_settings(thing: Thing) -> str:
+    facts = {**SEQUENCE_DEFAULTS, **{k: v for k, v in thing.facts.items() if k != "owned_by"}}
+    facts["max"] = facts.get("max") or SEQUENCE_MAXIMUM.get(facts.get("type", "bigint"))
+    return f"ALTER SEQUENCE {thing_sql(thing)} AS {facts.get('type', 'bigint')} {sequence_options(facts, True)}"
+
+
+def owner_sql(schema: Schema, thing: Thing) -> Optional[str]:
+    """Return the column that a sequence goes with, or None."""
+    owner = thing.facts.get("owned_by")
+    table = schema.tables.get(owner["table"]) if owner else None
+    return f"{table_sql(table)}.{quote(owner['column'])}" if owner and table else None
+
+
+def moves_over(context: Context, was: Dict[str, str], will: Dict[str, str]) -> bool:
+    """Tell whether the owner is the same column under new names: then the sequence follows by itself."""
+    table = context.old_table(will["table"])
+    column = context.after.tables[will["table"]].columns.get(will["column"])
+    return bool(table and column and table.key == was["table"] and (column.renamed_from or column.name) == was["column"])
 
 
 def function_target(thing: Thing) -> str:
@@ -7029,7 +7050,7 @@ def conversion_of(context: Context, change: Change) -> Optional[Conversions]:
         expression(down[0], new.name),
         names[1],
         is_silent(context, table.key),
-        frozenset(),
+        frozenset(constraint.name for _, constraint in bridged_keys(context, [after])),
     )
     home = reversed_turn(there, expression(down[1], new.name))
     return Conversions(there, home, *exchanged(context, change))
@@ -7669,31 +7690,40 @@ def plan_postgresql(before: Schema, after: Schema, changes: Sequence[Change]) ->
             if draft.key not in keys:
                 keys.add(draft.key)
                 drafts.append(draft)
-    drafts += bridged_foreign_keys(context, keys)
+    drafts += bridged_foreign_keys(context)
     return number_drafts(order_drafts(drafts))
 
 
-def bridged_foreign_keys(context: Context, keys: Set[str]) -> Iterator[Draft]:
-    """Yield the steps that take a foreign key out of the way while the types of both its ends change."""
-    converted = {(change.table, change.new.name): change for change in context.changes if change.kind == "column.type"}
-    for table in context.after.tables.values():
+def bridged_keys(context: Context, tables: Iterable[Table]) -> Iterator[Tuple[str, Constraint]]:
+    """Yield table and foreign key where the types of both its ends change, so that it has to be out of the way."""
+    converted = {(c.table, c.new.name) for c in context.changes if c.kind == "column.type"}
+    for table in tables if converted else ():
+        old = context.old_table(table.key)
         for constraint in table.constraints.values():
-            target = constraint.references[0] if constraint.references else ""
-            ends = [f"type {table.key} {name}" for name in constraint.columns if (table.key, name) in converted]
-            there = [
-                f"type {target} {name}"
-                for name in (constraint.references or ("", ()))[1]
-                if (target, name) in converted
-            ]
-            old = context.old_table(table.key)
-            if not (ends and there and old and constraint.name in old.constraints):
-                continue
-            leave = drop_foreign_key_draft(table, old.constraints[constraint.name], ("tables", table.key))
-            come = foreign_key_draft(context, table, constraint, ("tables", table.key))
-            yield leave._replace(key=leave.key + " for conversion", rank=RANKS["switch"] - 1, holds="")
-            yield come._replace(
-                key=come.key + " after conversion", phase=CONTRACT, rank=RANKS["switch"] + 1, after=tuple(ends + there)
-            )
+            target, names = constraint.references or ("", ())
+            if (
+                old
+                and constraint.name in old.constraints
+                and any((table.key, name) in converted for name in constraint.columns)
+                and any((target, name) in converted for name in names)
+            ):
+                yield table.key, constraint
+
+
+def bridged_foreign_keys(context: Context) -> Iterator[Draft]:
+    """Yield the steps that take a foreign key out of the way while the types of both its ends change."""
+    for key, constraint in bridged_keys(context, context.after.tables.values()):
+        table, path = context.after.tables[key], ("tables", key)
+        target, names = constraint.references or ("", ())
+        old = context.old_table(key) or table
+        ends = [f"type {owner} {name}{word}" for owner, listed in ((key, constraint.columns), (target, names))
+                for name in listed for word in ("", " switch")]
+        leave = drop_foreign_key_draft(table, old.constraints[constraint.name], path)
+        come = foreign_key_draft(context, table, constraint, path)
+        yield leave._replace(key=leave.key + " for conversion", rank=RANKS["switch"] - 1, holds="")
+        yield come._replace(
+            key=come.key + " after conversion", phase=CONTRACT, rank=RANKS["switch"] + 1, after=tuple(ends)
+        )
 
 
 # == 20. MariaDB/MySQL statements =====================================================================
