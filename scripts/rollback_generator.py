@@ -497,6 +497,7 @@ class Step(NamedTuple):
     idempotent_how: str = ""
     lock: Optional[str] = None
     basis: str = "assumed"
+    single: bool = False  # psql has to wrap the file in one transaction
 
 
 # == 3. Reading =======================================================================================
@@ -698,6 +699,7 @@ def script_step(plan: Plan, script: Dict[str, Any], facts: Dict[str, Any]) -> St
         "its check finds nothing to undo the second time",
         text_of(script, "lock") or None,
         basis,
+        unit_of(script) == "single",
     )
 
 
@@ -2067,12 +2069,13 @@ def step_timeout(step: Step) -> int:
 def step_json(step: Step, phase: Phase, number_: int, client: str) -> Dict[str, Any]:
     prefix = f"rb-{step_slug(phase.name)}-"
     lead = "Tech lead" if step.owner != "Tech lead" else "Business owner"
+    one = client.replace("psql -X -q ", "psql -X -q -1 ")
     return {
         "step_id": f"{prefix}{number_:02d}",
         "name": step.name,
         "description": step.description,
         "script_type": step.script_type,
-        "client": {"sql": client, "bash": "bash"}.get(step.script_type),
+        "client": {"sql": one if step.single else client, "bash": "bash"}.get(step.script_type),
         "script_content": step.content,
         "estimated_duration_minutes": step.minutes,
         "estimate_basis": step.basis,
@@ -2628,10 +2631,25 @@ def step_blocks(step: Dict[str, Any]) -> Iterator[Block]:
     yield from lines_block("text", [*told, f"fails: {step['failure_escalation']}"])
 
 
+WHOLE_PHASE = (
+    "One command (of --export DIR) finds out how far the migration went and takes back every script, of this phase and "
+    "of those before. By hand, run a step only where its script did run: a query that says t is not enough."
+)
+
+
+def shell_word(text: str) -> str:
+    import shlex
+
+    return shlex.quote(one_line(text))
+
+
 def phase_blocks(phase: Dict[str, Any]) -> Iterator[Block]:
     minutes = f"{phase['estimated_duration_minutes']:g} min, {phase['urgency_level']}"
     yield Block("heading", (f"{phase['phase_name']} ({minutes})",), anchor=phase["phase_name"])
     yield from lines_block("text", [phase["description"], *phase["prerequisites"]])
+    if any(step["source_script_id"] for step in phase["steps"]):
+        yield Block("text", (WHOLE_PHASE,))
+        yield Block("code", (f"./rollback.sh --from-phase {shell_word(phase['forward_phase'])}",), "bash")
     for step in phase["steps"]:
         yield from step_blocks(step)
     yield from lines_block("checks", phase["validation_checkpoints"])
