@@ -2940,7 +2940,7 @@ done
 }
 
 SHELL_BODY = r"""
-client() { exec @CLIENT@; }  # called in the background only
+client() { timeout --foreground -s INT -k 10 "$3" @CLIENT@; }  # FILE OPTION SECONDS
 ask() { @ASK@; }
 ERRORS=$(mktemp)
 trap 'rm -f "$ERRORS"' EXIT
@@ -2956,22 +2956,11 @@ present() {  # QUERY_FILE: 0 the change is there, 1 it is not, 2 the database do
   return 2
 }
 
-limited() {  # SECONDS FILE UNIT: runs an undo and ends it after SECONDS
-  local pid watch code=0 one=
+limited() {  # SECONDS FILE UNIT: runs an undo and interrupts it after SECONDS, which also cancels its statement
+  local code=0 one=
   if [ "$3" = single ]; then one=-1; fi  # psql: the whole file is one transaction
-  client "$HERE/$2" "$one" 2>"$ERRORS" &
-  pid=$!
-  (
-    sleep "$1"
-    echo "no end after $1 s" >>"$ERRORS"
-    kill -INT "$pid"
-    sleep 10
-    kill "$pid"
-  ) </dev/null >/dev/null 2>&1 9>&- &
-  watch=$!
-  wait "$pid" || code=$?
-  kill "$watch" 2>/dev/null || true
-  wait "$watch" 2>/dev/null || true
+  client "$HERE/$2" "$one" "$1" 2>"$ERRORS" || code=$?
+  if [ "$code" = 124 ]; then echo "no end after $1 s" >>"$ERRORS"; fi
   return "$code"
 }
 
