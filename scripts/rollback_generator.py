@@ -2876,7 +2876,11 @@ exit codes: 0 undone, 64 usage, 65 blocked before anything changed, 66 approval 
   72 rows written since would not survive the step, 75 a lock is held: try again
 USAGE
 }
-die() { printf 'rollback.sh: %s\n' "$2" >&2; exit "$1"; }
+die() {  # EXIT_CODE MESSAGE
+  printf 'rollback.sh: %s\n' "$2" >&2
+  [ "$STEP" = - ] || log "$STEP" "failed-$1" "$2" >/dev/null
+  exit "$1"
+}
 log() {  # STEP STATUS DETAIL
   printf '%s\t%s\t%s\t%s\n' "$(date -u +%FT%TZ)" "$1" "$2" "${3:-}" |
     if [ -n "$DRY_RUN" ]; then cat; else tee -a "$JOURNAL"; fi

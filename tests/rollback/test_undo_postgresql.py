@@ -214,6 +214,7 @@ def test_what_cannot_be_undone_stops_with_its_own_code(
     done = tiny(tmp_path, **changes).undo(table.name, env=reach)
     assert (done.code, has_b(table)) == (code, True), done
     assert done.err.count("rollback.sh:") == 1
+    assert code == 65 or f"failed-{code}" in (tmp_path / f"{table.name}.journal").read_text(encoding="utf-8")
 
 
 def test_first_error_of_an_undo_ends_it(table: Any, reach: Any, tmp_path: Path) -> None:
