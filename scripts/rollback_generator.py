@@ -497,6 +497,7 @@ class Step(NamedTuple):
     idempotent_how: str = ""
     lock: Optional[str] = None
     basis: str = "assumed"
+    single: bool = False  # psql has to wrap the file in one transaction
 
 
 # == 3. Reading =======================================================================================
@@ -698,6 +699,7 @@ def script_step(plan: Plan, script: Dict[str, Any], facts: Dict[str, Any]) -> St
         "its check finds nothing to undo the second time",
         text_of(script, "lock") or None,
         basis,
+        unit_of(script) == "single",
     )
 
 
@@ -2067,12 +2069,13 @@ def step_timeout(step: Step) -> int:
 def step_json(step: Step, phase: Phase, number_: int, client: str) -> Dict[str, Any]:
     prefix = f"rb-{step_slug(phase.name)}-"
     lead = "Tech lead" if step.owner != "Tech lead" else "Business owner"
+    one = client.replace("psql -X -q ", "psql -X -q -1 ")
     return {
         "step_id": f"{prefix}{number_:02d}",
         "name": step.name,
         "description": step.description,
         "script_type": step.script_type,
-        "client": {"sql": client, "bash": "bash"}.get(step.script_type),
+        "client": {"sql": one if step.single else client, "bash": "bash"}.get(step.script_type),
         "script_content": step.content,
         "estimated_duration_minutes": step.minutes,
         "estimate_basis": step.basis,
@@ -2628,10 +2631,25 @@ def step_blocks(step: Dict[str, Any]) -> Iterator[Block]:
     yield from lines_block("text", [*told, f"fails: {step['failure_escalation']}"])
 
 
+WHOLE_PHASE = (
+    "One command (of --export DIR) finds out how far the migration went and takes back every script, of this phase and "
+    "of those before. By hand, run a step only where its script did run: a query that says t is not enough."
+)
+
+
+def shell_word(text: str) -> str:
+    import shlex
+
+    return shlex.quote(one_line(text))
+
+
 def phase_blocks(phase: Dict[str, Any]) -> Iterator[Block]:
     minutes = f"{phase['estimated_duration_minutes']:g} min, {phase['urgency_level']}"
     yield Block("heading", (f"{phase['phase_name']} ({minutes})",), anchor=phase["phase_name"])
     yield from lines_block("text", [phase["description"], *phase["prerequisites"]])
+    if any(step["source_script_id"] for step in phase["steps"]):
+        yield Block("text", (WHOLE_PHASE,))
+        yield Block("code", (f"./rollback.sh --from-phase {shell_word(phase['forward_phase'])}",), "bash")
     for step in phase["steps"]:
         yield from step_blocks(step)
     yield from lines_block("checks", phase["validation_checkpoints"])
@@ -2858,7 +2876,11 @@ exit codes: 0 undone, 64 usage, 65 blocked before anything changed, 66 approval 
   72 rows written since would not survive the step, 75 a lock is held: try again
 USAGE
 }
-die() { printf 'rollback.sh: %s\n' "$2" >&2; exit "$1"; }
+die() {  # EXIT_CODE MESSAGE
+  printf 'rollback.sh: %s\n' "$2" >&2
+  [ "$STEP" = - ] || log "$STEP" "failed-$1" "$2" >/dev/null
+  exit "$1"
+}
 log() {  # STEP STATUS DETAIL
   printf '%s\t%s\t%s\t%s\n' "$(date -u +%FT%TZ)" "$1" "$2" "${3:-}" |
     if [ -n "$DRY_RUN" ]; then cat; else tee -a "$JOURNAL"; fi
@@ -2922,7 +2944,7 @@ done
 }
 
 SHELL_BODY = r"""
-client() { exec @CLIENT@; }  # called in the background only
+client() { timeout --foreground -s INT -k 10 "$3" @CLIENT@; }  # FILE OPTION SECONDS
 ask() { @ASK@; }
 ERRORS=$(mktemp)
 trap 'rm -f "$ERRORS"' EXIT
@@ -2938,22 +2960,11 @@ present() {  # QUERY_FILE: 0 the change is there, 1 it is not, 2 the database do
   return 2
 }
 
-limited() {  # SECONDS FILE UNIT: runs an undo and ends it after SECONDS
-  local pid watch code=0 one=
+limited() {  # SECONDS FILE UNIT: runs an undo and interrupts it after SECONDS, which also cancels its statement
+  local code=0 one=
   if [ "$3" = single ]; then one=-1; fi  # psql: the whole file is one transaction
-  client "$HERE/$2" "$one" 2>"$ERRORS" &
-  pid=$!
-  (
-    sleep "$1"
-    echo "no end after $1 s" >>"$ERRORS"
-    kill -INT "$pid"
-    sleep 10
-    kill "$pid"
-  ) </dev/null >/dev/null 2>&1 9>&- &
-  watch=$!
-  wait "$pid" || code=$?
-  kill "$watch" 2>/dev/null || true
-  wait "$watch" 2>/dev/null || true
+  client "$HERE/$2" "$one" "$1" 2>"$ERRORS" || code=$?
+  if [ "$code" = 124 ]; then echo "no end after $1 s" >>"$ERRORS"; fi
   return "$code"
 }
 

@@ -214,6 +214,7 @@ def test_what_cannot_be_undone_stops_with_its_own_code(
     done = tiny(tmp_path, **changes).undo(table.name, env=reach)
     assert (done.code, has_b(table)) == (code, True), done
     assert done.err.count("rollback.sh:") == 1
+    assert code == 65 or f"failed-{code}" in (tmp_path / f"{table.name}.journal").read_text(encoding="utf-8")
 
 
 def test_first_error_of_an_undo_ends_it(table: Any, reach: Any, tmp_path: Path) -> None:
@@ -260,3 +261,16 @@ def test_usage_errors(tmp_path: Path) -> None:
     assert kit.undo("any", "--from-phase", "expnd").code == 64
     assert kit.undo("any", "--now").code == 64
     assert kit.undo("any", env={"DB": None, "PGDATABASE": None}).code == 64
+
+
+def test_step_that_takes_too_long_is_cancelled_in_the_server(table: Any, reach: Any, tmp_path: Path) -> None:
+    """The client that is ended must not leave its statement running."""
+    kit = tiny(tmp_path, rollback_script="SELECT pg_sleep(60);", transactional=False)
+    script = kit.folder / "rollback.sh"
+    script.write_text(script.read_text(encoding="utf-8").replace(" sql 600 ", " sql 1 "), encoding="utf-8")
+    done = kit.undo(table.name, env=reach)
+    assert (done.code, has_b(table)) == (70, True), done
+    running = (
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND datname = current_database()"
+    )
+    assert table.query(running) == "0"
