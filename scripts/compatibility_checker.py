@@ -14535,7 +14535,8 @@ DATA_RULES = catalogue(
      "They may only be late; they are not proved to arrive.",
      "Wait longer than the maximum lag, run the recheck queries on both sides, compare again."),
     ("unverified_column", POTENTIALLY, "A column has no common form on both sides",
-     "Its values are not compared at all.", "Say in the type_map of the configuration how to compare it."),
+     "Some or all of its values are not compared.",
+     "Say in the type_map of the configuration how to compare it; for sums of few rows lower min_rows."),
     ("unverified_precision", POTENTIALLY, "A column cannot hold its values exactly",
      "SQLite keeps 15 significant digits of a number: what the other side holds beyond them is lost.",
      "Store it as TEXT, or accept the loss."),
@@ -14819,7 +14820,8 @@ def make_spec(pair: Tuple[Table, Table], schemas: Tuple[Schema, Schema], setting
                     "table": item.name, "unique_key": unique[side], "where": where_of(table, side, settings)}
              for side, schema, item in zip(SIDES, schemas, pair)}
     usable = key if {*key} <= {entry["name"] for entry in kept} else []
-    return {"version": PROFILE_VERSION, "table": table, "hash": settings.get("hash", "md5"), "min_rows": MIN_ROWS,
+    return {"version": PROFILE_VERSION, "table": table, "hash": settings.get("hash", "md5"),
+            "min_rows": settings.get("min_rows", MIN_ROWS),
             "key": usable, "watermark": settings.get("watermark", {}).get(table),
             "chunking": settings.get("chunking", {}).get(table) or chunking_of(usable, columns, old.row_count),
             "columns": kept, "pii": sorted(name for name in columns if matches(table, name, settings.get("pii", ()))),
@@ -15861,12 +15863,11 @@ def compare_table(old: Profile, new: Profile, settings: Dict[str, Any]) -> Tuple
     path: Path = ("tables", old.table)
     findings = list(not_proved(old, path, settings)) + list(sampled(old, new, path))
     if not (old.captured_at and new.captured_at):
-        return findings, []
-    moved = moved_chunks(old, new)
+        return findings + list(without_profile(old, new, path)), []
+    moved = sorted(moved_chunks(old, new))
     if moved:
-        findings.append(data_finding("unverified_change", path,
-                                     f"{old.table}: {len(moved)} chunks changed since they were "
-                                                                "profiled.", chunks=sorted(moved)[:KEYS_SHOWN]))
+        text = f"{old.table}: {len(moved)} chunks changed since they were profiled."
+        findings.append(data_finding("unverified_change", path, text, chunks=moved[:KEYS_SHOWN]))
     if old.chunks and not new.chunks:
         rows = sum(chunk.rows for chunk in old.chunks.values())
         findings.append(data_finding("table_empty", path, f"{old.table}: 0 of {rows} rows are on the target.", rows, 0))
@@ -15874,7 +15875,8 @@ def compare_table(old: Profile, new: Profile, settings: Dict[str, Any]) -> Tuple
     found = list(differing_chunks(old, new))
     columns = {entry["name"]: entry for entry in old.spec["columns"]}
     found = [moved_rows(item, found, old, new) for item in found]
-    approximate = list(approximate_findings(old, new, columns, {item.no for item in found}, settings))
+    approximate = list(approximate_findings(old, new, columns, {item.no for item in found if not item.column},
+                                            settings))
     found += [item for item in approximate if isinstance(item, Mismatch)]
     findings += [item for item in approximate if isinstance(item, Finding)]
     if settings.get("max_lag_seconds"):
@@ -15882,6 +15884,14 @@ def compare_table(old: Profile, new: Profile, settings: Dict[str, Any]) -> Tuple
                  for item in found]
     findings += stale(old, new, path) + lag(old, new, path, settings)
     return findings + group_mismatches(found, old, new, path), found
+
+
+def without_profile(old: Profile, new: Profile, path: Path) -> Iterator[Finding]:
+    """Yield which side lacks its profile, unless samples of both sides stand in for it."""
+    lacking = [side.side for side in (old, new) if not side.captured_at]
+    if not ("sample" in old.closer and "sample" in new.closer):
+        text = f"{old.table} has no profile of the {' and the '.join(lacking)}: it is not compared."
+        yield data_finding("table_missing", path, text)
 
 
 def data_finding(rule: str, path: Path, text: str, old: Any = None, new: Any = None, **extra: Any) -> Finding:
@@ -15902,9 +15912,9 @@ def not_proved(profile: Profile, path: Path, settings: Dict[str, Any]) -> Iterat
             yield data_finding("weak_column", where, f"{profile.table}.{entry['name']} is compared as {entry['kind']}, "
                                                      "by a fingerprint.")
         if entry.get("imprecise"):
-            yield data_finding("unverified_precision", where, f"{profile.table}.{entry['name']} has more than "
-                                                              f"{EXACT_DIGITS} digits and SQLite stores it as a "
-                                                              "double.")
+            yield data_finding("unverified_precision", where, (
+                f"{profile.table}.{entry['name']} has more than {EXACT_DIGITS} digits and SQLite stores it as a "
+                "double."))
     if not [entry for entry in spec["columns"] if entry["name"] not in spec["key"]] and spec["excluded"]:
         yield data_finding("unverified_table", path, f"{profile.table}: no column beside the key is compared.")
 
@@ -15929,8 +15939,9 @@ def sampled(old: Profile, new: Profile, path: Path) -> Iterator[Finding]:
 
 
 def stale(old: Profile, new: Profile, path: Path) -> List[Finding]:
+    """Return the sides of an incremental pass whose chunks are not all of one moment."""
     found = []
-    for side in (old, new):
+    for side in (old, new) if "prepass" in {*old.closer, *new.closer} else ():
         carried = [chunk for chunk in side.chunks.values() if chunk.captured < side.captured_at]
         if carried:
             found.append(data_finding("unverified_stale", path, (
@@ -15950,9 +15961,8 @@ def lag(old: Profile, new: Profile, path: Path, settings: Dict[str, Any]) -> Lis
     apart = abs(seconds(old.captured_at) - seconds(new.captured_at))
     if limit is None or apart <= limit:
         return []
-    return [data_finding("unverified_moment", path,
-                         f"{old.table}: the sides were captured {apart} s apart, the maximum "
-                                                    f"lag is {limit} s.", old.captured_at, new.captured_at)]
+    text = f"{old.table}: the sides were captured {apart} s apart, the maximum lag is {limit} s."
+    return [data_finding("unverified_moment", path, text, old.captured_at, new.captured_at)]
 
 
 def differing_chunks(old: Profile, new: Profile) -> Iterator[Mismatch]:
@@ -16140,22 +16150,31 @@ def approximate_findings(
         if entry["kind"] != "approximate":
             continue
         tolerance = tolerance_of(old.table, entry, settings)
-        within = 0
-        for no in sorted({*old.chunks} & {*new.chunks}, key=lambda text: chunk_order(text, old.spec)):
+        within = untold = 0
+        for no in sorted({*old.chunks} & {*new.chunks} - known, key=lambda text: chunk_order(text, old.spec)):
             here, there = old.chunks[no], new.chunks[no]
-            if no in known and here.rows != there.rows:
-                continue
             if here.facts is None or there.facts is None:
-                continue
-            one, other = here.facts[index], there.facts[index]
-            if not close(one, other, tolerance):
+                untold += here.rows
+            elif not close(here.facts[index], there.facts[index], tolerance):
                 yield Mismatch("value_mismatch", "beyond_tolerance", name, no, here.rows)
-            elif one != other:
-                within += 1
-        if within:
-            yield data_finding("within_tolerance", ("tables", old.table, "columns", name), (
-                f"{old.table}.{name}: the sums of {within} chunks differ by no more than the tolerance of "
-                f"{tolerance[0]:g} for each value and {tolerance[1]:g} of its size."))
+            else:
+                within += here.facts[index] != there.facts[index]
+        yield from approximate_notes(old.table, name, within, untold, tolerance)
+
+
+def approximate_notes(
+    table: str, name: str, within: int, untold: int, tolerance: Tuple[float, float]
+) -> Iterator[Finding]:
+    path: Path = ("tables", table, "columns", name)
+    if within:
+        yield data_finding("within_tolerance", path, (
+            f"{table}.{name}: the sums of {within} chunks differ by no more than the tolerance of {tolerance[0]:g} "
+            "for each "
+            f"value and {tolerance[1]:g} of its size."))
+    if untold:
+        yield data_finding("unverified_column", path, (
+            f"{table}.{name} is compared by sums, and {untold} of its rows are in chunks of so few rows that no sums are "
+            "told of them."))
 
 
 def tolerance_of(table: str, entry: Dict[str, Any], settings: Dict[str, Any]) -> Tuple[float, float]:
@@ -16271,7 +16290,8 @@ def follow_up(old: Profile, new: Profile, found: Sequence[Mismatch], settings: D
     names = sorted({item.no for item in found if item.label != "beyond_tolerance"},
                    key=lambda name: chunk_order(name, old.spec))
     if not names:
-        return {"step": "none", "why": "only approximate columns differ: the hashes of rows do not contain them" if found
+        return {"step": "none", "why": "only approximate columns differ: the hashes of rows do not contain them"
+                if found
                 else "nothing differs"}
     if systematic(found, old, new):
         return {"step": "none", "why": f"{len(names)} of {len({*old.chunks, *new.chunks})} chunks differ: a systematic "
@@ -16493,7 +16513,7 @@ SETTING_TYPES: Dict[str, Tuple[Any, str]] = {
     "watermark": (dict, "an object: table -> column"), "chunking": (dict, "an object: table -> chunking"),
     "shards": (dict, "an object: table -> list of keys"), "hash": (str, "md5 or sha256"),
     "pii": (list, "a list of patterns"),
-    "salt": (str, "a text"), "target_is_written": (bool, "true or false"),
+    "salt": (str, "a text"), "min_rows": (int, "a number of rows"), "target_is_written": (bool, "true or false"),
 }
 COLUMN_TYPES: Dict[str, Tuple[Any, str]] = {
     "kind": (str, "a kind of values"), "scale": (int, "a number of digits"), "precision": (int, "0 to 6 digits"),
