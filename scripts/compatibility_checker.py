@@ -15545,28 +15545,29 @@ def profile_file(path: str, specs: Sequence[Spec], role: str, salt: str) -> List
         raise InputError(f"{path}: cannot be profiled: {error}")
 
 
-def fit_chunks(path: str, specs: Sequence[Spec]) -> List[Spec]:
-    """Return the specs with chunks that fit the rows of the source file: keys far apart are put into hash buckets."""
+def fit_chunks(path: str, specs: Sequence[Spec], given: Dict[str, Any]) -> List[Spec]:
+    """Return the specs with chunks that fit the rows of the source file, where the settings give none."""
+    import sqlite3
     connection = open_sqlite(path, "")
-    fitted = []
     try:
-        for spec in specs:
-            side = side_of(spec, "source")
-            key = key_column(spec, side) if spec["chunking"]["kind"] == "range" else "1"
-            rows, first, last = connection.execute(
-                f"SELECT count(*), min({key}), max({key}) {from_where(spec, side, Cut())}").fetchone()
-            chunking = dict(spec["chunking"])
-            if chunking["kind"] == "range":
-                chunking["size"] = chunk_size(rows)
-                whole = isinstance(first, int) and isinstance(last, int)
-                if rows and (not whole or (last - first) // chunking["size"] > CHUNK_LIMIT // 10):
-                    chunking = {"kind": "hash", "digits": hash_digits(rows)}
-            else:
-                chunking["digits"] = hash_digits(rows)
-            fitted.append({**spec, "chunking": chunking})
+        return [spec if spec["table"] in given else {**spec, "chunking": fitting_chunks(connection, spec)}
+                for spec in specs]
+    except sqlite3.Error as error:
+        raise InputError(f"{path}: cannot be profiled: {error}")
     finally:
         connection.close()
-    return fitted
+
+
+def fitting_chunks(connection: Any, spec: Spec) -> Dict[str, Any]:
+    """Return ranges of a size that fits the number of rows; keys that lie far apart are put into hash buckets."""
+    side, chunking = side_of(spec, "source"), spec["chunking"]
+    key = key_column(spec, side) if chunking["kind"] == "range" else "1"
+    query = f"SELECT count(*), min({key}), max({key}) {from_where(spec, side, Cut())}"
+    rows, first, last = connection.execute(query).fetchone()
+    whole = isinstance(first, int) and isinstance(last, int)
+    if chunking["kind"] == "range" and (not rows or whole and (last - first) // chunk_size(rows) <= CHUNK_LIMIT // 10):
+        return {"kind": "range", "size": chunk_size(rows)}
+    return {"kind": "hash" if spec["key"] else "rows", "digits": hash_digits(rows)}
 
 
 # == 42. Data: reading profiles =======================================================================
@@ -16173,8 +16174,8 @@ def approximate_notes(
             f"value and {tolerance[1]:g} of its size."))
     if untold:
         yield data_finding("unverified_column", path, (
-            f"{table}.{name} is compared by sums, and {untold} of its rows are in chunks of so few rows that no sums are "
-            "told of them."))
+            f"{table}.{name} is compared by sums, and {untold} of its rows are in chunks of so few rows that no sums "
+            "are told of them."))
 
 
 def tolerance_of(table: str, entry: Dict[str, Any], settings: Dict[str, Any]) -> Tuple[float, float]:
@@ -16622,7 +16623,8 @@ def compare_profiles(before: Document, after: Document, options: Options) -> Com
     bodies = [[] if is_database(side) else [(item.name, check_profile(item)) for item in side.value] for side in sides]
     lost: List[Finding] = []
     if all(map(is_database, sides)):
-        specs = fit_chunks(before.name, make_specs(before, after, options, settings)[0])
+        specs = fit_chunks(before.name, make_specs(before, after, options, settings)[0],
+                           settings.get("chunking", {}))
         lost = list(lost_tables(before, specs, settings))
     else:
         specs = list({body["spec_id"]: body["spec"] for _, body in bodies[0] + bodies[1] if body.get("spec")}.values())
