@@ -16410,8 +16410,9 @@ def repair(
     settings: Dict[str, Any]
 ) -> Dict[str, Any]:
     """Return SQL that a person may run: the rows to take over, and a guarded script; nothing is ever deleted."""
-    keys = found_rows(source, target)["keys"]
-    reason = refusal(old, new, sum(map(len, keys.values())), found, settings)
+    seen = found_rows(source, target)
+    keys = seen["keys"]
+    reason = refusal(old, new, sum(seen["counts"].values()), found, settings)
     if reason:
         return {"status": "declined", "why": reason}
     spec = old.spec
@@ -16465,15 +16466,17 @@ def repair_script(spec: Spec, side: DataSide, keys: Dict[str, List[str]], hashes
     others = [quoted(engine, entry["target"]["column"]) for entry in written(spec) if entry not in key_entries]
     sets = ", ".join(f"{name}=(SELECT s.{name} FROM {staging} AS s WHERE {same['s']})" for name in others)
     override = " OVERRIDING SYSTEM VALUE" if engine == "postgresql" else ""
-    begin = "BEGIN" if engine != "mysql" else "START TRANSACTION"
+    makes = [f"CREATE TABLE {saved} AS SELECT * FROM {table} WHERE {key_filter(spec, side, list(hashes))}",
+             f"CREATE TABLE {extra} AS SELECT * FROM {table} WHERE {key_filter(spec, side, keys['extra'])}",
+             f"CREATE TEMPORARY TABLE {checked} (ok integer CHECK (ok = 1))"]
+    # CREATE TABLE ends a transaction in MySQL, so there it comes before
+    start = [*makes, "START TRANSACTION"] if engine == "mysql" else ["BEGIN", *makes]
+    start += ["SET LOCAL TIME ZONE 'UTC'"] if engine == "postgresql" else []
     wanted = len(keys["missing"]) + len(keys["different"])
     before = words["before"].split("START TRANSACTION")[0].split("BEGIN")[0]
     listing = target_names(spec, side)
     return before + ";\n".join([
-        f"CREATE TABLE {saved} AS SELECT * FROM {table} WHERE {key_filter(spec, side, list(hashes))}",
-        f"CREATE TABLE {extra} AS SELECT * FROM {table} WHERE {key_filter(spec, side, keys['extra'])}",
-        f"CREATE TEMPORARY TABLE {checked} (ok integer CHECK (ok = 1))", begin,
-        f"INSERT INTO {checked} SELECT CASE WHEN count(*) = {wanted} THEN 1 ELSE 0 END FROM {staging}",
+        *start, f"INSERT INTO {checked} SELECT CASE WHEN count(*) = {wanted} THEN 1 ELSE 0 END FROM {staging}",
         f"INSERT INTO {checked} SELECT CASE WHEN count(*) = {len(hashes)} THEN 1 ELSE 0 END FROM {table} WHERE {guard}",
         *([f"UPDATE {table} AS t SET {sets} WHERE {guard} AND EXISTS (SELECT 1 FROM {saved} AS v WHERE {same['v']})"]
           if hashes and others else []),
