@@ -16255,7 +16255,7 @@ def group_mismatches(found: Sequence[Mismatch], old: Profile, new: Profile, path
 def pattern(names: Sequence[str], order: Sequence[str]) -> str:
     """Return where the chunks lie: what is everywhere has another cause than what is in one run."""
     if len(names) == len(order):
-        return "all chunks: systematic"
+        return "all chunks: systematic" if len(order) > 1 else "the only chunk"
     first = order.index(names[0])
     if list(order[first:first + len(names)]) == list(names):
         return "the highest chunks" if names[-1] == order[-1] else "one contiguous run"
