@@ -170,6 +170,17 @@ def test_a_row_that_is_twice_in_a_table_without_a_key_is_seen(tmp_path: Path) ->
     assert [issue["type"] for issue in issues(done, "breaking")] == ["extra_rows"]
 
 
+def test_text_that_moves_over_a_column_border_is_seen(tmp_path: Path) -> None:
+    for name, one, two in (("a.db", "p;=q", "r"), ("b.db", "p", "q;=r"), ("c.db", "", "x"), ("d.db", None, "x")):
+        connection = sqlite3.connect(tmp_path / name)
+        connection.execute("CREATE TABLE pairs (id INTEGER PRIMARY KEY, one TEXT, two TEXT)")
+        connection.execute("INSERT INTO pairs VALUES (1, ?, ?)", (one, two))
+        connection.commit()
+        connection.close()
+    assert compare([tmp_path / "a.db", tmp_path / "b.db"]).code == 2
+    assert compare([tmp_path / "c.db", tmp_path / "d.db"]).code == 2  # NULL is not the empty text
+
+
 def test_many_columns_fit_into_one_query(tmp_path: Path) -> None:
     names = [f"c{number}" for number in range(300)]
     for name in ("a.db", "b.db"):
