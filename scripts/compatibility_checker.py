@@ -15442,7 +15442,8 @@ DATA_RULES = catalogue(
      "They may only be late; they are not proved to arrive.",
      "Wait longer than the maximum lag, run the recheck queries on both sides, compare again."),
     ("unverified_column", POTENTIALLY, "A column has no common form on both sides",
-     "Its values are not compared at all.", "Say in the type_map of the configuration how to compare it."),
+     "Some or all of its values are not compared.",
+     "Say in the type_map of the configuration how to compare it; for sums of few rows lower min_rows."),
     ("unverified_precision", POTENTIALLY, "A column cannot hold its values exactly",
      "SQLite keeps 15 significant digits of a number: what the other side holds beyond them is lost.",
      "Store it as TEXT, or accept the loss."),
@@ -15726,7 +15727,8 @@ def make_spec(pair: Tuple[Table, Table], schemas: Tuple[Schema, Schema], setting
                     "table": item.name, "unique_key": unique[side], "where": where_of(table, side, settings)}
              for side, schema, item in zip(SIDES, schemas, pair)}
     usable = key if {*key} <= {entry["name"] for entry in kept} else []
-    return {"version": PROFILE_VERSION, "table": table, "hash": settings.get("hash", "md5"), "min_rows": MIN_ROWS,
+    return {"version": PROFILE_VERSION, "table": table, "hash": settings.get("hash", "md5"),
+            "min_rows": settings.get("min_rows", MIN_ROWS),
             "key": usable, "watermark": settings.get("watermark", {}).get(table),
             "chunking": settings.get("chunking", {}).get(table) or chunking_of(usable, columns, old.row_count),
             "columns": kept, "pii": sorted(name for name in columns if matches(table, name, settings.get("pii", ()))),
@@ -16450,28 +16452,29 @@ def profile_file(path: str, specs: Sequence[Spec], role: str, salt: str) -> List
         raise InputError(f"{path}: cannot be profiled: {error}")
 
 
-def fit_chunks(path: str, specs: Sequence[Spec]) -> List[Spec]:
-    """Return the specs with chunks that fit the rows of the source file: keys far apart are put into hash buckets."""
+def fit_chunks(path: str, specs: Sequence[Spec], given: Dict[str, Any]) -> List[Spec]:
+    """Return the specs with chunks that fit the rows of the source file, where the settings give none."""
+    import sqlite3
     connection = open_sqlite(path, "")
-    fitted = []
     try:
-        for spec in specs:
-            side = side_of(spec, "source")
-            key = key_column(spec, side) if spec["chunking"]["kind"] == "range" else "1"
-            rows, first, last = connection.execute(
-                f"SELECT count(*), min({key}), max({key}) {from_where(spec, side, Cut())}").fetchone()
-            chunking = dict(spec["chunking"])
-            if chunking["kind"] == "range":
-                chunking["size"] = chunk_size(rows)
-                whole = isinstance(first, int) and isinstance(last, int)
-                if rows and (not whole or (last - first) // chunking["size"] > CHUNK_LIMIT // 10):
-                    chunking = {"kind": "hash", "digits": hash_digits(rows)}
-            else:
-                chunking["digits"] = hash_digits(rows)
-            fitted.append({**spec, "chunking": chunking})
+        return [spec if spec["table"] in given else {**spec, "chunking": fitting_chunks(connection, spec)}
+                for spec in specs]
+    except sqlite3.Error as error:
+        raise InputError(f"{path}: cannot be profiled: {error}")
     finally:
         connection.close()
-    return fitted
+
+
+def fitting_chunks(connection: Any, spec: Spec) -> Dict[str, Any]:
+    """Return ranges of a size that fits the number of rows; keys that lie far apart are put into hash buckets."""
+    side, chunking = side_of(spec, "source"), spec["chunking"]
+    key = key_column(spec, side) if chunking["kind"] == "range" else "1"
+    query = f"SELECT count(*), min({key}), max({key}) {from_where(spec, side, Cut())}"
+    rows, first, last = connection.execute(query).fetchone()
+    whole = isinstance(first, int) and isinstance(last, int)
+    if chunking["kind"] == "range" and (not rows or whole and (last - first) // chunk_size(rows) <= CHUNK_LIMIT // 10):
+        return {"kind": "range", "size": chunk_size(rows)}
+    return {"kind": "hash" if spec["key"] else "rows", "digits": hash_digits(rows)}
 
 
 # == 42. Data: reading profiles =======================================================================
@@ -16768,12 +16771,11 @@ def compare_table(old: Profile, new: Profile, settings: Dict[str, Any]) -> Tuple
     path: Path = ("tables", old.table)
     findings = list(not_proved(old, path, settings)) + list(sampled(old, new, path))
     if not (old.captured_at and new.captured_at):
-        return findings, []
-    moved = moved_chunks(old, new)
+        return findings + list(without_profile(old, new, path)), []
+    moved = sorted(moved_chunks(old, new))
     if moved:
-        findings.append(data_finding("unverified_change", path,
-                                     f"{old.table}: {len(moved)} chunks changed since they were "
-                                                                "profiled.", chunks=sorted(moved)[:KEYS_SHOWN]))
+        text = f"{old.table}: {len(moved)} chunks changed since they were profiled."
+        findings.append(data_finding("unverified_change", path, text, chunks=moved[:KEYS_SHOWN]))
     if old.chunks and not new.chunks:
         rows = sum(chunk.rows for chunk in old.chunks.values())
         findings.append(data_finding("table_empty", path, f"{old.table}: 0 of {rows} rows are on the target.", rows, 0))
@@ -16781,7 +16783,8 @@ def compare_table(old: Profile, new: Profile, settings: Dict[str, Any]) -> Tuple
     found = list(differing_chunks(old, new))
     columns = {entry["name"]: entry for entry in old.spec["columns"]}
     found = [moved_rows(item, found, old, new) for item in found]
-    approximate = list(approximate_findings(old, new, columns, {item.no for item in found}, settings))
+    approximate = list(approximate_findings(old, new, columns, {item.no for item in found if not item.column},
+                                            settings))
     found += [item for item in approximate if isinstance(item, Mismatch)]
     findings += [item for item in approximate if isinstance(item, Finding)]
     if settings.get("max_lag_seconds"):
@@ -16789,6 +16792,14 @@ def compare_table(old: Profile, new: Profile, settings: Dict[str, Any]) -> Tuple
                  for item in found]
     findings += stale(old, new, path) + lag(old, new, path, settings)
     return findings + group_mismatches(found, old, new, path), found
+
+
+def without_profile(old: Profile, new: Profile, path: Path) -> Iterator[Finding]:
+    """Yield which side lacks its profile, unless samples of both sides stand in for it."""
+    lacking = [side.side for side in (old, new) if not side.captured_at]
+    if not ("sample" in old.closer and "sample" in new.closer):
+        text = f"{old.table} has no profile of the {' and the '.join(lacking)}: it is not compared."
+        yield data_finding("table_missing", path, text)
 
 
 def data_finding(rule: str, path: Path, text: str, old: Any = None, new: Any = None, **extra: Any) -> Finding:
@@ -16809,9 +16820,9 @@ def not_proved(profile: Profile, path: Path, settings: Dict[str, Any]) -> Iterat
             yield data_finding("weak_column", where, f"{profile.table}.{entry['name']} is compared as {entry['kind']}, "
                                                      "by a fingerprint.")
         if entry.get("imprecise"):
-            yield data_finding("unverified_precision", where, f"{profile.table}.{entry['name']} has more than "
-                                                              f"{EXACT_DIGITS} digits and SQLite stores it as a "
-                                                              "double.")
+            yield data_finding("unverified_precision", where, (
+                f"{profile.table}.{entry['name']} has more than {EXACT_DIGITS} digits and SQLite stores it as a "
+                "double."))
     if not [entry for entry in spec["columns"] if entry["name"] not in spec["key"]] and spec["excluded"]:
         yield data_finding("unverified_table", path, f"{profile.table}: no column beside the key is compared.")
 
@@ -16836,8 +16847,9 @@ def sampled(old: Profile, new: Profile, path: Path) -> Iterator[Finding]:
 
 
 def stale(old: Profile, new: Profile, path: Path) -> List[Finding]:
+    """Return the sides of an incremental pass whose chunks are not all of one moment."""
     found = []
-    for side in (old, new):
+    for side in (old, new) if "prepass" in {*old.closer, *new.closer} else ():
         carried = [chunk for chunk in side.chunks.values() if chunk.captured < side.captured_at]
         if carried:
             found.append(data_finding("unverified_stale", path, (
@@ -16857,9 +16869,8 @@ def lag(old: Profile, new: Profile, path: Path, settings: Dict[str, Any]) -> Lis
     apart = abs(seconds(old.captured_at) - seconds(new.captured_at))
     if limit is None or apart <= limit:
         return []
-    return [data_finding("unverified_moment", path,
-                         f"{old.table}: the sides were captured {apart} s apart, the maximum "
-                                                    f"lag is {limit} s.", old.captured_at, new.captured_at)]
+    text = f"{old.table}: the sides were captured {apart} s apart, the maximum lag is {limit} s."
+    return [data_finding("unverified_moment", path, text, old.captured_at, new.captured_at)]
 
 
 def differing_chunks(old: Profile, new: Profile) -> Iterator[Mismatch]:
@@ -17047,22 +17058,31 @@ def approximate_findings(
         if entry["kind"] != "approximate":
             continue
         tolerance = tolerance_of(old.table, entry, settings)
-        within = 0
-        for no in sorted({*old.chunks} & {*new.chunks}, key=lambda text: chunk_order(text, old.spec)):
+        within = untold = 0
+        for no in sorted({*old.chunks} & {*new.chunks} - known, key=lambda text: chunk_order(text, old.spec)):
             here, there = old.chunks[no], new.chunks[no]
-            if no in known and here.rows != there.rows:
-                continue
             if here.facts is None or there.facts is None:
-                continue
-            one, other = here.facts[index], there.facts[index]
-            if not close(one, other, tolerance):
+                untold += here.rows
+            elif not close(here.facts[index], there.facts[index], tolerance):
                 yield Mismatch("value_mismatch", "beyond_tolerance", name, no, here.rows)
-            elif one != other:
-                within += 1
-        if within:
-            yield data_finding("within_tolerance", ("tables", old.table, "columns", name), (
-                f"{old.table}.{name}: the sums of {within} chunks differ by no more than the tolerance of "
-                f"{tolerance[0]:g} for each value and {tolerance[1]:g} of its size."))
+            else:
+                within += here.facts[index] != there.facts[index]
+        yield from approximate_notes(old.table, name, within, untold, tolerance)
+
+
+def approximate_notes(
+    table: str, name: str, within: int, untold: int, tolerance: Tuple[float, float]
+) -> Iterator[Finding]:
+    path: Path = ("tables", table, "columns", name)
+    if within:
+        yield data_finding("within_tolerance", path, (
+            f"{table}.{name}: the sums of {within} chunks differ by no more than the tolerance of {tolerance[0]:g} "
+            "for each "
+            f"value and {tolerance[1]:g} of its size."))
+    if untold:
+        yield data_finding("unverified_column", path, (
+            f"{table}.{name} is compared by sums, and {untold} of its rows are in chunks of so few rows that no sums "
+            "are told of them."))
 
 
 def tolerance_of(table: str, entry: Dict[str, Any], settings: Dict[str, Any]) -> Tuple[float, float]:
@@ -17142,7 +17162,7 @@ def group_mismatches(found: Sequence[Mismatch], old: Profile, new: Profile, path
 def pattern(names: Sequence[str], order: Sequence[str]) -> str:
     """Return where the chunks lie: what is everywhere has another cause than what is in one run."""
     if len(names) == len(order):
-        return "all chunks: systematic"
+        return "all chunks: systematic" if len(order) > 1 else "the only chunk"
     first = order.index(names[0])
     if list(order[first:first + len(names)]) == list(names):
         return "the highest chunks" if names[-1] == order[-1] else "one contiguous run"
@@ -17178,7 +17198,8 @@ def follow_up(old: Profile, new: Profile, found: Sequence[Mismatch], settings: D
     names = sorted({item.no for item in found if item.label != "beyond_tolerance"},
                    key=lambda name: chunk_order(name, old.spec))
     if not names:
-        return {"step": "none", "why": "only approximate columns differ: the hashes of rows do not contain them" if found
+        return {"step": "none", "why": "only approximate columns differ: the hashes of rows do not contain them"
+                if found
                 else "nothing differs"}
     if systematic(found, old, new):
         return {"step": "none", "why": f"{len(names)} of {len({*old.chunks, *new.chunks})} chunks differ: a systematic "
@@ -17296,8 +17317,9 @@ def repair(
     settings: Dict[str, Any]
 ) -> Dict[str, Any]:
     """Return SQL that a person may run: the rows to take over, and a guarded script; nothing is ever deleted."""
-    keys = found_rows(source, target)["keys"]
-    reason = refusal(old, new, sum(map(len, keys.values())), found, settings)
+    seen = found_rows(source, target)
+    keys = seen["keys"]
+    reason = refusal(old, new, sum(seen["counts"].values()), found, settings)
     if reason:
         return {"status": "declined", "why": reason}
     spec = old.spec
@@ -17351,15 +17373,17 @@ def repair_script(spec: Spec, side: DataSide, keys: Dict[str, List[str]], hashes
     others = [quoted(engine, entry["target"]["column"]) for entry in written(spec) if entry not in key_entries]
     sets = ", ".join(f"{name}=(SELECT s.{name} FROM {staging} AS s WHERE {same['s']})" for name in others)
     override = " OVERRIDING SYSTEM VALUE" if engine == "postgresql" else ""
-    begin = "BEGIN" if engine != "mysql" else "START TRANSACTION"
+    makes = [f"CREATE TABLE {saved} AS SELECT * FROM {table} WHERE {key_filter(spec, side, list(hashes))}",
+             f"CREATE TABLE {extra} AS SELECT * FROM {table} WHERE {key_filter(spec, side, keys['extra'])}",
+             f"CREATE TEMPORARY TABLE {checked} (ok integer CHECK (ok = 1))"]
+    # CREATE TABLE ends a transaction in MySQL, so there it comes before
+    start = [*makes, "START TRANSACTION"] if engine == "mysql" else ["BEGIN", *makes]
+    start += ["SET LOCAL TIME ZONE 'UTC'"] if engine == "postgresql" else []
     wanted = len(keys["missing"]) + len(keys["different"])
     before = words["before"].split("START TRANSACTION")[0].split("BEGIN")[0]
     listing = target_names(spec, side)
     return before + ";\n".join([
-        f"CREATE TABLE {saved} AS SELECT * FROM {table} WHERE {key_filter(spec, side, list(hashes))}",
-        f"CREATE TABLE {extra} AS SELECT * FROM {table} WHERE {key_filter(spec, side, keys['extra'])}",
-        f"CREATE TEMPORARY TABLE {checked} (ok integer CHECK (ok = 1))", begin,
-        f"INSERT INTO {checked} SELECT CASE WHEN count(*) = {wanted} THEN 1 ELSE 0 END FROM {staging}",
+        *start, f"INSERT INTO {checked} SELECT CASE WHEN count(*) = {wanted} THEN 1 ELSE 0 END FROM {staging}",
         f"INSERT INTO {checked} SELECT CASE WHEN count(*) = {len(hashes)} THEN 1 ELSE 0 END FROM {table} WHERE {guard}",
         *([f"UPDATE {table} AS t SET {sets} WHERE {guard} AND EXISTS (SELECT 1 FROM {saved} AS v WHERE {same['v']})"]
           if hashes and others else []),
@@ -17400,7 +17424,7 @@ SETTING_TYPES: Dict[str, Tuple[Any, str]] = {
     "watermark": (dict, "an object: table -> column"), "chunking": (dict, "an object: table -> chunking"),
     "shards": (dict, "an object: table -> list of keys"), "hash": (str, "md5 or sha256"),
     "pii": (list, "a list of patterns"),
-    "salt": (str, "a text"), "target_is_written": (bool, "true or false"),
+    "salt": (str, "a text"), "min_rows": (int, "a number of rows"), "target_is_written": (bool, "true or false"),
 }
 COLUMN_TYPES: Dict[str, Tuple[Any, str]] = {
     "kind": (str, "a kind of values"), "scale": (int, "a number of digits"), "precision": (int, "0 to 6 digits"),
@@ -17509,7 +17533,8 @@ def compare_profiles(before: Document, after: Document, options: Options) -> Com
     bodies = [[] if is_database(side) else [(item.name, check_profile(item)) for item in side.value] for side in sides]
     lost: List[Finding] = []
     if all(map(is_database, sides)):
-        specs = fit_chunks(before.name, make_specs(before, after, options, settings)[0])
+        specs = fit_chunks(before.name, make_specs(before, after, options, settings)[0],
+                           settings.get("chunking", {}))
         lost = list(lost_tables(before, specs, settings))
     else:
         specs = list({body["spec_id"]: body["spec"] for _, body in bodies[0] + bodies[1] if body.get("spec")}.values())
@@ -17633,7 +17658,7 @@ def located(findings: Sequence[Finding], inputs: Sequence[Document]) -> List[Fin
     for finding in with_locations(places, *({"": document} for document in inputs)):
         for side, is_text in zip(("before", "after"), lined):
             if not is_text:
-                finding.extra["locations"][side].update(line=1, column=1)
+                finding.extra["locations"][side].update(line=1, column=1, path="")
         found.append(finding)
     return found
 
@@ -19075,14 +19100,14 @@ def verdict_colour(report: Dict[str, Any]) -> str:
 
 def wrapped(label: str, text: str, screen: Screen) -> List[str]:
     import textwrap
-    text = one_line(f"{label}: {text}" if label else text)
+    text = text and one_line(f"{label}: {text}" if label else text)
     return textwrap.wrap(text, width=screen.width, initial_indent="  ", subsequent_indent="    ",
                          break_long_words=False, break_on_hyphens=False) if text else []
 
 
 def place_text(issue: Dict[str, Any]) -> str:
     place = issue.get("locations", {}).get("after")
-    return f"{place['file']}:{place['line']}:{place['column']}" if place else ""
+    return f"{place['file']}:{place['line']}:{place['column']}" if place and place["path"] else ""
 
 
 def reach_text(operations: Sequence[str]) -> str:

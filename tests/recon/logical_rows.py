@@ -101,7 +101,7 @@ def create_sql(engine: str, table: str, names: Sequence[str], key: str = "id int
     return f"CREATE TABLE {table} ({key}, {columns}){tail};\n"
 
 
-def insert_sql(engine: str, table: str, rows: Sequence[Dict[str, Any]], first: int = -3) -> str:
+def insert_sql(engine: str, table: str, rows: Sequence[Dict[str, Any]], first: int = -20) -> str:
     """Return the INSERT of rows numbered from `first`, so that keys below zero occur."""
     names = list(rows[0])
     before = "SET NAMES utf8mb4; SET time_zone='+00:00'; SET sql_mode='NO_AUTO_VALUE_ON_ZERO,STRICT_ALL_TABLES';\n"
