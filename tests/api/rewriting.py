@@ -1,6 +1,5 @@
 """Rewritings of an API document that change nothing for any client."""
 import copy
-import json
 from typing import Any, Callable, Dict
 
 PREFIX = "#/components/schemas/"

@@ -14,7 +14,8 @@ import compatibility_checker as checker
 from running import ASSETS, Done, execute, program
 
 SIDES = ["--before", ASSETS / "database_schema_before.json", "--after", ASSETS / "database_schema_after.json"]
-NAME = re.compile(r"\d{3,}_(?:expand|migrate|contract)_[a-z0-9_]{1,60}(?:\.rollback|\.check)?\.(?:sql|txt)")
+NAME = re.compile(r"\d{3,}_(?:expand|migrate|contract)_[a-z0-9_]{1,60}(?:\.rollback|\.check)?\.(?:sql|txt)"
+                  r"|reconcile/(?:source|target)/\d{3,}_[a-z0-9_]+\.(?:postgresql|mysql|sqlite|sparksql)\.(?:sql|py)")
 DIALECTS = ("postgresql", "mysql", "sqlite")
 
 
@@ -72,7 +73,7 @@ def test_second_export_takes_away_what_the_first_has_written(tmp_path: Path) -> 
     checker.write_export(str(tmp_path), checker.export_files(sample()))
     checker.write_export(str(tmp_path), checker.export_files(report(schema("a"), schema("a", "b"))))
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"notes.txt", "apply.sh", "rollback.sh", "SHA256SUMS", "001_expand_table_b.sql",
+    assert left == {"notes.txt", "apply.sh", "rollback.sh", "SHA256SUMS", "reconcile", "001_expand_table_b.sql",
                     "001_expand_table_b.rollback.sql", "001_expand_table_b.check.sql"}
 
 
