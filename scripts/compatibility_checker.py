@@ -1175,12 +1175,17 @@ def convert_text(old: Type, new: Type) -> Conversion:
 # == 7. Dialects: every difference between databases that is not a recipe =============================
 
 RESERVED = frozenset(
-    "all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate collation column "
+    "all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate "
+    "collation column "
     "concurrently constraint create cross current_catalog current_date current_role current_schema current_time "
-    "current_timestamp current_user default deferrable desc distinct do else end except false fetch for foreign freeze from "
-    "full grant group having ilike in initially inner intersect into is isnull join lateral leading left like limit localtime "
-    "localtimestamp natural not notnull null offset on only or order outer overlaps placing primary references returning "
-    "right select session_user similar some symmetric system_user table tablesample then to trailing true union unique user "
+    "current_timestamp current_user default deferrable desc distinct do else end except false fetch for foreign "
+    "freeze from "
+    "full grant group having ilike in initially inner intersect into is isnull join lateral leading left like limit "
+    "localtime "
+    "localtimestamp natural not notnull null offset on only or order outer overlaps placing primary references "
+    "returning "
+    "right select session_user similar some symmetric system_user table tablesample then to trailing true union "
+    "unique user "
     "using variadic verbose when where window with".split()
 )  # pg_get_keywords() on 15 and 17, catcode R and T
 PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_$]*")
@@ -1511,7 +1516,9 @@ def mysql_range(kind: Type) -> Optional[Tuple[int, int]]:
 
 
 def mysql_characters(kind: Type, most: bool) -> int:
-    """Return how many characters a character type holds: at most (bytes of one each) or for certain (four bytes each)."""
+    """Return how many characters a character type holds:
+    at most (bytes of one each) or for certain (four bytes each).
+    """
     if kind.args and kind.base in ("char", "varchar"):
         return kind.args[0]
     return MYSQL_TEXT_BYTES.get(kind.base, 0) // (1 if most else 4)
@@ -1811,7 +1818,8 @@ class MySQL(Dialect):
             action = str(entry.get(f"on_{event}") or "").upper().replace("_", " ")
             actions += f" ON {event.upper()} {action}" if action not in ("", "NO ACTION", "RESTRICT") else ""
         definition = entry.get("definition") or (
-            f"FOREIGN KEY ({self.names_sql(columns)}) REFERENCES {self.quote(target)} ({self.names_sql(there)}){actions}"
+            f"FOREIGN KEY ({self.names_sql(columns)}) REFERENCES {self.quote(target)} "
+            f"({self.names_sql(there)}){actions}"
         )
         name = entry.get("name") or self.implied_name(table, columns, "fkey")
         return Constraint("foreign_key", name, columns, definition, (target, there), named=bool(entry.get("name")))
@@ -1836,7 +1844,9 @@ class MySQL(Dialect):
         return Index(name, bool(entry.get("unique")), tail, names, entry.get("comment"), flags, bool(entry.get("name")))
 
     def index_term(self, text: str, length: Optional[int], descending: bool, exact: bool) -> str:
-        """Return one term of an index; a document that is no export may write the prefix and the order into the name."""
+        """Return one term of an index; a document that is no export may write the prefix and
+        the order into the name.
+        """
         match = re.fullmatch(r"(?is)(.+?)\s*(?:\((\d+)\))?(\s+(?:asc|desc))?", text)
         if text.startswith("("):
             return text + (" DESC" if descending else "")
@@ -1866,14 +1876,21 @@ def covered(columns: Tuple[str, ...], indexes: Dict[str, Index], constraints: Di
 
 
 SQLITE_KEYWORDS = frozenset(
-    "abort action add after all alter always analyze and as asc attach autoincrement before begin between by cascade case "
-    "cast check collate column commit conflict constraint create cross current current_date current_time current_timestamp "
-    "database default deferrable deferred delete desc detach distinct do drop each else end escape except exclude exclusive "
-    "exists explain fail filter first following for foreign from full generated glob group groups having if ignore immediate "
+    "abort action add after all alter always analyze and as asc attach autoincrement before begin between by "
+    "cascade case "
+    "cast check collate column commit conflict constraint create cross current current_date current_time "
+    "current_timestamp "
+    "database default deferrable deferred delete desc detach distinct do drop each else end escape except exclude "
+    "exclusive "
+    "exists explain fail filter first following for foreign from full generated glob group groups having if ignore "
+    "immediate "
     "in index indexed initially inner insert instead intersect into is isnull join key last left like limit match "
-    "materialized natural no not nothing notnull null nulls of offset on or order others outer over partition plan pragma "
-    "preceding primary query raise range recursive references regexp reindex release rename replace restrict returning right "
-    "rollback row rows savepoint select set table temp temporary then ties to transaction trigger unbounded union unique "
+    "materialized natural no not nothing notnull null nulls of offset on or order others outer over partition plan "
+    "pragma "
+    "preceding primary query raise range recursive references regexp reindex release rename replace restrict "
+    "returning right "
+    "rollback row rows savepoint select set table temp temporary then ties to transaction trigger unbounded union "
+    "unique "
     "update using vacuum values view virtual when where window with within without".split()
 )  # https://www.sqlite.org/lang_keywords.html
 SQLITE_CONSTANT = re.compile(  # what DEFAULT takes without parentheses
@@ -1909,7 +1926,9 @@ class SQLite(Dialect):
         return self.quote(key)
 
     def type_text(self, kind: str, spec: Dict[str, Any]) -> str:
-        """Return the declared type in capitals with its sizes; SQLite keeps any words and draws an affinity from them."""
+        """Return the declared type in capitals with its sizes;
+        SQLite keeps any words and draws an affinity from them.
+        """
         text = re.sub(r"\s*([(),])\s*", r"\1", re.sub(r"\s+", " ", kind.strip().upper()))
         sizes = [spec.get("length")] if spec.get("length") is not None else [spec.get("precision"), spec.get("scale")]
         numbers = [str(size) for size in sizes if isinstance(size, int) and not isinstance(size, bool)]
@@ -3138,7 +3157,8 @@ def judge_column_generated(change: Change, dialect: Dialect) -> Iterator[Verdict
     )
     yield (
         rule,
-        f"{column_name(change)}: generated as {change.new.generated or 'nothing'}, before as {change.old.generated or 'nothing'}.",
+        f"{column_name(change)}: generated as {change.new.generated or 'nothing'}, before as "
+        f"{change.old.generated or 'nothing'}.",
     )
 
 
@@ -3674,7 +3694,9 @@ def trigger_name(name: str) -> str:
 
 
 def drop_function(table: Table, name: str) -> str:
-    """Return SQL that drops a trigger function of the scripts' own; the linter squawk is told that nobody else calls it."""
+    """Return SQL that drops a trigger function of the scripts' own;
+    the linter squawk is told that nobody else calls it.
+    """
     why = "-- a trigger function of this migration\n-- squawk-ignore ban-drop-function\n"
     return f"{why}DROP FUNCTION IF EXISTS {SQL.table_sql(table.schema, name)}();\n"
 
@@ -3759,7 +3781,8 @@ def build_index(table: Table, index: Index, name: str, tail: Optional[str] = Non
     if "partition_by" in table.traits:  # CONCURRENTLY is refused on a partitioned table
         return UNLIMITED + locked(index_sql(table, index, name, tail=tail))
     return (
-        f"{UNLIMITED}{refuse_duplicates(table, index, name, tail or index.tail)}DROP INDEX CONCURRENTLY IF EXISTS {full};\n"
+        f"{UNLIMITED}{refuse_duplicates(table, index, name, tail or index.tail)}DROP INDEX CONCURRENTLY IF "
+        f"EXISTS {full};\n"
         f"{index_sql(table, index, name, concurrently=True, tail=tail)};\n"
     )
 
@@ -3815,7 +3838,9 @@ def drop_constraint(table: Table, name: str) -> str:
 def add_unvalidated(
     table: Table, constraint: Constraint, name: Optional[str] = None, definition: Optional[str] = None
 ) -> str:
-    """Return SQL that adds a CHECK or foreign key for new rows first and proves the old ones in a second transaction."""
+    """Return SQL that adds a CHECK or foreign key for new rows first and
+    proves the old ones in a second transaction.
+    """
     text = definition or constraint.definition
     add = (
         drop_constraint(table, name or constraint.name),
@@ -3872,7 +3897,9 @@ def refuse_violations(table: Table, constraint: Constraint, definition: str) -> 
 
 
 def refuse_duplicates(table: Table, index: Index, name: str, tail: str) -> str:
-    """Return a block that stops where a unique index could not be built; a failed concurrent build leaves an invalid one."""
+    """Return a block that stops where a unique index could not be built;
+    a failed concurrent build leaves an invalid one.
+    """
     match = re.match(
         r"(?is)USING\s+btree\s*(\(.*\))\s*$", re.split(r"(?i)\s(?:INCLUDE|NULLS NOT DISTINCT|WITH|WHERE)\b", tail)[0]
     )
@@ -3886,7 +3913,8 @@ def refuse_duplicates(table: Table, index: Index, name: str, tail: str) -> str:
     conditions = [] if re.search(r"(?i)NULLS NOT DISTINCT", tail) else [f"({part}) IS NOT NULL" for part in names]
     conditions += [f"({where.group(1)})"] if where else []
     return refuse(
-        f"EXISTS (SELECT FROM {table_sql(table)} WHERE {' AND '.join(conditions) or 'true'} GROUP BY {', '.join(names)} HAVING count(*) > 1)",
+        f"EXISTS (SELECT FROM {table_sql(table)} WHERE {' AND '.join(conditions) or 'true'} GROUP BY "
+        f"{', '.join(names)} HAVING count(*) > 1)",
         f"rows of {table.key} are not unique for {name}: nothing was changed",
     )
 
@@ -4362,7 +4390,9 @@ def archive_draft(
     holds: str,
     issues: Tuple[Path, ...],
 ) -> Draft:
-    """Return the draft that takes an object out of the schema without destroying it; SET SCHEMA only changes the catalogue."""
+    """Return the draft that takes an object out of the schema without destroying it;
+    SET SCHEMA only changes the catalogue.
+    """
     word = target.split(" ")[0] if not target.startswith("MATERIALIZED") else "MATERIALIZED VIEW"
     signature = target[target.index("(", len(word)) :] if word in ("FUNCTION", "PROCEDURE", "AGGREGATE") else ""
     there = f"{word} {ARCHIVE}.{quote(name)}{signature}"
@@ -4446,7 +4476,8 @@ def composite_changed_recipe(context: Context, change: Change) -> Iterator[Draft
     if using:
         yield manual(
             change,
-            f"Composite type {change.old.key} changes while columns of {', '.join(sorted(set(using)))} hold its values: "
+            f"Composite type {change.old.key} changes while columns of {', '.join(sorted(set(using)))} "
+            "hold its values: "
             "what becomes of the stored values? Add a new type and a new column, and copy.",
         )
         return
@@ -4539,7 +4570,9 @@ def sequence_recipe(context: Context, change: Change) -> Iterator[Draft]:
 
 @scripts("sequence.changed")
 def sequence_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
-    """Change the options of a sequence; one that changes its owner is nobody's in between, or it would go with the old."""
+    """Change the options of a sequence; one that changes its owner is nobody's in between,
+    or it would go with the old.
+    """
     old, new = change.old, change.new
     was, will = (owner_sql(schema, thing) for schema, thing in ((context.before, old), (context.after, new)))
     moves = bool(was and will and moves_over(context, old.facts["owned_by"], new.facts["owned_by"]))
@@ -4639,7 +4672,9 @@ def function_recipe(context: Context, change: Change) -> Iterator[Draft]:
 
 
 def sql_body(thing: Thing) -> str:
-    """Return the body of a function in SQL, which the server binds when it is created; other bodies bind when called."""
+    """Return the body of a function in SQL, which the server binds when it is created;
+    other bodies bind when called.
+    """
     definition = thing.facts["definition"]
     return definition if re.search(r"(?i)\blanguage\s+sql\b|\baggregate\b|begin\s+atomic", definition) else ""
 
@@ -4967,7 +5002,9 @@ def table_removed_recipe(context: Context, change: Change) -> Iterator[Draft]:
 
 @scripts("table.renamed")
 def table_renamed_recipe(context: Context, change: Change) -> Iterator[Draft]:
-    """Rename at once and leave a view with the old name, through which old programs read and write until the contract."""
+    """Rename at once and leave a view with the old name, through which old programs read and
+    write until the contract.
+    """
     old, new = change.old, change.new
     rename = f"ALTER TABLE {table_sql(old)} RENAME TO {quote(new.name)}"
     back = f"ALTER TABLE {SQL.table_sql(old.schema, new.name)} RENAME TO {quote(old.name)}"
@@ -5021,7 +5058,8 @@ def table_trait_recipe(context: Context, change: Change) -> Iterator[Draft]:
     else:
         yield manual(
             change,
-            f"Table {table.key}: {trait.replace('_', ' ')} changes, which needs a new table; which keys and which window? "
+            f"Table {table.key}: {trait.replace('_', ' ')} changes, which needs a new table; which keys "
+            "and which window? "
             "Build the new table beside the old one, copy, and switch.",
         )
         return
@@ -5405,7 +5443,9 @@ def index_removed_recipe(context: Context, change: Change) -> Iterator[Draft]:
 
 @scripts("index.changed")
 def index_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
-    """Build the new index under another name, exchange the names, and drop the old one: queries always have one of them."""
+    """Build the new index under another name, exchange the names, and drop the old one:
+    queries always have one of them.
+    """
     table, old, new = live_table(context, change), change.old, change.new
 
     def exchange(come: Index, leave: Index) -> str:
@@ -5601,7 +5641,8 @@ def column_added_recipe(context: Context, change: Change) -> Iterator[Draft]:
     if not (column.nullable or column.default is not None or column.identity or column.generated or is_empty(old)):
         yield manual(
             change,
-            f"Column {column.name} of table {table.key} is NOT NULL without a default: what do the rows that exist get? "
+            f"Column {column.name} of table {table.key} is NOT NULL without a default: what do the rows "
+            "that exist get? "
             f'State "default", or "backfill" with an expression, on {show_path(change.path)}.',
         )
         return
@@ -5698,7 +5739,9 @@ def unmovable(text: str) -> str:
 
 
 def make_shadow(table: Table, shadow: str, column: Column) -> str:
-    """Return SQL that makes an empty copy with the new column, all indexes and foreign keys, kept up to date by a trigger."""
+    """Return SQL that makes an empty copy with the new column, all indexes and
+    foreign keys, kept up to date by a trigger.
+    """
     text, copy = table_sql(table), SQL.table_sql(table.schema, shadow)
     here = regclass(text)
     like = "INCLUDING ALL EXCLUDING IDENTITY EXCLUDING INDEXES EXCLUDING STATISTICS"
@@ -6042,7 +6085,8 @@ def rebuild_draft(context: Context, table: Table, column: Column, issues: Tuple[
         f"relax column {table.key} {column.name}",
         EXPAND,
         RANKS["trait"],
-        f"Keep column {column.name} of table {table.key} up to date from {names}, so that programs need not write it any more",
+        f"Keep column {column.name} of table {table.key} up to date from {names}, so that programs need "
+        "not write it any more",
         SETTINGS + install,
         SETTINGS + remove,
         transactional=False,
@@ -6142,7 +6186,8 @@ def archive_columns_drafts(
         None
         if key or not stored
         else (
-            f"values of {', '.join(names)} in rows that change before the undo: table {table.key} has no key to find them by"
+            f"values of {', '.join(names)} in rows that change before the undo: table {table.key} has no "
+            "key to find them by"
         )
     )
     yield Draft(
@@ -6218,7 +6263,8 @@ def archive_restore(
     )
     sets = ", ".join(f"{quote(c.name)} = _a.{quote(c.name)}" for c in stored)
     return (
-        f"{quiet[0]}UPDATE {text} SET {sets} FROM {copy} AS _a, (SELECT ctid AS _ctid, {row_text(identity)} AS _identity, "
+        f"{quiet[0]}UPDATE {text} SET {sets} FROM {copy} AS _a, (SELECT ctid AS _ctid, "
+        f"{row_text(identity)} AS _identity, "
         f"row_number() OVER (PARTITION BY {row_text(identity)}) AS _row FROM {text}) AS _t\n"
         f"WHERE {text}.ctid = _t._ctid AND _a._identity = _t._identity AND _a._row = _t._row;\n{quiet[1]}"
     )
@@ -6298,7 +6344,8 @@ def finish_restored(context: Context, table: Table, old: Table, column: Column) 
     if column.identity:
         rest += [
             f"{alter} ADD {identity_sql(column)}",
-            f"PERFORM setval(pg_get_serial_sequence({literal(text)}, {literal(column.name)}), coalesce((SELECT max({name}) FROM {text}), 1))",
+            f"PERFORM setval(pg_get_serial_sequence({literal(text)}, {literal(column.name)}), "
+            f"coalesce((SELECT max({name}) FROM {text}), 1))",
         ]
     rest += column_extras(table, column)
     return result + (locked(*rest) if rest else "")
@@ -6733,7 +6780,8 @@ def column_traits_recipe(context: Context, change: Change) -> Iterator[Draft]:
         given = dict(column.traits)
         back = {"storage": "DEFAULT", "compression": "DEFAULT", "statistics": "-1"}
         return [
-            f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(column.name)} SET {trait.upper()} {given.get(trait, back[trait])}"
+            f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(column.name)} SET {trait.upper()} "
+            f"{given.get(trait, back[trait])}"
             for trait in ("storage", "compression", "statistics")
             if given.get(trait) != dict(other.traits).get(trait)
         ]
@@ -6860,7 +6908,9 @@ def items_sql(turn: Turn) -> str:
 
 
 def prepare_switch(turn: Turn) -> str:
-    """Return SQL that proves what the short transaction must not have to prove: no NULL, and a unique index for the key."""
+    """Return SQL that proves what the short transaction must not have to prove:
+    no NULL, and a unique index for the key.
+    """
     table, come = turn.table, turn.come
     result = "" if come.column.nullable else not_null_check(table, waiting(come))
     for item in touching(come.table, come.column.name):
@@ -6997,7 +7047,9 @@ def reversed_turn(turn: Turn, back_guard: str) -> Turn:
 
 
 def conversion_expressions(old: Column, new: Column) -> Optional[Tuple[str, str]]:
-    """Return what computes the new value, refusing and not refusing, with {c} for the old column; None if nothing does."""
+    """Return what computes the new value, refusing and not refusing, with {c} for the old column;
+    None if nothing does.
+    """
     conversion = SQL.convert(old.type, new.type)
     if new.using:
         return new.using, new.using
@@ -7113,7 +7165,8 @@ def column_type_recipe(context: Context, change: Change) -> Iterator[Draft]:
     if planned is None:
         yield manual(
             change,
-            f"Column {new.name} of table {table.key} changes from {old.type} to {new.type}, for which no conversion is known: how do the "
+            f"Column {new.name} of table {table.key} changes from {old.type} to {new.type}, for which no "
+            "conversion is known: how do the "
             f'values follow? State an expression as "using" on {show_path(change.path)}.',
         )
         return
@@ -7459,7 +7512,8 @@ def enum_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
             if value not in before
         )
         proof = (
-            f"SELECT count(*) = {len(after) - len(before)} FROM pg_enum WHERE enumtypid = to_regtype({literal(name)}) AND enumlabel IN ("
+            f"SELECT count(*) = {len(after) - len(before)} FROM pg_enum WHERE enumtypid = "
+            f"to_regtype({literal(name)}) AND enumlabel IN ("
             + ", ".join(text_literal(value) for value in after if value not in before)
             + ");\n"
         )
@@ -7505,7 +7559,9 @@ def uses_type(column: Column, thing: Thing) -> bool:
 
 
 def rebuild_enum(context: Context, schema: Schema, old: Thing, new: Thing) -> str:
-    """Return SQL that puts a type with other labels in the place of an enum: columns by a second column each, all exchanged at once."""
+    """Return SQL that puts a type with other labels in the place of an enum:
+    columns by a second column each, all exchanged at once.
+    """
     following, former = own_name(new.name, "next"), own_name(new.name, "former")
     text = SQL.table_sql(new.schema, following)
     labels = ", ".join(text_literal(value) for value in new.facts["values"])
@@ -11709,7 +11765,8 @@ def recommend(findings: Sequence[Finding], steps: Sequence[Step], dialect: Diale
     if CONTRACT in phases and findings:
         names = sorted({show_path(path) for step in steps if step.phase == CONTRACT for path in step.issues})
         yield (
-            f"Run the expand and migrate scripts, release the programs that fit both sides, then run the contract scripts: they touch "
+            f"Run the expand and migrate scripts, release the programs that fit both sides, then run the "
+            "contract scripts: they touch "
             f"{', '.join(names[:5])}{' and more' if len(names) > 5 else ''}."
         )
     for step in steps:
@@ -17903,6 +17960,7 @@ column_generation_changed | column | {"type": "bigint", "generated": "id * 2"} |
   3"}
 column_collation_changed | column | {"type": "text"} | {"type": "text", "collation": "C"}
 column_storage_changed | column | {"type": "text", "storage": "extended"} | {"type": "text", "storage": "external"}
+column_on_update_changed | column | {"type": "datetime"} | {"type": "datetime", "on_update": "CURRENT_TIMESTAMP"} | mysql
 column_visibility_changed | column | {"type": "int"} | {"type": "int", "invisible": true} | mysql
 primary_key_added | tables.orders.constraints.primary_key | - | ["id"]
 primary_key_removed | < primary_key_added
@@ -18103,7 +18161,14 @@ additional_properties_restricted | {"type": "object"} | {"type": "object", "addi
 additional_properties_unrestricted | < additional_properties_restricted
 schema_keyword_added | {"type": "string"} | {"type": "string", "not": {"const": "none"}}
 schema_keyword_removed | < schema_keyword_added
-not_changed | {"type": "string", "not": {"const": "none"}} | {"type": "string", "not": {"const": "null"}}
+exclusion_changed | {"type": "string", "not": {"const": "none"}} | {"type": "string", "not": {"const": "null"}}
+exclusion_widened | {"type": "string", "not": {"enum": ["none"]}} | {"type": "string", "not": {"enum": ["none", "null"]}}
+exclusion_narrowed | < exclusion_widened
+not_changed | {"type": "string", "not": {"pattern": "^x"}} | {"type": "string", "not": {"pattern": "^y"}}
+property_forbidden | {"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}},
+  "additionalProperties": false} | {"type": "object", "properties": {}, "additionalProperties": false}
+optional_property_forbidden | {"type": "object", "properties": {"id": {"type": "string"}},
+  "additionalProperties": false} | {"type": "object", "properties": {}, "additionalProperties": false}
 tuple_item_added | {"type": "array", "prefixItems": [{"type": "string"}]} | {"type": "array", "prefixItems": [{"type":
   "string"}, {"type": "number"}]}
 tuple_item_removed | < tuple_item_added
@@ -18183,7 +18248,7 @@ webhook_added | < webhook_removed
 callback_removed | PUT.callbacks | {"done": {"{$url}": {"post": {"responses": {"200": {"description": "ok"}}}}}} | -
 callback_added | < callback_removed
 version_not_raised | paths./carts | {"get": {"responses": {"200": {"description": "ok"}}}} | -
-schema_removed | components.schemas.Cart | {"type": "object"} | -
+named_schema_removed | components.schemas.Cart | {"type": "object"} | -
 security_tightened | GET.security | [] | [{"key": []}]
 security_loosened | < security_tightened
 security_scheme_changed | components.securitySchemes.key.name | "X-Key" | "X-Api-Key"

@@ -14,10 +14,11 @@ NEVER_FOUND = {  # rules that no pair of documents can meet
     ("api", "request_required_property_revealed"): "a request never gets a property that it did not carry",
     ("database", "extension_changed"): "versions of extensions are not compared",
 }
+SHOWN = [rule for rule in ALL if rule[0] != "data"]  # profiles are too long for an example; tests/recon finds their rules
 each_rule = pytest.mark.parametrize("rule", ALL, ids=[f"{kind}-{name}" for kind, name in ALL])
 
 
-@each_rule
+@pytest.mark.parametrize("rule", SHOWN, ids=[f"{kind}-{name}" for kind, name in SHOWN])
 def test_example_is_found_as_its_rule_and_silenced_as_told(rule: Tuple[str, str]) -> None:
     kind, name = rule
     example = checker.example_of(kind, name)
@@ -39,7 +40,7 @@ def test_rule_is_told_whole(rule: Tuple[str, str]) -> None:
     kind, name = rule
     row = checker.RULES[kind][name]
     text = " ".join(checker.explain_text(kind, row).split())
-    for part in (row.severity, row.title, row.impact, row.remedy, "before:", "after:", "silence it"):
+    for part in (row.severity, row.title, row.impact, row.remedy, *(("before:", "after:") if rule in SHOWN else ()), "silence it"):
         assert " ".join(part.split()) in text
 
 
@@ -62,9 +63,9 @@ def test_unknown_rule_is_answered_with_the_nearest(run: Callable[..., Done]) -> 
     assert (done.code, done.out) == (3, "") and "did you mean 'column_removed'?" in done.err
 
 
-def test_rule_of_two_kinds_is_told_for_both(run: Callable[..., Done]) -> None:
+def test_rules_are_told_as_a_list_and_in_no_format_that_holds_none(run: Callable[..., Done]) -> None:
     done = run("compatibility_checker", "--explain", "schema_removed", "-f", "json")
-    assert [row["schema_type"] for row in done.json] == ["api", "database"]
+    assert [row["schema_type"] for row in done.json] == ["database"]
     assert run("compatibility_checker", "--explain", "column_removed", "-f", "sarif").code == 3
 
 
