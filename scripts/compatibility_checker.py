@@ -5165,6 +5165,8 @@ def foreign_key_removed_recipe(context: Context, change: Change) -> Iterator[Dra
 def constraint_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     table = live_table(context, change)
     old, new = change.old, change.new
+    if new.kind == "foreign_key" and changes_with_its_key(context, table, old, new):
+        return
     words = foreign_key_words(new) if new.kind == "foreign_key" else new.definition
     yield Draft(
         f"{new.kind} {table.key} {new.name}",
@@ -5178,6 +5180,17 @@ def constraint_changed_recipe(context: Context, change: Change) -> Iterator[Draf
         lock="ACCESS EXCLUSIVE (catalogue only), then SHARE UPDATE EXCLUSIVE",
         transactional=False,
         issues=(change.path,),
+    )
+
+
+def changes_with_its_key(context: Context, table: Table, old: Constraint, new: Constraint) -> bool:
+    """Tell whether the script that replaces the key that a foreign key refers to exchanges the foreign key as well."""
+    return any(
+        any(other.key == table.key and c.name == old.name for other, c in incoming_keys(context.before, key.table, key.old))
+        and any(other.key == table.key and c.name == new.name
+                for other, c in incoming_keys(context.after, key.table, key.new))
+        for key in context.changes
+        if key.kind in ("primary_key.changed", "unique.changed")
     )
 
 
@@ -5334,27 +5347,18 @@ def key_removed_recipe(context: Context, change: Change) -> Iterator[Draft]:
 def key_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     """Build the new key's index beside the old key, then change them over in one short transaction."""
     table = live_table(context, change)
+    leave = incoming_keys(context.before, table.key, change.old)
+    come = incoming_keys(context.after, table.key, change.new)
     yield Draft(
         f"key {table.key} {change.new.name}",
         CONTRACT,
         RANKS["switch"] + 1,
         f"Replace {change.new.kind.replace('_', ' ')} {change.new.name} of table {table.key}",
-        replace_key(
-            table,
-            change.old,
-            change.new,
-            incoming_keys(context.before, table.key, change.old),
-            incoming_keys(context.after, table.key, change.new),
-        ),
-        replace_key(
-            table,
-            change.new,
-            change.old,
-            incoming_keys(context.after, table.key, change.new),
-            incoming_keys(context.before, table.key, change.old),
-        ),
-        reads=f"{quote(table.name)} {SQL.names_sql(change.new.columns)}",
-        holds=SQL.names_sql(change.old.columns),
+        replace_key(table, change.old, change.new, leave, come),
+        replace_key(table, change.new, change.old, come, leave),
+        reads=" ".join([quote(table.name), SQL.names_sql(change.new.columns),
+                        *(f"{quote(other.name)} {foreign_key_words(c)}" for other, c in come)]),
+        holds=" ".join([SQL.names_sql(change.old.columns), *(foreign_key_words(c) for _, c in leave)]),
         transactional=False,
         lock="ACCESS EXCLUSIVE (catalogue only)",
         issues=(change.path,),
@@ -6015,9 +6019,18 @@ def column_removed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     for column in columns:
         if rebuilt_from(context, table, column):
             yield rebuild_draft(context, table, column, issues)
-        elif not column.nullable and column.default is None and not column.identity and not column.generated:
+        elif needs_value(column) and not in_primary_key(old, column):
             yield relax_draft(table, old, column, issues)
     yield from archive_columns_drafts(context, table, old, columns, issues)
+
+
+def needs_value(column: Column) -> bool:
+    return not column.nullable and column.default is None and not column.identity and not column.generated
+
+
+def in_primary_key(table: Table, column: Column) -> bool:
+    """Tell whether a column cannot be NULL as long as the key is what it is."""
+    return any(c.kind == "primary_key" and column.name in c.columns for c in table.constraints.values())
 
 
 class Rebuild(NamedTuple):
@@ -6521,7 +6534,9 @@ def column_nullable_recipe(context: Context, change: Change) -> Iterator[Draft]:
             issues=(change.path,),
             holds="",
             after=tuple(
-                d for d in (f"drop key {table.key} {c}" for c in (context.old_table(table.key) or table).constraints)
+                f"{word} {table.key} {name}"  # a column of the primary key cannot be NULL
+                for name in (context.old_table(table.key) or table).constraints
+                for word in ("drop key", "key")
             ),
         )
         return
