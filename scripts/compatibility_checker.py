@@ -2383,6 +2383,7 @@ def read_table(key: str, body: Dict[str, Any], faults: Faults, dialect: "Dialect
         if faults.typed(spec, path + ("columns", column), dict, 'an object with "type"') is not None:
             columns[column] = read_column(column, spec, path + ("columns", column), faults, dialect)
     constraints = list(read_constraints(name, body, bodies, path, faults, dialect))
+    refuse_unknown_columns(constraints, columns, path, faults)
     constraints = unique_constraints(constraints)
     for constraint in constraints:
         if constraint.kind == "primary_key" and dialect.key_not_null:
@@ -2595,17 +2596,33 @@ def distinct_names(constraints: List[Constraint]) -> List[Constraint]:
     return result
 
 
+def refuse_unknown_columns(
+    constraints: Sequence[Constraint], columns: Dict[str, Column], path: Path, faults: Faults
+) -> None:
+    """Note keys over columns that the table does not have; names of columns may differ in case from one to the other."""
+    known = {name.lower() for name in columns}
+    for constraint in constraints:
+        for name in constraint.columns if constraint.kind in ("primary_key", "unique", "foreign_key") else ():
+            if name.lower() not in known:
+                guess = did_you_mean(name, columns)
+                faults.add(path + ("constraints", constraint.kind), describe(name), "a column of the table",
+                           f"did you mean {guess!r}?" if guess else "")
+
+
 def read_indexes(table: str, body: Dict[str, Any], path: Path, faults: Faults, dialect: "Dialect") -> Iterator[Index]:
     for number, entry in enumerate(listed(body.get("indexes"), path + ("indexes",), faults, "a list of objects")):
         where = path + ("indexes", number)
         entry = {"columns": [entry]} if isinstance(entry, str) else entry
         if faults.typed(entry, where, dict, 'an object with "name" and "columns"') is None:
             continue
-        if not isinstance(entry.get("definition"), str):
-            name_list(entry.get("columns"), where + ("columns",), faults)
-            if not isinstance(entry.get("columns"), (list, str)):
-                continue
-        yield dialect.index(table, entry)
+        noted = len(faults.found)
+        for key in ("name", "definition", "method", "where", "comment"):
+            read_text(entry, key, where, faults)
+        for key in ("columns", "include") if not isinstance(entry.get("definition"), str) else ():
+            if key == "columns" or entry.get(key) is not None:
+                name_list(entry.get(key), where + (key,), faults)
+        if len(faults.found) == noted:
+            yield dialect.index(table, entry)
 
 
 def read_parts(body: Dict[str, Any], path: Path, faults: Faults) -> Iterator[Part]:
@@ -16645,6 +16662,7 @@ def check_profile(document: Document) -> Dict[str, Any]:
                    "inconsistent_profile: was it edited?")
     if body["encoding"].upper() not in ("UTF8", "UTF-8", "UTF8MB4"):
         faults.add(("encoding",), describe(body["encoding"]), "UTF8", "use \"hash\": \"sha256\" with a UTF-8 copy")
+    check_pieces(body, faults)
     if len(body["lines"]) > CHUNK_LIMIT and body["content"] in ("profile", "prepass"):
         faults.add(("lines",), f"more than {CHUNK_LIMIT} chunks", "fewer",
                    f"give {body['table']} another chunking in the configuration: its keys lie far apart")
@@ -16652,6 +16670,15 @@ def check_profile(document: Document) -> Dict[str, Any]:
     check_lines(body, faults)
     faults.finish()
     return body
+
+
+def check_pieces(body: Dict[str, Any], faults: Faults) -> None:
+    """Note what a profile says wrongly about the part of the table that it covers."""
+    shard, only = body.get("shard"), body.get("only")
+    if shard and not (isinstance(shard, list) and len(shard) == 2 and all(type(no) is int for no in shard)):
+        faults.add(("shard",), describe(shard), "a list of its number and how many there are")
+    if only is not None and not (isinstance(only, list) and all(isinstance(no, str) for no in only)):
+        faults.add(("only",), describe(only), "a list of chunks")
 
 
 def check_lines(body: Dict[str, Any], faults: Faults) -> None:

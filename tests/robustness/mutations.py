@@ -1,0 +1,55 @@
+"""Seeded mutations of JSON documents that keep most of their structure, so that they reach deep into the scripts."""
+
+import copy
+import json
+import random
+from typing import Any, List, Tuple
+
+HOSTILE: List[Any] = [
+    None, True, False, 0, -0.0, -1, 1e308, 10**40, 3.5, "", " ", "x" * 300, "null", "select", "O'Brien", 'a"b', "a;--b", "a\nb\r",
+    "$(touch canary)", "`id`", "{{x}}", "%s%n", "\x1b[31mred", "\u202egnp", "\u0000", "é" * 40, "..", "/etc/passwd", "::error::x",
+    "<script>alert(1)</script>", "|", "*", "--help", "1970-01-01", "99999-99-99", "varchar(", "numeric(1,", "users(", "users.", ".x",
+    [], {}, [[]], [{}], {"": ""}, {"a": None}, [None], ["a", "a"], {"$ref": "#"}, {"$ref": "#/x/y"}, {"expression": "now()"},
+]  # fmt: skip
+Spot = Tuple[Any, Any]  # a container and the key or index of one of its values
+
+
+def spots(value: Any) -> List[Spot]:
+    """Return every place of a document that holds a value."""
+    found: List[Spot] = []
+    waiting = [value]
+    while waiting:
+        here = waiting.pop()
+        pairs = here.items() if isinstance(here, dict) else enumerate(here) if isinstance(here, list) else ()
+        for key, child in pairs:
+            found.append((here, key))
+            waiting.append(child)
+    return found
+
+
+def mutate(document: Any, chance: random.Random) -> Any:
+    """Return a copy of a document with one to four places changed."""
+    made = copy.deepcopy(document)
+    for _ in range(chance.choice((1, 1, 1, 2, 4))):
+        found = spots(made)
+        if found:
+            change_one(chance.choice(found), found, chance)
+    return made
+
+
+def change_one(spot: Spot, found: List[Spot], chance: random.Random) -> None:
+    container, key = spot
+    action = chance.randrange(7)
+    if action <= 2:
+        container[key] = copy.deepcopy(chance.choice(HOSTILE))
+    elif action == 3:
+        del container[key]
+    elif action == 4:
+        other, name = chance.choice(found)
+        container[key] = json.loads(json.dumps(other[name]))
+    elif action == 5 and isinstance(container, dict):
+        container[str(chance.choice(HOSTILE))] = container.pop(key)
+    elif isinstance(container, list):
+        container.append(copy.deepcopy(container[key]))
+    else:
+        container[key] = [container[key]]
