@@ -2753,9 +2753,10 @@ def adopt_column(old: Optional[Column], new: Column, exact: bool) -> Column:
         new = new._replace(default=old.default, identity=old.identity, identity_options=old.identity_options)
     if new.identity and old.identity and not new.identity_options:
         new = new._replace(identity_options=old.identity_options)
-    if default_form(old.default) == default_form(new.default):
+    same_type = old.type == new.type  # else 'x'::text is no default any more
+    if same_type and default_form(old.default) == default_form(new.default):
         new = new._replace(default=old.default)
-    for field in ("default", "generated"):
+    for field in ("default", "generated") if same_type else ("generated",):
         if not exact and loose(getattr(old, field)) == loose(getattr(new, field)):
             new = new._replace(**{field: getattr(old, field)})
         elif canonical(getattr(old, field)) == canonical(getattr(new, field)):
@@ -2934,6 +2935,8 @@ def diff_column(path: Path, table: str, old: Column, new: Column) -> Iterator[Ch
             before, after = (tuple(t for t in traits if t[0] != "serial") for traits in (before, after))
         if field in ("default", "generated"):
             before, after = canonical(before), canonical(after)
+        if field == "default" and old.type != new.type and default_form(old.default) == default_form(new.default):
+            continue  # the same value of another type
         if before != after and not (
             field == "nullable" and (new.identity or old.identity) and old.identity != new.identity
         ):

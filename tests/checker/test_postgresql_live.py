@@ -83,6 +83,23 @@ CASES = [
         id="enum value added",
     ),
     pytest.param(
+        "CREATE TABLE t (id int PRIMARY KEY, s text NOT NULL DEFAULT 'a'); INSERT INTO t VALUES (1, 'b')",
+        "CREATE TYPE e AS ENUM ('a', 'b'); CREATE TABLE t (id int PRIMARY KEY, s e NOT NULL DEFAULT 'a')",
+        id="text with a default made an enum",
+    ),
+    pytest.param(
+        "CREATE TABLE p (a int, b int, PRIMARY KEY (a, b)); CREATE TABLE t (a int, b int,"
+        " FOREIGN KEY (a, b) REFERENCES p (a, b)); INSERT INTO p VALUES (1, 2); INSERT INTO t VALUES (1, 2)",
+        "CREATE TABLE p (b int PRIMARY KEY); CREATE TABLE t (a int, b int, CONSTRAINT t_a_b_fkey FOREIGN KEY (b) REFERENCES p)",
+        id="key and what refers to it lose a column",
+    ),
+    pytest.param(
+        "CREATE TABLE old (id serial PRIMARY KEY); INSERT INTO old VALUES (1)",
+        "CREATE SEQUENCE old_id_seq AS int; CREATE TABLE young (id int DEFAULT nextval('old_id_seq') PRIMARY KEY);"
+        " ALTER SEQUENCE old_id_seq OWNED BY young.id",
+        id="sequence that passes on to another table",
+    ),
+    pytest.param(
         "CREATE TYPE e AS ENUM ('a', 'b');"
         " CREATE TABLE t (id int PRIMARY KEY, s e); CREATE INDEX i ON t (s) WHERE s = 'a'",
         "CREATE TYPE e AS ENUM ('a');"
@@ -140,7 +157,8 @@ CASES = [
           UNIQUE (a) DEFERRABLE) WITH (fillfactor = 70);
         CREATE INDEX " USING btree" ON "T x" (lower(a::text)) WHERE c > 1; COMMENT ON TABLE "T x" IS 'it''s %';
         CREATE TRIGGER touch BEFORE UPDATE ON "T x" FOR EACH ROW EXECUTE FUNCTION touch();
-        ALTER TABLE "T x" DISABLE TRIGGER touch; INSERT INTO p VALUES (1); INSERT INTO "T x" (a) SELECT generate_series(1, 9);
+        ALTER TABLE "T x" DISABLE TRIGGER touch; INSERT INTO p VALUES (1);
+        INSERT INTO "T x" (a) SELECT generate_series(1, 9);
         """,
         """CREATE TABLE p (id int PRIMARY KEY);
         CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.c := NEW.c + 1; RETURN NEW; END';
@@ -153,7 +171,8 @@ CASES = [
         id="generated column through a copy of the table",
     ),
     pytest.param(
-        "CREATE TABLE t (id int PRIMARY KEY, n timestamptz NOT NULL DEFAULT now(), u uuid NOT NULL DEFAULT gen_random_uuid(),"
+        "CREATE TABLE t (id int PRIMARY KEY, n timestamptz NOT NULL DEFAULT now(),"
+        " u uuid NOT NULL DEFAULT gen_random_uuid(),"
         " s text NOT NULL, j jsonb NOT NULL DEFAULT '{}', e text); INSERT INTO t (id, s) VALUES (1, 'x'), (2, '')",
         "CREATE TABLE t (id int PRIMARY KEY)",
         id="columns of all kinds removed",
@@ -207,7 +226,10 @@ def test_a_copied_table_keeps_owner_and_privileges(new_postgresql: Any, tmp_path
     live.query("CREATE TABLE t (id int PRIMARY KEY, a int)")
     live.query("GRANT SELECT ON t TO PUBLIC; GRANT UPDATE (a) ON t TO pg_monitor WITH GRANT OPTION")
     wanted.query("CREATE TABLE t (id int PRIMARY KEY, a int, b int GENERATED ALWAYS AS (a * 2) STORED)")
-    granted = "SELECT (SELECT relacl::text FROM pg_class WHERE oid = 't'::regclass), attacl FROM pg_attribute WHERE attrelid = 't'::regclass AND attname = 'a'"
+    granted = (
+        "SELECT (SELECT relacl::text FROM pg_class WHERE oid = 't'::regclass), attacl FROM pg_attribute"
+        " WHERE attrelid = 't'::regclass AND attname = 'a'"
+    )
     held = live.query(granted)
     apply(live, check(tmp_path, export(live), export(wanted))["migration_scripts"], "script_content")
     assert live.query(granted) == held

@@ -6,10 +6,14 @@ import random
 from typing import Any, List, Tuple
 
 HOSTILE: List[Any] = [
-    None, True, False, 0, -0.0, -1, 1e308, 10**40, 3.5, "", " ", "x" * 300, "null", "select", "O'Brien", 'a"b', "a;--b", "a\nb\r",
-    "$(touch canary)", "`id`", "{{x}}", "%s%n", "\x1b[31mred", "\u202egnp", "\u0000", "é" * 40, "..", "/etc/passwd", "::error::x",
-    "<script>alert(1)</script>", "|", "*", "--help", "1970-01-01", "99999-99-99", "varchar(", "numeric(1,", "users(", "users.", ".x",
-    [], {}, [[]], [{}], {"": ""}, {"a": None}, [None], ["a", "a"], {"$ref": "#"}, {"$ref": "#/x/y"}, {"expression": "now()"},
+    None, True, False, 0, -0.0, -1, 1e308, 10**40, 3.5, "", " ", "x" * 300, "null", "select", "O'Brien", "a;--b",
+    "a\nb\r", "a\"b",
+    "$(touch canary)", "`id`", "{{x}}", "%s%n", "\x1b[31mred", "\u202egnp", "\u0000", "é" * 40,
+    "..", "/etc/passwd", "::error::x",
+    "<script>alert(1)</script>", "|", "*", "--help", "1970-01-01", "99999-99-99",
+    "varchar(", "numeric(1,", "users(", "users.", ".x",
+    [], {}, [[]], [{}], {"": ""}, {"a": None}, [None], ["a", "a"],
+    {"$ref": "#"}, {"$ref": "#/x/y"}, {"expression": "now()"},
 ]  # fmt: skip
 Spot = Tuple[Any, Any]  # a container and the key or index of one of its values
 

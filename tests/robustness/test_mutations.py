@@ -19,12 +19,14 @@ SMALL_SCHEMA = {
     "dialect": "postgresql",
     "tables": {
         "users": {
-            "columns": {"id": {"type": "bigint", "identity": "always"}, "name": {"type": "varchar", "length": 9, "default": "x"},
-                        "kind": {"type": "mood", "nullable": False}, "n": {"type": "numeric", "precision": 9, "scale": 2}},
+            "columns": {"id": {"type": "bigint", "identity": "always"}, "name": {"type": "varchar", "length": 9},
+                        "kind": {"type": "mood", "nullable": False},
+                        "n": {"type": "numeric", "precision": 9, "scale": 2}},
             "constraints": {"primary_key": ["id"], "unique": [["name"]], "check": ["n > 0"]},
             "indexes": [{"name": "i", "columns": ["name"], "where": "n > 1"}], "row_count": 7,
         },
-        "orders": {"columns": {"id": {"type": "int", "primary_key": True}, "user_id": {"type": "bigint", "references": "users(id)"}}},
+        "orders": {"columns": {"id": {"type": "int", "primary_key": True},
+                               "user_id": {"type": "bigint", "references": "users(id)"}}},
     },
     "enums": {"mood": ["sad", "ok"]}, "views": {"v": {"definition": "SELECT id FROM users"}},
 }  # fmt: skip
@@ -35,7 +37,7 @@ def sample(name: str) -> Any:
 
 
 def answers(script: Any, argv: List[str], output: Path, capfd: pytest.CaptureFixture[str]) -> int:
-    """Run a script and return its exit code; whatever it is, it is one of the contract's, and nothing is half-written."""
+    """Run a script and return its exit code: one of the contract's, and nothing is half-written."""
     output.unlink(missing_ok=True)
     code = script.run(script.TOOL, script.main, [*argv, "-q", "-f", "json", "-o", str(output)])
     told = capfd.readouterr().err
@@ -53,7 +55,7 @@ CHECKS = [
     pytest.param("database", "mysql", lambda: (SMALL_SCHEMA, SMALL_SCHEMA), id="mysql"),
     pytest.param("database", "sqlite", lambda: (SMALL_SCHEMA, SMALL_SCHEMA), id="sqlite"),
     pytest.param("api", None, lambda: (sample("api_before.json"), sample("api_after.json")), id="api"),
-    pytest.param("data", None, lambda: (sample("data_profile_source.json"), sample("data_profile_target.json")), id="data"),
+    pytest.param("data", None, lambda: tuple(sample(f"data_profile_{side}.json") for side in ("source", "target")), id="data"),
 ]
 
 
