@@ -113,7 +113,7 @@ def test_expired_waiver_is_a_message(check: Callable[..., Done]) -> None:
 
 FAULTS = [
     pytest.param({"waiver": []}, "unknown key \"waiver\"", "did you mean 'waivers'?", id="key"),
-    pytest.param({"colour": 1}, "unknown key \"colour\"", "expected one of api, fail_on, waivers", id="strange key"),
+    pytest.param({"colour": 1}, "unknown key \"colour\"", "expected one of api, fail_on, reconciliation, waivers", id="strange key"),
     pytest.param({"fail_on": "warn"}, "fail_on: found \"warn\"", "expected one of breaking", id="fail_on"),
     pytest.param({"waivers": {}}, "waivers: found an object", "expected a list", id="no list"),
     pytest.param({"waivers": [3]}, "waivers[0]: found 3", "expected an object", id="no object"),
