@@ -581,7 +581,8 @@ DATABASE_RULES = catalogue(
      "Queries on the parent return other rows than before.", "Check the queries on the parent."),
     ("column_removed", BREAKING, "Column removed",
      "Statements that name the column fail.", "Release programs that ignore it first; the contract script archives it."),
-    ("column_added", ADDITIVE, "Optional column added", "Programs that do not know it go on.", "Run the expand scripts first."),
+    ("column_added", ADDITIVE, "Optional column added", "Programs that do not know it go on.",
+     "Run the expand scripts first."),
     ("required_column_added", BREAKING, "Required column added",
      "INSERTs of the running release leave it out and fail.",
      "Give the column a default, or a backfill for the rows that exist and a release that writes it."),
@@ -2744,6 +2745,18 @@ def adopt_index(old: Table, index: Index, exact: bool) -> Index:
     return index
 
 
+def adopt_expressions(old: Column, new: Column, exact: bool) -> Column:
+    """Take over the words of default and generated; of another type 'x'::text is no default any more."""
+    keeps = old.type == new.type or "nextval(" in (old.default or "")
+    if keeps and default_form(old.default) == default_form(new.default):
+        new = new._replace(default=old.default)
+    for field in ("default", "generated") if keeps else ("generated",):
+        was, will = getattr(old, field), getattr(new, field)
+        if canonical(was) == canonical(will) or not exact and loose(was) == loose(will):
+            new = new._replace(**{field: was})
+    return new
+
+
 def adopt_column(old: Optional[Column], new: Column, exact: bool) -> Column:
     """Take over from the old column what the new one means too, in other words."""
     if old is None:
@@ -2753,14 +2766,7 @@ def adopt_column(old: Optional[Column], new: Column, exact: bool) -> Column:
         new = new._replace(default=old.default, identity=old.identity, identity_options=old.identity_options)
     if new.identity and old.identity and not new.identity_options:
         new = new._replace(identity_options=old.identity_options)
-    same_type = old.type == new.type  # else 'x'::text is no default any more
-    if same_type and default_form(old.default) == default_form(new.default):
-        new = new._replace(default=old.default)
-    for field in ("default", "generated") if same_type else ("generated",):
-        if not exact and loose(getattr(old, field)) == loose(getattr(new, field)):
-            new = new._replace(**{field: getattr(old, field)})
-        elif canonical(getattr(old, field)) == canonical(getattr(new, field)):
-            new = new._replace(**{field: getattr(old, field)})
+    new = adopt_expressions(old, new, exact)
     traits = tuple(trait for trait in new.traits if trait[0] != "serial")
     return new._replace(traits=traits)
 
