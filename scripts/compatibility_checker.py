@@ -1364,6 +1364,21 @@ class Dialect:
     def convert(self, old: str, new: str) -> Conversion:
         return convert_type(parse_type(old), parse_type(new))
 
+    def misfit(self, name: str, old: str, new: str) -> str:
+        """Return SQL that is true for a value which a narrower type cannot hold; empty where no query can tell."""
+        here, there = parse_type(old), parse_type(new)
+        numeric = {*INTEGERS, *FLOATS, "numeric"}
+        if here.dims or there.dims:
+            return ""
+        if here.base in TEXTS and there.base in TEXTS and there.args:
+            return f"char_length({name}) > {there.args[0]}"
+        if here.base in numeric and there.base in INTEGERS:
+            most = 2 ** (16 * 2 ** (INTEGERS[there.base] - 1) - 1)
+            return f"{name} NOT BETWEEN {-most} AND {most - 1}"
+        if here.base in numeric and there.base == "numeric" and there.args:
+            return f"abs(round({name}::numeric, {there.args[1]})) >= {10 ** max(there.args[0] - there.args[1], 0)}"
+        return ""
+
     def plan(self, before: Schema, after: Schema, changes: Sequence[Change]) -> List[Step]:
         raise InputError(f"--dialect: found {self.name}, for which no scripts can be written yet")
 
@@ -1859,6 +1874,18 @@ class MySQL(Dialect):
     def convert(self, old: str, new: str) -> Conversion:
         return convert_mysql(parse_mysql(old), parse_mysql(new))
 
+    def misfit(self, name: str, old: str, new: str) -> str:
+        here, there = parse_mysql(old), parse_mysql(new)
+        families = [MYSQL_FAMILIES.get(kind.base.split(" ")[0], "") for kind in (here, there)]
+        limits = mysql_range(there)
+        if families == ["text", "text"] and there.args:
+            return f"CHAR_LENGTH({name}) > {there.args[0]}"
+        if families == ["number", "number"] and limits:
+            return f"{name} NOT BETWEEN {limits[0]} AND {limits[1]}"
+        if there.base == "enum" and here.base in ("enum", "char", "varchar"):
+            return f"{name} NOT IN ({', '.join(map(self.literal, mysql_labels(there)))})"
+        return ""
+
     def plan(self, before: Schema, after: Schema, changes: Sequence[Change]) -> List[Step]:
         return plan_mysql(before, after, changes)
 
@@ -2009,6 +2036,9 @@ class SQLite(Dialect):
 
     def align(self, before: Schema, after: Schema) -> Schema:
         return align_sqlite(before, after)
+
+    def misfit(self, name: str, old: str, new: str) -> str:
+        return ""  # SQLite keeps what a type cannot hold
 
     def convert(self, old: str, new: str) -> Conversion:
         """Judge a change of type by affinity: only it decides how a value is stored."""
@@ -11725,10 +11755,48 @@ def pick_dialect(before: Document, after: Document, options: Options) -> Dialect
     return DIALECTS[chosen]
 
 
-def count_queries(changes: Sequence[Change], dialect: Dialect) -> Iterator[Dict[str, Any]]:
-    """Yield what data must be looked at or moved first, each with a query that counts the rows concerned."""
+class Standing(NamedTuple):
+    """A table as it stands before any script has run: its quoted name, and the former name of each of its columns."""
+
+    text: str
+    names: Dict[str, str]
+
+    def former(self, columns: Sequence[str]) -> List[str]:
+        """Return what the columns are called in the database; empty when one of them is not there yet."""
+        return [self.names[name] for name in columns] if all(name in self.names for name in columns) else []
+
+
+class Look(NamedTuple):
+    """What the queries need to know beside the change: both schemas, and the language that they are written in."""
+
+    before: Schema
+    after: Schema
+    dialect: Dialect
+
+    def standing(self, key: str) -> Optional[Standing]:
+        """Return the table that a key of either document means; None when there is none yet, and so no rows."""
+        table = self.after.tables.get(key)
+        old = self.before.tables.get(key) or self.before.tables.get((table and table.renamed_from) or "")
+        if old is None:
+            return None
+        names = {name: name for name in old.columns}
+        for column in table.columns.values() if table else ():
+            if column.renamed_from in old.columns:
+                names.setdefault(column.name, column.renamed_from)
+        return Standing(self.dialect.reference_sql(old.key), names)
+
+
+Counted = Iterator[Tuple[str, str]]  # what the rows are, and the query that counts them
+
+
+def count_queries(changes: Sequence[Change], look: Look) -> Iterator[Dict[str, Any]]:
+    """Yield what data must be looked at or moved first, each with a query that runs before the first script."""
     for change in changes:
-        for description, query in count_query(change, dialect):
+        there = look.standing(change.table) if change.table else None
+        counter = COUNTERS.get(change.kind)
+        if counter is None or (change.table and there is None):
+            continue
+        for description, query in counter(change, there, look):
             yield {
                 "table": change.table,
                 "field_path": show_path(change.path),
@@ -11738,63 +11806,126 @@ def count_queries(changes: Sequence[Change], dialect: Dialect) -> Iterator[Dict[
             }
 
 
-def count_query(change: Change, dialect: Dialect) -> Iterator[Tuple[str, str]]:
-    text = dialect.reference_sql(change.table or "")
-    if change.kind == "column.nullable" and not change.new.nullable:
+def count_nulls(change: Change, there: Standing, look: Look) -> Counted:
+    if not change.new.nullable:
         yield (
             f"Rows whose {change.new.name} is NULL: fill them first.",
-            f"SELECT count(*) FROM {text} WHERE {dialect.quote(change.old.name)} IS NULL;",
+            f"SELECT count(*) FROM {there.text} WHERE {look.dialect.quote(change.old.name)} IS NULL;",
         )
-    elif change.kind in ("unique.added", "primary_key.added"):
-        names = dialect.names_sql(change.new.columns)
-        yield (
-            f"Values of {names} that occur more than once: remove the duplicates first.",
-            f"SELECT count(*) FROM (SELECT 1 FROM {text} GROUP BY {names} HAVING count(*) > 1) AS duplicates;",
-        )
-    elif change.kind == "foreign_key.added" and change.new.references:
-        yield from orphan_query(change.new, text, dialect)
-    elif change.kind == "check.added":
-        check = re.sub(r"(?is)^CHECK\s*|\s+NOT VALID$|\s+NO INHERIT$", "", change.new.definition)
-        yield (
-            "Rows that violate the new CHECK: correct them first.",
-            f"SELECT count(*) FROM {text} WHERE NOT ({check});",
-        )
-    elif change.kind == "column.type" and dialect.convert(change.old.type, change.new.type).loss != "none":
-        yield from misfit_query(change, text, dialect)
-    elif change.kind == "column.removed":
-        yield (
-            f"Rows that hold a value in {change.old.name}: it is archived.",
-            f"SELECT count(*) FROM {text} WHERE {dialect.quote(change.old.name)} IS NOT NULL;",
-        )
-    elif change.kind == "table.removed":
-        yield f"Rows of table {change.table}: they go to the archive.", f"SELECT count(*) FROM {text};"
-    elif change.kind == "column.added" and change.new.backfill:
-        yield f"Rows to fill with {change.new.backfill}.", f"SELECT count(*) FROM {text};"
 
 
-def orphan_query(constraint: Constraint, text: str, dialect: Dialect) -> Iterator[Tuple[str, str]]:
-    target, there = constraint.references or ("", ())
-    parent = dialect.reference_sql(target)
-    match = " AND ".join(f"p.{dialect.quote(b)} = c.{dialect.quote(a)}" for a, b in zip(constraint.columns, there))
-    filled = " AND ".join(f"c.{dialect.quote(a)} IS NOT NULL" for a in constraint.columns)
+def count_duplicates(change: Change, there: Standing, look: Look) -> Counted:
+    """Yield the values that a new key would refuse; NULLs are equal to nothing, but where the key says otherwise."""
+    key = change.new
+    names = [look.dialect.quote(name) for name in there.former(key.columns)]
+    if not names:
+        return
+    equal_nulls = isinstance(key, Constraint) and (key.kind == "primary_key" or "NULLS NOT DISTINCT" in key.definition)
+    filled = "" if equal_nulls else " WHERE " + " AND ".join(f"{name} IS NOT NULL" for name in names)
+    listed = ", ".join(names)
     yield (
-        f"Rows without a parent in {target}: correct them first.",
-        f"SELECT count(*) FROM {text} AS c WHERE {filled} AND NOT EXISTS (SELECT 1 FROM {parent} AS p WHERE {match});",
+        f"Values of {listed} that occur more than once: remove the duplicates first.",
+        f"SELECT count(*) FROM (SELECT 1 FROM {there.text}{filled} GROUP BY {listed} HAVING count(*) > 1) AS duplicates;",
     )
 
 
-def misfit_query(change: Change, text: str, dialect: Dialect) -> Iterator[Tuple[str, str]]:
-    name, new = dialect.quote(change.old.name), dialect.parse(change.new.type)
-    if dialect.strict_types and new.base in TEXTS and new.args:
+PLAIN_INDEX = re.compile(r'(?i)(?:USING\s+btree\s*)?\(\s*[\w$"`]+(?:\s*,\s*[\w$"`]+)*\s*\)\s*')  # (a, "b")
+
+
+def count_index_duplicates(change: Change, there: Standing, look: Look) -> Counted:
+    if change.new.unique and PLAIN_INDEX.fullmatch(change.new.tail):  # others are unique for a part or an expression
+        yield from count_duplicates(change, there, look)
+
+
+def count_orphans(change: Change, there: Standing, look: Look) -> Counted:
+    """Yield the rows whose parent is missing; where the parents are yet to come, all rows that name one."""
+    target, keys = change.new.references or ("", ())
+    quote, names = look.dialect.quote, there.former(change.new.columns)
+    if not names:
+        return
+    query = f"SELECT count(*) FROM {there.text} AS c WHERE " + " AND ".join(f"c.{quote(n)} IS NOT NULL" for n in names)
+    parent = look.standing(target)
+    others = parent.former(keys) if parent else []
+    if parent and others:
+        match = " AND ".join(f"p.{quote(b)} = c.{quote(a)}" for a, b in zip(names, others))
+        query += f" AND NOT EXISTS (SELECT 1 FROM {parent.text} AS p WHERE {match})"
+    yield f"Rows without a parent in {target}: correct them first.", f"{query};"
+
+
+def count_violations(change: Change, there: Standing, look: Look) -> Counted:
+    check = re.sub(r"(?is)^CHECK\s*|\s+NOT VALID$|\s+NO INHERIT$", "", change.new.definition)
+    table = look.after.tables.get(change.table or "")
+    words = {word.lower() for word in re.findall(r"\w+", check)}
+    mentioned = [name for name in (table.columns if table else ()) if words.issuperset(re.findall(r"\w+", name.lower()))]
+    if there.former(mentioned) == mentioned:  # a check on a column that is yet to come has no rows to look at
         yield (
-            f"Values of {change.old.name} longer than {new.args[0]} characters: shorten them first.",
-            f"SELECT count(*) FROM {text} WHERE length({name}) > {new.args[0]};",
+            "Rows that violate the new CHECK: correct them first.",
+            f"SELECT count(*) FROM {there.text} WHERE NOT ({check});",
         )
-    else:
-        yield (
-            f"Values of {change.old.name} to convert to {change.new.type}.",
-            f"SELECT count(*) FROM {text} WHERE {name} IS NOT NULL;",
-        )
+
+
+def count_misfits(change: Change, there: Standing, look: Look) -> Counted:
+    old, new = change.old, change.new
+    if look.dialect.convert(old.type, new.type).loss == "none":
+        return
+    name = look.dialect.quote(old.name)
+    misfit = look.dialect.misfit(name, old.type, new.type)
+    words = "that do not fit {}: correct or archive them first" if misfit else "to convert to {}"
+    yield (
+        f"Values of {old.name} {words.format(new.type)}.",
+        f"SELECT count(*) FROM {there.text} WHERE {misfit or name + ' IS NOT NULL'};",
+    )
+
+
+def count_values(change: Change, there: Standing, look: Look) -> Counted:
+    yield (
+        f"Rows that hold a value in {change.old.name}: it is archived.",
+        f"SELECT count(*) FROM {there.text} WHERE {look.dialect.quote(change.old.name)} IS NOT NULL;",
+    )
+
+
+def count_rows(change: Change, there: Standing, look: Look) -> Counted:
+    yield f"Rows of table {change.table}: they go to the archive.", f"SELECT count(*) FROM {there.text};"
+
+
+def count_backfill(change: Change, there: Standing, look: Look) -> Counted:
+    if change.new.backfill:
+        yield f"Rows to fill with {change.new.backfill}.", f"SELECT count(*) FROM {there.text};"
+
+
+def count_labels(change: Change, there: Any, look: Look) -> Counted:
+    """Yield the rows that hold a value which an enum loses, for each column of that enum."""
+    gone = [label for label in change.old.facts["values"] if label not in change.new.facts["values"]]
+    spellings = {change.old.key, change.old.name, look.dialect.reference_sql(change.old.key)}
+    labels = ", ".join(map(look.dialect.literal, gone))
+    for table in look.before.tables.values() if gone else ():
+        for column in table.columns.values():
+            if column.type in spellings:
+                yield (
+                    f"Rows of {table.key} whose {column.name} is {labels}: give them another value first.",
+                    f"SELECT count(*) FROM {look.dialect.reference_sql(table.key)} "
+                    f"WHERE {look.dialect.quote(column.name)}::text IN ({labels});",
+                )
+
+
+COUNTERS: Dict[str, Callable[[Change, Any, Look], Counted]] = {
+    "check.added": count_violations,
+    "check.changed": count_violations,
+    "column.added": count_backfill,
+    "column.nullable": count_nulls,
+    "column.removed": count_values,
+    "column.type": count_misfits,
+    "enum.changed": count_labels,
+    "foreign_key.added": count_orphans,
+    "foreign_key.changed": count_orphans,
+    "index.added": count_index_duplicates,
+    "index.changed": count_index_duplicates,
+    "primary_key.added": count_duplicates,
+    "primary_key.changed": count_duplicates,
+    "table.removed": count_rows,
+    "unique.added": count_duplicates,
+    "unique.changed": count_duplicates,
+}
 
 
 ARCHIVING = re.compile(rf"(?:SCHEMA(?: IF NOT EXISTS)?|CREATE TABLE|TO) [`\"]?_?{ARCHIVE}")  # made, or moved into
@@ -11840,7 +11971,7 @@ def compare_databases(before: Document, after: Document, options: Options) -> Co
         findings,
         steps,
         dialect.name,
-        tuple(count_queries(changes, dialect)),
+        tuple(count_queries(changes, Look(old, new, dialect))),
         reconciliation,
         tuple(recommend(findings, steps, dialect)),
         tuple({"kind": kind, "count": count} for kind, count in sorted(counts.items())),
