@@ -1173,6 +1173,23 @@ def convert_text(old: Type, new: Type) -> Conversion:
             else NARROWING._replace(cast="{c}::text::{t}")
         )
     return Conversion("narrowing", False, "{c}::text::{t}", True)
+
+
+def misfit_test(name: str, old: Type, new: Type) -> str:
+    """Return PostgreSQL's SQL that is true for a value of the old type which the new one cannot hold, or nothing."""
+    numeric = {*INTEGERS, *FLOATS, "numeric"}
+    if old.dims or new.dims:
+        return ""
+    if old.base in TEXTS and new.base in TEXTS and new.args:
+        return f"char_length({name}) > {new.args[0]}"
+    if old.base in numeric and new.base in INTEGERS:
+        most = 2 ** (16 * 2 ** (INTEGERS[new.base] - 1) - 1)
+        return f"{name} NOT BETWEEN {-most} AND {most - 1}"
+    if old.base in numeric and new.base == "numeric" and new.args:
+        return f"abs(round({name}::numeric, {new.args[1]})) >= {10 ** max(new.args[0] - new.args[1], 0)}"
+    return ""
+
+
 # == 7. Dialects: every difference between databases that is not a recipe =============================
 
 RESERVED = frozenset(
@@ -1366,18 +1383,7 @@ class Dialect:
 
     def misfit(self, name: str, old: str, new: str) -> str:
         """Return SQL that is true for a value which a narrower type cannot hold; empty where no query can tell."""
-        here, there = parse_type(old), parse_type(new)
-        numeric = {*INTEGERS, *FLOATS, "numeric"}
-        if here.dims or there.dims:
-            return ""
-        if here.base in TEXTS and there.base in TEXTS and there.args:
-            return f"char_length({name}) > {there.args[0]}"
-        if here.base in numeric and there.base in INTEGERS:
-            most = 2 ** (16 * 2 ** (INTEGERS[there.base] - 1) - 1)
-            return f"{name} NOT BETWEEN {-most} AND {most - 1}"
-        if here.base in numeric and there.base == "numeric" and there.args:
-            return f"abs(round({name}::numeric, {there.args[1]})) >= {10 ** max(there.args[0] - there.args[1], 0)}"
-        return ""
+        return misfit_test(name, parse_type(old), parse_type(new))
 
     def plan(self, before: Schema, after: Schema, changes: Sequence[Change]) -> List[Step]:
         raise InputError(f"--dialect: found {self.name}, for which no scripts can be written yet")
@@ -1567,6 +1573,19 @@ def convert_mysql(old: Type, new: Type) -> Conversion:
     if families[0] == families[1]:
         return convert_mysql_within(old, new, bases, families[0])
     return SAFE if bases == ("date", "datetime") else LOSSY
+
+
+def misfit_test_mysql(name: str, old: Type, new: Type, literal: Callable[[str], str]) -> str:
+    """Return SQL that is true for a value of the old type which the new one cannot hold, or nothing."""
+    families = [MYSQL_FAMILIES.get(kind.base.split(" ")[0], "") for kind in (old, new)]
+    limits = mysql_range(new)
+    if families == ["text", "text"] and new.args:
+        return f"CHAR_LENGTH({name}) > {new.args[0]}"
+    if families == ["number", "number"] and limits:
+        return f"{name} NOT BETWEEN {limits[0]} AND {limits[1]}"
+    if new.base == "enum" and old.base in ("enum", "char", "varchar"):
+        return f"{name} NOT IN ({', '.join(map(literal, mysql_labels(new)))})"
+    return ""
 
 
 def convert_mysql_within(old: Type, new: Type, bases: Tuple[str, str], family: str) -> Conversion:
@@ -1875,16 +1894,7 @@ class MySQL(Dialect):
         return convert_mysql(parse_mysql(old), parse_mysql(new))
 
     def misfit(self, name: str, old: str, new: str) -> str:
-        here, there = parse_mysql(old), parse_mysql(new)
-        families = [MYSQL_FAMILIES.get(kind.base.split(" ")[0], "") for kind in (here, there)]
-        limits = mysql_range(there)
-        if families == ["text", "text"] and there.args:
-            return f"CHAR_LENGTH({name}) > {there.args[0]}"
-        if families == ["number", "number"] and limits:
-            return f"{name} NOT BETWEEN {limits[0]} AND {limits[1]}"
-        if there.base == "enum" and here.base in ("enum", "char", "varchar"):
-            return f"{name} NOT IN ({', '.join(map(self.literal, mysql_labels(there)))})"
-        return ""
+        return misfit_test_mysql(name, parse_mysql(old), parse_mysql(new), self.literal)
 
     def plan(self, before: Schema, after: Schema, changes: Sequence[Change]) -> List[Step]:
         return plan_mysql(before, after, changes)
@@ -11825,7 +11835,8 @@ def count_duplicates(change: Change, there: Standing, look: Look) -> Counted:
     listed = ", ".join(names)
     yield (
         f"Values of {listed} that occur more than once: remove the duplicates first.",
-        f"SELECT count(*) FROM (SELECT 1 FROM {there.text}{filled} GROUP BY {listed} HAVING count(*) > 1) AS duplicates;",
+        f"SELECT count(*) FROM (SELECT 1 FROM {there.text}{filled} GROUP BY {listed} HAVING count(*) > 1)"
+        " AS duplicates;",
     )
 
 
@@ -11856,7 +11867,8 @@ def count_violations(change: Change, there: Standing, look: Look) -> Counted:
     check = re.sub(r"(?is)^CHECK\s*|\s+NOT VALID$|\s+NO INHERIT$", "", change.new.definition)
     table = look.after.tables.get(change.table or "")
     words = {word.lower() for word in re.findall(r"\w+", check)}
-    mentioned = [name for name in (table.columns if table else ()) if words.issuperset(re.findall(r"\w+", name.lower()))]
+    columns = table.columns if table else ()
+    mentioned = [name for name in columns if words.issuperset(re.findall(r"\w+", name.lower()))]
     if there.former(mentioned) == mentioned:  # a check on a column that is yet to come has no rows to look at
         yield (
             "Rows that violate the new CHECK: correct them first.",
