@@ -16,6 +16,7 @@ SET extra_float_digits = 3;         -- as pg_dump does: floats that read back as
 SET bytea_output = 'hex';
 SET quote_all_identifiers = off;
 SET statement_timeout = 0;
+SET jit = off;                      -- compiling this one long query takes 20 times as long as running it
 BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
 
 WITH RECURSIVE
