@@ -2872,7 +2872,7 @@ def diff_schemas(before: Schema, after: Schema) -> List[Change]:
             verb = "added" if new else "removed"
             changes.append(Change(f"table.{verb}", ("tables", key), key, old, new))
         else:
-            changes += diff_table(key, old, new)
+            changes += diff_table(key, old, new, renamed)
     return changes
 
 
@@ -2942,7 +2942,8 @@ def diff_members(path: Path, old: Dict[str, Any], new: Dict[str, Any]) -> Iterat
         )
 
 
-def diff_table(key: str, old: Table, new: Table) -> Iterator[Change]:
+def diff_table(key: str, old: Table, new: Table, tables: Dict[Optional[str], str]) -> Iterator[Change]:
+    """Yield the changes of one table; `tables` holds the new name of each renamed one."""
     path: Path = ("tables", key)
     renamed = {
         column.renamed_from: name
@@ -2966,10 +2967,19 @@ def diff_table(key: str, old: Table, new: Table) -> Iterator[Change]:
     yield from diff_named("indexes", path, key, old.indexes, new.indexes, renamed)
     yield from diff_named("parts", path, key, old.parts, new.parts, renamed)
     for trait in sorted(old.traits.keys() | new.traits.keys()):
-        if old.traits.get(trait) != new.traits.get(trait) and trait != "sql":
+        if under_new_names(old.traits.get(trait), tables) != new.traits.get(trait) and trait != "sql":
             yield Change(f"table.{trait}", path + (trait,), key, old.traits.get(trait), new.traits.get(trait))
     if (old.comment or None) != (new.comment or None):
         yield Change("comment.changed", path + ("comment",), key, old, new)
+
+
+def under_new_names(trait: Any, tables: Dict[Optional[str], str]) -> Any:
+    """Return a trait with the parents that it names as they are called afterwards: they take their children along."""
+    if isinstance(trait, list):
+        return [tables.get(key, key) for key in trait]
+    if isinstance(trait, dict) and "parent" in trait:
+        return {**trait, "parent": tables.get(trait["parent"], trait["parent"])}
+    return trait
 
 
 def diff_column(path: Path, table: str, old: Column, new: Column) -> Iterator[Change]:
@@ -4093,14 +4103,11 @@ def neutral_value(table: Table, column: Column) -> Optional[str]:
 
 def create_table(table: Table, after: Schema) -> List[str]:
     """Return the statements that create a table with everything but foreign keys, triggers, rules and policies."""
-    text = table_sql(table)
-    parts = [f"  {column_sql(column)}" for column in table.columns.values()]
-    parts += [
-        f"  CONSTRAINT {quote(c.name)} {c.definition}"
-        for c in table.constraints.values()
-        if c.kind != "foreign_key" and not is_not_valid(c.definition)
-    ]
-    traits = table.traits
+    text, traits = table_sql(table), table.traits
+    inherited = inherited_columns(table, after)
+    parts = [f"  {column_sql(c)}" for c in table.columns.values() if column_sql(c) != inherited.get(c.name)]
+    own = [c for c in table.constraints.values() if c.kind != "foreign_key" and not is_not_valid(c.definition)]
+    parts += [f"  CONSTRAINT {quote(c.name)} {c.definition}" for c in own]
     words = "CREATE UNLOGGED TABLE" if traits.get("unlogged") else "CREATE TABLE"
     if traits.get("partition_of"):
         parent = SQL.reference_sql(traits["partition_of"]["parent"])
@@ -4115,6 +4122,8 @@ def create_table(table: Table, after: Schema) -> List[str]:
     head += f" PARTITION BY {traits['partition_by']}" if traits.get("partition_by") else ""
     head += f" WITH ({options_sql(traits['options'])})" if traits.get("options") else ""
     statements = [head]
+    if traits.get("partition_of"):
+        statements += partition_extras(table, own, inherited)
     for constraint in table.constraints.values():
         if constraint.kind == "check" and is_not_valid(constraint.definition):
             statements.append(add_constraint(table, constraint))
@@ -4134,6 +4143,26 @@ def create_table(table: Table, after: Schema) -> List[str]:
         if thing.kind == "sequence" and (thing.facts.get("owned_by") or {}).get("table") == table.key
     ]
     return statements
+
+
+def inherited_columns(table: Table, schema: Schema) -> Dict[str, str]:
+    """Return the columns that a table has from its parents, by name, as the parents write them."""
+    parents = [*(table.traits.get("inherits") or ()), (table.traits.get("partition_of") or {}).get("parent")]
+    found = [schema.tables[key] for key in parents if key in schema.tables]
+    return {column.name: column_sql(column) for parent in found for column in parent.columns.values()}
+
+
+def partition_extras(table: Table, own: Sequence[Constraint], inherited: Dict[str, str]) -> Iterator[str]:
+    """Yield the statements for what a partition has beside its parent: constraints, defaults, NOT NULL."""
+    for constraint in own:
+        yield add_constraint(table, constraint)
+    for column in table.columns.values():
+        alter = f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(column.name)}"
+        if column_sql(column) == inherited.get(column.name, column_sql(column)) or column.generated:
+            continue
+        yield f"{alter} SET DEFAULT {column.default}" if column.default is not None else f"{alter} DROP DEFAULT"
+        if not column.nullable:
+            yield f"{alter} SET NOT NULL"
 
 
 def options_sql(options: Any) -> str:
@@ -4695,6 +4724,21 @@ def function_target(thing: Thing) -> str:
     return f"{word} {thing_sql(thing)}{arguments}"
 
 
+def has_routine(thing: Thing) -> str:
+    """Return a query for a routine by what the server prints of its arguments: to_regprocedure knows no names there."""
+    arguments = "" if "(" not in thing.key else thing.key[thing.key.index("(") + 1 : -1]
+    printed = []
+    for argument in split_top(arguments if arguments != "*" else ""):
+        head, _, kind = argument.strip().rpartition(" ")
+        printed.append(f"{head} {POSTGRESQL_ALIASES.get(kind.lower(), kind)}".strip())
+    return (
+        "SELECT EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = to_regnamespace("
+        f"{literal(quote(thing.schema))}) AND p.proname = {literal(thing.name)}"
+        " AND replace(pg_get_function_identity_arguments(p.oid), 'public.', '')"
+        f" = {literal(', '.join(printed).replace('public.', ''))});\n"
+    )
+
+
 def create_function(thing: Thing) -> List[str]:
     comment = [comment_sql(function_target(thing), thing.comment)] if thing.comment else []
     return [strip_words(thing.facts["definition"]), *comment]
@@ -4709,7 +4753,7 @@ def unchecked(*statements: str) -> str:
 def function_recipe(context: Context, change: Change) -> Iterator[Draft]:
     thing = change.new or change.old
     target = function_target(thing)
-    proof = f"SELECT to_regprocedure({literal(target.split(' ', 1)[1])}) IS NOT NULL;\n"
+    proof = has_routine(thing)
     if change.new:
         yield Draft(
             f"function {thing.key}",
@@ -4723,18 +4767,23 @@ def function_recipe(context: Context, change: Change) -> Iterator[Draft]:
             proof=proof,
             issues=(change.path,),
         )
-    else:
-        yield archive_draft(
-            target,
-            thing.schema,
-            thing.name,
-            f"drop function {thing.key}",
-            f"Move function {thing.key} to the archive",
-            RANKS["drop_function"],
-            proof=lacks(proof),
-            holds=function_head(thing.facts["definition"]),
-            issues=(change.path,),
-        )
+        return
+    move = archive_draft(
+        target,
+        thing.schema,
+        thing.name,
+        f"drop function {thing.key}",
+        f"Move function {thing.key} to the archive",
+        RANKS["drop_function"],
+        proof=lacks(proof),
+        holds=function_head(thing.facts["definition"]) + sql_body(thing),
+        issues=(change.path,),
+    )
+    move = move._replace(frees=((thing.name, thing.name),))  # not what an overload of the same name waits for
+    if re.search(r"(?i)\bbegin\s+atomic\b", thing.facts["definition"]):  # the archive would hold what the body names
+        drop = SETTINGS + locked(f"DROP {target.replace(' ', ' IF EXISTS ', 1)}")
+        move = move._replace(description=f"Drop function {thing.key}", do=drop, undo=unchecked(*create_function(thing)))
+    yield move
 
 
 def sql_body(thing: Thing) -> str:
@@ -7142,6 +7191,25 @@ def conversion_expressions(old: Column, new: Column) -> Optional[Tuple[str, str]
     return fill, guard
 
 
+def own_type_expressions(one: Schema, other: Schema, old: Column, new: Column) -> Optional[Tuple[str, str]]:
+    """Return the expressions between two enums, whose labels pass as text, or where a domain stands for its base type."""
+    kinds = {}
+    for schema, column in ((one, old), (other, new)):
+        kinds[column] = next((t for t in schema.things.values() if t.kind in ("enum", "domain") and uses_type(column, t)), None)
+    array = "[]" * parse_type(new.type).dims
+    enums = all(kind is not None and kind.kind == "enum" for kind in kinds.values())
+    if enums and parse_type(old.type).dims == parse_type(new.type).dims:
+        return (f"{{c}}::text{array}::{new.type}",) * 2
+    bare = [
+        column._replace(type=str(kind.facts.get("type", "text"))) if kind and kind.kind == "domain" and not array else column
+        for column, kind in kinds.items()
+    ]
+    if bare == [old, new]:
+        return None
+    found = conversion_expressions(*bare)
+    return (f"({found[1]})::{new.type}",) * 2 if found else None
+
+
 def expression(template: str, column: str) -> str:
     return template.replace("{c}", quote(column))
 
@@ -7168,8 +7236,12 @@ class Conversions(NamedTuple):
 def conversion_of(context: Context, change: Change) -> Optional[Conversions]:
     """Return the two turns of a type change, or None when no expression leads there or back."""
     table, old, new = live_table(context, change), change.old, change.new
-    up = conversion_expressions(old, new._replace(using=change.new.using))
-    down = conversion_expressions(new, old._replace(using=None)) or (("{c}::text::" + old.type,) * 2)
+    up = conversion_expressions(old, new) or own_type_expressions(context.before, context.after, old, new)
+    down = (
+        conversion_expressions(new, old._replace(using=None))
+        or own_type_expressions(context.after, context.before, new, old)
+        or ("{c}::text::" + old.type,) * 2
+    )
     if up is None:
         return None
     before = context.old_table(table.key) or table
@@ -7361,7 +7433,7 @@ def in_place_draft(context: Context, change: Change, planned: Conversions, insta
         SETTINGS + "SET timezone = 'UTC';\n" + do,
         SETTINGS + "SET timezone = 'UTC';\n" + undo,
         reads=type_words(there),
-        holds=f"{old.type} {old.default or ''}",
+        holds=held_words(there.leave),
         proof=has_type(table, new),
         transactional=False,
         rewrites=rewrites,
@@ -7508,6 +7580,12 @@ def staged_drafts(context: Context, change: Change, planned: Conversions) -> Ite
     yield from finish_drafts(context, change, planned, key)
 
 
+def held_words(side: End) -> str:
+    """Return the SQL whose names must be there as long as the former column may come back."""
+    items = [getattr(item, "definition", getattr(item, "tail", "")) for item in touching(side.table, side.column.name)]
+    return " ".join([side.column.type, side.column.default or "", *items])
+
+
 def remove_waiting(turn: Turn, item: Any) -> str:
     there = own_name(item.name, turn.come.suffix)
     if isinstance(item, Index):
@@ -7545,7 +7623,7 @@ def finish_drafts(context: Context, change: Change, planned: Conversions, key: s
         f"Drop the former column of {new.name} of table {table.key}",
         SETTINGS + finish_sql(there),
         SETTINGS + undo,
-        holds=f"{change.old.type} {change.old.default or ''}",
+        holds=held_words(there.leave),
         proof=lacks(has_column(table, waiting(there.leave))),
         transactional=False,
         lock="ACCESS EXCLUSIVE (catalogue only)",
@@ -7817,6 +7895,20 @@ def is_inherited(context: Context, change: Change) -> bool:
     )
 
 
+def comes_with_partition(context: Context, change: Change) -> bool:
+    """Tell whether an index or constraint stays with a partition that is detached, or becomes its parent's on attaching."""
+    old, new = context.before.tables.get(change.table or ""), context.after.tables.get(change.table or "")
+    item = change.new or change.old
+    if old is None or new is None or (change.old is None) == (change.new is None) or isinstance(item, (Part, Column)):
+        return False
+    was, will = (table.traits.get("partition_of") for table in (old, new))
+    if not isinstance(item, (Index, Constraint)) or bool(was) == bool(will) or bool(was) != bool(change.new):
+        return False
+    parent = context.before.tables.get(was["parent"]) if was else context.after.tables.get(will["parent"])
+    items = [*parent.indexes.values(), *parent.constraints.values()] if parent else []
+    return content(item, {}) in [content(other, {}) for other in items]
+
+
 def plan_postgresql(before: Schema, after: Schema, changes: Sequence[Change]) -> List[Step]:
     owned = frozenset((change.kind, change.path) for change in owned_by_conversions(before, after, changes))
     context = Context(before, after, tuple(changes))
@@ -7824,7 +7916,7 @@ def plan_postgresql(before: Schema, after: Schema, changes: Sequence[Change]) ->
     drafts: List[Draft] = []
     keys: Set[str] = set()
     for change in changes:
-        if (change.kind, change.path) in owned or is_inherited(context, change):
+        if (change.kind, change.path) in owned or is_inherited(context, change) or comes_with_partition(context, change):
             continue
         for draft in RECIPES[change.kind](context, change):
             if draft.key not in keys:
