@@ -2065,7 +2065,7 @@ class SQLite(Dialect):
 
 
 def affinity(kind: str) -> str:
-    """Return a type's affinity by the five rules of https://www.sqlite.org/datatype3.html#determination_of_column_affinity."""
+    """Return a type's affinity by the five rules of https://www.sqlite.org/datatype3.html, section 3.1."""
     text = kind.upper()
     for words, found in (("INT", "INTEGER"), ("CHAR CLOB TEXT", "TEXT"), ("BLOB", "BLOB"), ("REAL FLOA DOUB", "REAL")):
         if any(word in text for word in words.split()):
@@ -2078,7 +2078,8 @@ def numbered(table: Table) -> Table:
     keys = [c.columns for c in table.constraints.values() if c.kind == "primary_key" and len(c.columns) == 1]
     columns = dict(table.columns)
     for name, column in table.columns.items():
-        if ("autoincrement", True) in column.traits or ((name,) in keys and column.type in ("INT", "BIGINT", "INT4", "INT8")):
+        numeric = (name,) in keys and column.type in ("INT", "BIGINT", "INT4", "INT8")
+        if numeric or ("autoincrement", True) in column.traits:
             columns[name] = column._replace(type="INTEGER")
     return table._replace(columns=columns)
 
@@ -2148,6 +2149,7 @@ def align_sqlite(before: Schema, after: Schema) -> Schema:
 def respelled(old: Table, new: Table) -> Table:
     """Return a table with names spelled as in the old one wherever they differ in case only."""
     names = {name.lower(): name for name in (*old.columns, *old.indexes, *old.constraints)}
+    unnamed = {folded(name): name for name, constraint in old.constraints.items() if not constraint.named}
     names.update({part[1].lower(): part[1] for part in old.parts})
 
     def spell(name: str) -> str:
@@ -2156,7 +2158,7 @@ def respelled(old: Table, new: Table) -> Table:
     columns = {spell(name): column._replace(name=spell(name)) for name, column in new.columns.items()}
     constraints, indexes, parts = {}, {}, {}
     for constraint in new.constraints.values():
-        name = spell(constraint.name)
+        name = spell(constraint.name if constraint.named else unnamed.get(folded(constraint.name), constraint.name))
         constraint = constraint._replace(name=name, columns=tuple(spell(column) for column in constraint.columns))
         constraints[name] = as_spelled(old.constraints.get(name), constraint, "definition")
     for index in new.indexes.values():
@@ -11089,7 +11091,7 @@ class Copy(NamedTuple):
     new: Table
     values: Dict[str, str]  # new column -> expression over the old row, which is called o
     keys: Tuple[Tuple[str, str], ...]  # a new row's key column, and its expression over the old row
-    gone: Tuple[str, ...]  # old columns whose values have no place in the new form
+    gone: Tuple[str, ...]  # old columns, or the bare rowid, whose values have no place in the new form
     converted: Tuple[str, ...]  # columns whose values may differ in the new form
     archive: str
 
@@ -11114,26 +11116,30 @@ def value_of(old: Table, new: Table, column: Column) -> Optional[str]:
 def copy_of(old: Table, new: Table) -> Copy:
     plain = {name: column for name, column in new.columns.items() if not column.generated}
     values = {name: value for name, column in plain.items() if (value := value_of(old, new, column)) is not None}
-    alias, there, here = rowid_alias(new), rowid_name(new), rowid_name(old)
-    if here and alias and alias not in values:
-        values[alias] = f"o.{here}"
-    elif there and not alias:
-        order = LITE.names_sql(key_of(old).columns if key_of(old) else ())
-        values[there] = f"o.{here}" if here else f"row_number() OVER (ORDER BY {order})"
-    gone = [
-        name for name, column in old.columns.items() if not column.generated and (name not in plain)
-    ]
-    converted = [
-        name
-        for name, column in plain.items()
-        if name in old.columns
-        and (
-            values[name] != f"o.{lite(name)}"
-            or stored_as(column, new) not in ("BLOB", stored_as(old.columns[name], old))
-        )
-    ]
+    number, here = rowid_alias(new) or rowid_name(new), rowid_name(old)
+    if number and number not in values:
+        values.update(numbering_of(old, number, rowid_alias(new) is None))
+    gone = [name for name, column in old.columns.items() if not column.generated and name not in plain]
+    if here and not rowid_alias(old) and values.get(number or "") != f"o.{here}":
+        gone.append(here)
+    converted = [name for name in plain if name in old.columns and is_converted(old, new, name, values[name])]
     name = archive_name(old.name, *gone, *converted)
     return Copy(old, new, values, row_keys(new, values), tuple(gone), tuple(converted), name)
+
+
+def numbering_of(old: Table, number: str, bare: bool) -> Dict[str, str]:
+    """Return what the rowid of a new row is copied from: the old one, or the place in the order of the old key."""
+    here, key = rowid_name(old), key_of(old)
+    if here or not bare:
+        return {number: f"o.{here}"} if here else {}
+    order = ", ".join(f"o.{lite(name)}" for name in (key.columns if key else ()))
+    return {number: f"row_number() OVER (ORDER BY {order})"}
+
+
+def is_converted(old: Table, new: Table, name: str, value: str) -> bool:
+    """Tell whether a column that stays may hold other values in the new form of the table."""
+    kept = stored_as(new.columns[name], new) in ("BLOB", stored_as(old.columns[name], old))
+    return not kept or value != f"o.{lite(name)}"
 
 
 def row_keys(new: Table, values: Dict[str, str]) -> Tuple[Tuple[str, str], ...]:
@@ -11208,7 +11214,9 @@ def restored(copy: Copy) -> Dict[str, str]:
             values[name] = here
         values[name] = values[name].replace("a.key_1 IS NULL", "a.rowid IS NULL")
     there, here = rowid_name(copy.old), rowid_name(copy.new)
-    if there and here and rowid_alias(copy.old) is None:
+    if there in copy.gone:
+        values[there] = f"a.{lite('old_' + there)}"
+    elif there and here and rowid_alias(copy.old) is None:
         values[there] = f"o.{here}"
     return values
 
@@ -11705,126 +11713,162 @@ def virtual_drafts(change: Change) -> Iterator[Draft]:
     )
 
 
-TABLE_NAME_FOLLOWS = frozenset("REFERENCES FROM JOIN INTO UPDATE ON TABLE".split())
+class Rename(NamedTuple):
+    """A rename that the author stated: of a table, or of a column in the table that has its new name by then."""
+
+    change: Change
+    table: str
+    old: str
+    new: str
+    column: bool
+
+    def sql(self, there: str, here: str) -> str:
+        """Return the ALTER TABLE that gives what is called `here` the name `there`."""
+        words = f"RENAME COLUMN {lite(here)} TO {lite(there)}" if self.column else f"RENAME TO {lite(there)}"
+        return f"ALTER TABLE {lite(self.table if self.column else here)} {words}"
+
+    @property
+    def what(self) -> str:
+        return f"column {self.old} of table {self.table}" if self.column else f"table {self.old}"
 
 
-def renamed_text(text: Optional[str], old: str, new: str, column: bool) -> Optional[str]:
-    """Return SQL with the name of a table or a column exchanged wherever it stands as such."""
-    if text is None:
-        return None
-    result, position = "", 0
-    found = sqlite_tokens(text)
-    for index, token in enumerate(found):
-        around = (found[index - 1].word if index else "", found[index + 1].word if index + 1 < len(found) else "")
-        is_column = around[0] not in TABLE_NAME_FOLLOWS and around[1] != "."
-        if token.kind in ("word", "name") and same(token.name, old) and is_column == column:
-            result, position = result + text[position : token.start] + lite(new), token.end
-    return result + text[position:]
+def stated_renames(changes: Sequence[Change]) -> Iterator[Rename]:
+    for change in sorted(changes, key=lambda change: change.kind != "table.renamed"):
+        if change.kind == "table.renamed":
+            yield Rename(change, change.old.key, change.old.key, change.new.key, False)
+        elif change.kind == "column.renamed":
+            yield Rename(change, change.table or "", change.old.name, change.new.name, True)
 
 
-def renamed_table(table: Table, old: str, new: str, column: bool) -> Table:
-    """Return a table as SQLite leaves it after a rename of itself, of its parent, or of a column."""
-
-    def swap(name: str) -> str:
-        return new if column and same(name, old) else name
-
-    def text(words: Optional[str]) -> Any:
-        return renamed_text(words, old, new, column)
-
-    columns = {
-        swap(name): spec._replace(name=swap(name), generated=text(spec.generated))
-        for name, spec in table.columns.items()
-    }
-    items = [renamed_constraint(item, old, new, column) for item in table.constraints.values()]
-    indexes = {
-        name: index._replace(tail=text(index.tail), columns=tuple(map(swap, index.columns)))
-        for name, index in table.indexes.items()
-    }
-    parts = {key: part._replace(definition=text(part.definition)) for key, part in table.parts.items()}
-    traits = {key: text(value) if key == "sql" else value for key, value in table.traits.items()}
-    constraints = {item.name: item for item in items}
-    return table._replace(columns=columns, constraints=constraints, indexes=indexes, parts=parts, traits=traits)
-
-
-def renamed_constraint(item: Constraint, old: str, new: str, column: bool) -> Constraint:
-    def swap(name: str) -> str:
-        return new if column and same(name, old) else name
-
-    target, there = item.references or ("", ())
-    target = new if not column and same(target, old) else target
-    return item._replace(
-        name=item.name if item.named else str(renamed_text(item.name, old, new, column)),
-        columns=tuple(map(swap, item.columns)),
-        definition=renamed_text(item.definition, old, new, column) or "",
-        references=(target, tuple(map(swap, there))) if item.references else None,
-    )
-
-
-def renamed_schema(schema: Schema, table: str, old: str, new: str, column: bool) -> Schema:
-    """Return the schema as it is after ALTER TABLE RENAME: SQLite rewrites whatever names the object."""
-    tables: Dict[str, Table] = {}
-    for key, body in schema.tables.items():
-        points = any(c.references and same(c.references[0], table) for c in body.constraints.values())
-        if same(key, table) or points or any(table.lower() in p.definition.lower() for p in body.parts.values()):
-            body = renamed_table(body, old, new, column)
-        if not column and same(key, old):
-            body = body._replace(key=new, name=new)
-        tables[body.key] = body
-    things = {}
-    for identity, thing in schema.things.items():
-        text = thing.facts.get("definition")
-        if isinstance(text, str) and table.lower() in text.lower():
-            thing = thing._replace(facts={**thing.facts, "definition": renamed_text(text, old, new, column)})
-        things[identity] = thing
-    return schema._replace(tables=tables, things=things)
-
-
-def rename_draft(change: Change, table: str, old: str, new: str, column: bool) -> Draft:
+def rename_draft(rename: Rename, taken: bool) -> Draft:
     """Return a rename, which SQLite makes in the catalogue, views and triggers included."""
 
-    def alter(name: str, there: str, here: str) -> str:
-        words = f"RENAME COLUMN {lite(here)} TO {lite(there)}" if column else f"RENAME TO {lite(there)}"
-        text = f"ALTER TABLE {lite(name)} {words}"
-        return lite_script(text).replace("legacy_alter_table = ON", "legacy_alter_table = OFF")
+    def script(there: str, here: str) -> str:
+        return lite_script(rename.sql(there, here)).replace("legacy_alter_table = ON", "legacy_alter_table = OFF")
 
-    what = f"column {old} of table {table}" if column else f"table {old}"
+    def has(name: str) -> str:
+        return has_lite_column(rename.table, name) if rename.column else has_object("table", name)
+
+    owner = (rename.table.lower(),) if rename.column else ()
     return Draft(
-        f"rename {what}",
+        f"rename {rename.what}",
         CONTRACT,
         RANKS["switch"],
-        f"Rename {what} to {new}",
-        alter(table, new, old),
-        alter(table if column else new, old, new),
-        makes=((table.lower(), new.lower()),) if column else ((new.lower(),),),
-        frees=((table.lower(), old.lower()),) if column else ((old.lower(),),),
-        proof=has_lite_column(table, new) if column else has_object("table", new),
+        f"Rename {rename.what} to {rename.new}",
+        script(rename.new, rename.old),
+        script(rename.old, rename.new),
+        makes=((*owner, rename.new.lower()),),
+        frees=((*owner, rename.old.lower()),),
+        proof=lacks(has(rename.old)) if taken else has(rename.new),
         lock=LITE_LOCK,
-        issues=(change.path,),
+        issues=(rename.change.path,),
     )
+
+
+def create_lite_schema(schema: Schema) -> Iterator[str]:
+    """Yield statements that make all tables, indexes, views and triggers of a schema."""
+    yield from (create_lite_table(table) for table in schema.tables.values())
+    for (kind, _), thing in schema.things.items():
+        yield from view_sql(thing)[:1] if kind == "view" else ()
+    yield from (statement for table in schema.tables.values() for statement in parts_sql(table))
+    for (kind, _), thing in schema.things.items():
+        yield from view_sql(thing)[1:] if kind == "view" else ()
+
+
+def try_renames(connection: Any, waiting: Sequence[Rename]) -> Tuple[List[Rename], str]:
+    """Carry out renames in an order that frees each name before it is taken; return those done, and what stopped it."""
+    import sqlite3
+
+    left, done, error = list(waiting), [], ""
+    while left:
+        for rename in left:
+            try:
+                connection.execute(rename.sql(rename.new, rename.old))
+            except sqlite3.Error as problem:
+                error = str(problem)
+            else:
+                break
+        else:
+            return done, error
+        left.remove(rename)
+        done.append(rename)
+    return done, ""
+
+
+def create_if_known(connection: Any, statement: str) -> None:
+    """Make a virtual table unless its module is missing here."""
+    import sqlite3
+
+    try:
+        connection.execute(statement)
+    except sqlite3.Error:
+        pass
+
+
+def schema_in_memory(before: Schema, renames: Sequence[Rename]) -> Tuple[List[Rename], str, Schema]:
+    """Return the renames in an order that works, or what stops them, and the schema after them.
+
+    SQLite itself tells that schema, from a copy in memory: a rename rewrites references, indexes, views and triggers
+    by what a name means in each place.
+    """
+    import sqlite3
+
+    connection = sqlite3.connect(":memory:")
+    try:
+        for (kind, _), thing in before.things.items():
+            if kind == "virtual_table":
+                create_if_known(connection, thing.facts["definition"])
+        for statement in create_lite_schema(before):
+            connection.execute(statement)
+        done, error = try_renames(connection, renames)
+        value = sqlite_document(connection, "main")
+    except sqlite3.Error as problem:
+        return [], str(problem), before
+    finally:
+        connection.close()
+    former = {rename.new: rename.old for rename in done if not rename.column}
+    live = read_schema(Document("memory", "", value, ""), LITE)
+    rows = {key: before.tables[former.get(key, key)].row_count for key in live.tables}
+    tables = {key: table._replace(row_count=rows[key]) for key, table in live.tables.items()}
+    things = {**live.things, **{key: thing for key, thing in before.things.items() if thing.kind != "view"}}
+    return done, error, before._replace(tables=tables, things=things)
 
 
 def plan_renames(before: Schema, changes: Sequence[Change]) -> Tuple[List[Draft], Schema]:
     """Return the renames that the author stated, and the schema that the other scripts find after them."""
+    renames = list(stated_renames(changes))
+    if not renames:
+        return [], before
+    done, error, live = schema_in_memory(before, renames)
+    if error:
+        return [refused_rename(rename, error) for rename in renames if rename not in done], before
+    freed = {(rename.table, rename.column, rename.old) for rename in renames}
     drafts: List[Draft] = []
-    for change in sorted(changes, key=lambda change: change.kind != "table.renamed"):
-        if change.kind == "table.renamed":
-            table, old, new, column = change.old.key, change.old.key, change.new.key, False
-        elif change.kind == "column.renamed":
-            table, old, new, column = change.table or "", change.old.name, change.new.name, True
-        else:
-            continue
-        draft = rename_draft(change, table, old, new, column)
+    for rename in done:
+        draft = rename_draft(rename, (rename.table, rename.column, rename.new) in freed)
         drafts.append(draft._replace(after=tuple(earlier.key for earlier in drafts)))
-        before = renamed_schema(before, table, old, new, column)
-    return drafts, before
+    return drafts, live
+
+
+def refused_rename(rename: Rename, error: str) -> Draft:
+    return manual(
+        rename.change,
+        f"SQLite refuses to rename {rename.what} to {rename.new} ({error}): what stands in the way? Change that in a "
+        "step of its own, then compare again.",
+    )
 
 
 def plan_sqlite(before: Schema, after: Schema, changes: Sequence[Change]) -> List[Step]:
     drafts, live = plan_renames(before, changes)
+    if any(draft.script_type == "manual" for draft in drafts):
+        return number_drafts(drafts)  # every other script would find names that are not there
     names = tuple(draft.key for draft in drafts)
+    if drafts:
+        after = align_sqlite(live, after)
+        changes = diff_schemas(live, after)
     whole = Whole(live, after)
     tables: Dict[str, List[Change]] = {}
-    for change in diff_schemas(live, after) if drafts else changes:
+    for change in changes:
         if change.table is not None:
             tables.setdefault(change.table, []).append(change)
         elif change.kind.startswith("view."):
