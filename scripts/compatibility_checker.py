@@ -8442,9 +8442,13 @@ def my_renames(old: Table, new: Table) -> Dict[Optional[str], str]:
 
 
 def my_is_replaced(old: Column, new: Column) -> bool:
-    """Tell whether a column has to leave and come back: the server makes no plain or stored column a virtual one."""
+    """Tell whether a column has to leave and come back.
+
+    The server makes no plain or stored column a virtual one, and converts the values of a stored one to its new type,
+    where an archive may hold better ones.
+    """
     kinds = [dict(column.traits).get("generated_kind") if column.generated else None for column in (old, new)]
-    return kinds[0] != kinds[1] and "virtual" in kinds
+    return kinds[0] != kinds[1] and ("virtual" in kinds or old.type != new.type)
 
 
 def my_clauses(server: Server, old: Table, new: Table) -> List[Clause]:
@@ -9642,7 +9646,7 @@ def my_column_proofs(server: Server, state: Table, target: Table) -> Iterator[st
         if new is None:
             yield "NOT " + my_there("columns", target.name, f" AND x.column_name = {my_literal(name)}")
         elif old is None or my_facts(old) != my_facts(new):
-            more = my_column_proof(server, old, new) if old else ""
+            more = my_column_proof(server, old, new) + my_made_proof(server, old, new) if old else ""
             yield my_there("columns", target.name, f" AND x.column_name = {my_literal(name)}{more}")
 
 
@@ -9657,7 +9661,25 @@ def my_index_proofs(state: Table, target: Table) -> Iterator[str]:
                 f" AND y.table_name = {my_literal(target.name)} AND y.index_name = {my_literal(name)})"
             )
             unique = f" AND x.non_unique = {0 if index.unique else 1} AND {len(index.columns)} = {count}"
-            yield my_there("statistics", target.name, said + unique)
+            known = state.indexes.get(name)
+            yield my_there("statistics", target.name, said + unique) + (
+                my_terms_proof(target.name, index) if known and known.tail != index.tail else ""
+            )
+
+
+def my_terms_proof(table: str, index: Index) -> str:
+    """Return what is true of an index that has other columns, lengths or directions; expressions cannot be told."""
+    terms = split_top(re.sub(r"(?is)^[^(`]*\(|\)[^)]*$", "", index.tail))
+    if not all(re.fullmatch(r"(?i)`(?:[^`]|``)*`(?:\(\d+\))?(?: DESC)?", term) for term in terms) or index.flags:
+        return ""
+    plain = [re.sub(r"(?i)`((?:[^`]|``)*)`", lambda name: name.group(1).replace("``", "`"), term) for term in terms]
+    term = "y.column_name, COALESCE(CONCAT('(', y.sub_part, ')'), ''), IF(y.collation = 'D', ' DESC', '')"
+    return (
+        f" AND (SELECT GROUP_CONCAT({term} ORDER BY y.seq_in_index SEPARATOR ', ')"
+        " FROM information_schema.statistics y WHERE y.table_schema = DATABASE()"
+        f" AND y.table_name = {my_literal(table)} AND y.index_name = {my_literal(index.name)})"
+        f" = {my_literal(', '.join(plain))}"
+    )
 
 
 def my_constraint_proofs(state: Table, target: Table) -> Iterator[str]:
@@ -9692,6 +9714,26 @@ def my_column_proof(server: Server, old: Column, new: Column) -> str:
         if bool(was.get(trait)) != bool(now.get(trait)):
             words.append(f" AND x.extra {'' if now.get(trait) else 'NOT '}LIKE '%{word}%'")
     return "".join(words)
+
+
+def my_made_proof(server: Server, old: Column, new: Column) -> str:
+    """Return what is true once a column has another expression or CHECK: the old text is gone.
+
+    The new text cannot be asked for, because the server may spell in its own way what an author wrote.
+    """
+    was, now, words = dict(old.traits), dict(new.traits), ""
+    made = "COALESCE(x.generation_expression, '')"
+    if old.generated != new.generated:
+        told = made if server.maria else f"REPLACE({made}, '\\\\\'', '\'')"
+        words += f" AND {told} <> {my_literal(old.generated or '')}" if new.generated else f" AND {made} = ''"
+    if new.generated and was.get("generated_kind") != now.get("generated_kind"):
+        words += f" AND x.extra LIKE '%{str(now.get('generated_kind', 'virtual')).upper()} GENERATED%'"
+    if server.maria and was.get("check") != now.get("check"):
+        here = "k.constraint_schema = DATABASE() AND k.table_name = x.table_name AND k.constraint_name = x.column_name"
+        here += f" AND k.check_clause <> {my_literal(was['check'])}" if was.get("check") and now.get("check") else ""
+        found = f"EXISTS (SELECT 1 FROM information_schema.check_constraints k WHERE {here} AND k.level = 'Column')"
+        words += f" AND {'' if now.get('check') else 'NOT '}{found}"
+    return words
 
 
 def my_default_proof(server: Server, old: Column, new: Column) -> str:
