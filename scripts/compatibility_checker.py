@@ -7988,7 +7988,9 @@ MY_LOCKS = (
     "writes wait while the table is rebuilt",
     "writes wait while the table is copied",
 )
-MY_EXISTS = re.compile(r"\b(ADD|DROP|RENAME) (COLUMN|INDEX|UNIQUE INDEX|CONSTRAINT|FOREIGN KEY) IF (?:NOT )?EXISTS ")
+MY_EXISTS = re.compile(
+    r"\b(ADD|DROP|RENAME) (COLUMN|(?:UNIQUE |FULLTEXT |SPATIAL )?INDEX|CONSTRAINT|FOREIGN KEY) IF (?:NOT )?EXISTS "
+)
 
 
 class Server(NamedTuple):
@@ -8183,7 +8185,7 @@ def my_index(server: Server, index: Index, *, guarded: bool = True) -> str:
     )
     comment = f" COMMENT {my_literal(index.comment)}" if index.comment else ""
     hidden = (" IGNORED" if server.maria else " INVISIBLE") if "invisible" in index.flags else ""
-    there = "IF NOT EXISTS " if guarded and word in ("", "UNIQUE ") else ""
+    there = "IF NOT EXISTS " if guarded else ""
     return f"ADD {word}INDEX {there}{my_quote(index.name)} {index.tail}{comment}{hidden}"
 
 
@@ -8277,6 +8279,11 @@ def my_rung_beside_virtual(clause: Clause, rung: int) -> int:
 def my_has_indexed_virtual(table: Table) -> bool:
     virtual = {name for name, column in table.columns.items() if dict(column.traits).get("generated_kind") == "virtual"}
     return any(virtual & set(index.columns) for index in table.indexes.values())
+
+
+def my_eased(table: Table, statement: str, rung: int) -> str:
+    """Return a statement with a second form where the table is known to be small; any other is left to a refusal."""
+    return my_weaker(statement) if rung < COPY and table.row_count is not None and not my_is_large(table) else statement
 
 
 def my_weaker(statement: str) -> str:
@@ -9473,12 +9480,8 @@ def my_said(state: Table, target: Table) -> str:
 
 
 def my_guarded(server: Server, state: Table, target: Table, statement: str, rung: int) -> str:
-    """Return the retrying block; where the statement itself knows no IF EXISTS, the block looks first.
-
-    A table that is known to be small gets a second form for a refusal; any other is left to the server's refusal.
-    """
-    if rung < COPY and state.row_count is not None and not my_is_large(state):
-        statement = my_weaker(statement)
+    """Return the retrying block; where the statement itself knows no IF EXISTS, the block looks first."""
+    statement = my_eased(state, statement, rung)
     there = my_reached(server, state, target)
     if not there:
         return my_retry(server, [statement], rung)
@@ -9870,10 +9873,11 @@ def my_swapped_columns(case: MyCase, state: Table, target: Table) -> Tuple[str, 
 def my_is_walkable(case: MyCase, table: Table) -> bool:
     """Tell whether a table can be filled in small steps and switched in an instant.
 
-    That asks for a key to walk by, for columns that come and go in an instant, and for no trigger of the user's own,
-    which the walk would fire.
+    That asks for a key to walk by, for columns that come and go in an instant, which they no longer do once the table
+    has had a full text index, and for no trigger of the user's own, which the walk would fire.
     """
-    flags = {flag for index in table.indexes.values() for flag in index.flags}
+    sides = filter(None, (table, case.old_table(table.key), case.after.tables.get(table.key)))
+    flags = {flag for side in sides for index in side.indexes.values() for flag in index.flags}
     hindered = (
         re.search("compressed|key_block_size", my_create_options(table).lower()),
         table.traits.get("partition_by"),
@@ -9927,7 +9931,7 @@ def my_way_add(case: MyCase, way: Way) -> str:
             if work
             else Clause("", COPY)
         )
-    return my_retry(case.server, [my_alter(case.server, way.state, clauses)[0]])
+    return my_retry(case.server, [my_eased(way.state, *my_alter(case.server, way.state, clauses))])
 
 
 def my_way_work(way: Way, name: str) -> str:
@@ -10001,7 +10005,8 @@ def my_way_end(case: MyCase, way: Way) -> str:
     there = my_there(
         "columns", way.state.name, f" AND x.column_name = {my_literal(own_name('_migration_new', way.names[0]))}"
     )
-    alter = f"IF {there} THEN\n        {my_alter(case.server, way.state, clauses)[0]};\n      END IF"
+    statement = my_eased(way.state, *my_alter(case.server, way.state, clauses))
+    alter = f"IF {there} THEN\n        {statement};\n      END IF"
     wait = "SET SESSION lock_wait_timeout = 10"
     return my_retry(
         case.server, [f"EXECUTE IMMEDIATE {lock}", wait, alter, *drops, "EXECUTE IMMEDIATE 'UNLOCK TABLES'"]
@@ -10086,7 +10091,7 @@ def my_swap_begin(case: MyCase, way: Way, words: str, start: Draft, fill_phase: 
         key=f"new {words}",
         description=f"Add what is to become {names} of table {table.key}",
         do=MY_STRICT + my_refuse(case.server, my_misfits(way)) + my_way_add(case, way),
-        undo=my_retry(case.server, [my_alter(case.server, table, drops)[0]]),
+        undo=my_retry(case.server, [my_eased(table, *my_alter(case.server, table, drops))]),
         proof=my_proof([my_there("columns", table.name, work) for work in works]),
         lock=MY_LOCKS[INSTANT],
     )
