@@ -52,6 +52,7 @@ SELECT GROUP_CONCAT(
                       CONCAT('(', REPLACE(c.column_default, '\\''', ''''), ')'))
                  WHEN c.data_type IN ('tinyint', 'smallint', 'mediumint', 'int', 'bigint', 'decimal', 'float', 'double',
                                       'bit', 'year') THEN c.column_default
+                 WHEN c.data_type IN ('binary', 'varbinary') AND c.column_default LIKE '0x%' THEN c.column_default
                  ELSE CONCAT('''', REPLACE(REPLACE(c.column_default, '\\', '\\\\'), '''', ''''''), '''')
                END), '}'), ''),
                IF(c.extra LIKE '%auto_increment%', ',"auto_increment":true', ''),

@@ -8147,14 +8147,13 @@ def my_column(server: Server, column: Column) -> str:
         words.append(f"COLLATE {column.collation}")
     if column.generated:
         words.append(f"GENERATED ALWAYS AS ({column.generated}) {str(traits.get('generated_kind', 'virtual')).upper()}")
-    else:
+    if not (column.generated and (column.nullable or server.maria)):  # MariaDB knows no NOT NULL on generated ones
         words.append("NULL" if column.nullable else "NOT NULL")
     if column.default is not None:
         words.append(f"DEFAULT {my_default(server, column)}")
     if traits.get("on_update"):
         words.append(f"ON UPDATE {traits['on_update']}")
-    words += ["AUTO_INCREMENT"] if traits.get("auto_increment") else []
-    words += ["INVISIBLE"] if traits.get("invisible") else []
+    words += [word.upper() for word in ("auto_increment", "invisible") if traits.get(word)]
     words += [f"SRID {traits['srid']}"] if traits.get("srid") and not server.maria else []
     words += [f"COMMENT {my_literal(column.comment)}"] if column.comment else []
     words += [f"CHECK ({traits['check']})"] if traits.get("check") else []
@@ -8622,11 +8621,11 @@ def my_modify(server: Server, table: Table, old: Column, new: Column) -> Clause:
     if my_facts(old._replace(default=None)) == my_facts(new._replace(default=None)):
         action = "DROP DEFAULT" if new.default is None else f"SET DEFAULT {my_default(server, new)}"
         return Clause(f"ALTER COLUMN {my_quote(new.name)} {action}", INSTANT)
-    return Clause(f"MODIFY COLUMN {my_column(server, new)}", my_modify_rung(table, old, new))
+    return Clause(f"MODIFY COLUMN {my_column(server, new)}", my_modify_rung(server, table, old, new))
 
 
-def my_modify_rung(table: Table, old: Column, new: Column) -> int:
-    """Return the best that the server can do for a changed definition (probed on MariaDB 10.11)."""
+def my_modify_rung(server: Server, table: Table, old: Column, new: Column) -> int:
+    """Return the best that the server can do for a changed definition (probed on MariaDB 10.11; MySQL 8.0 manual)."""
     was, now = dict(old.traits), dict(new.traits)
     if now.get("auto_increment") and not was.get("auto_increment"):
         return COPY
@@ -8636,7 +8635,7 @@ def my_modify_rung(table: Table, old: Column, new: Column) -> int:
     made = (old.generated, was.get("generated_kind")) != (new.generated, now.get("generated_kind"))
     if made and (indexed or now.get("generated_kind") != "virtual"):
         return COPY
-    return max(my_null_rung(table, old, new), my_collation_rung(table, old, new, indexed))
+    return max(my_null_rung(table, old, new), my_collation_rung(server, table, old, new, indexed))
 
 
 def my_null_rung(table: Table, old: Column, new: Column) -> int:
@@ -8647,14 +8646,14 @@ def my_null_rung(table: Table, old: Column, new: Column) -> int:
     return COPY if old.nullable and (stored or ticks) else INPLACE
 
 
-def my_collation_rung(table: Table, old: Column, new: Column, indexed: bool) -> int:
+def my_collation_rung(server: Server, table: Table, old: Column, new: Column, indexed: bool) -> int:
     charsets = [my_charset(column.collation) or dict(column.traits).get("charset") for column in (old, new)]
     if charsets[0] != charsets[1]:
         return COPY
     if old.collation == new.collation:
         return INSTANT
     primary = any(old.name in item.columns for item in table.constraints.values() if item.kind == "primary_key")
-    return COPY if primary else NOCOPY if indexed else INSTANT
+    return COPY if primary or not server.maria else NOCOPY if indexed else INSTANT
 
 
 def my_charset(collation: Optional[str]) -> str:
@@ -9862,7 +9861,8 @@ def my_swapped_columns(case: MyCase, state: Table, target: Table) -> Tuple[str, 
         for name, c in target.columns.items()
         if name in state.columns and my_facts(c) != my_facts(state.columns[name])
     ]
-    names = tuple(name for name in changed if my_modify_rung(state, state.columns[name], target.columns[name]) == COPY)
+    pairs = {name: (state.columns[name], target.columns[name]) for name in changed}
+    names = tuple(name for name, pair in pairs.items() if my_modify_rung(case.server, state, *pair) == COPY)
     others = [clause for clause in my_clauses(case.server, state, target) if not my_is_clause_of(clause, names)]
     possible = my_is_walkable(case, state) and my_number_key(state) == my_number_key(target)
     possible = possible and all(my_rung(state, clause) == INSTANT for clause in others)

@@ -72,6 +72,30 @@ def test_mysql_gets_nothing_that_only_mariadb_knows(scripts, old, new):
     assert "lock_wait_timeout = 0" not in text
 
 
+ON_MYSQL = {
+    "another collation copies the table": (
+        {"a": {**TEXT, "collation": "utf8mb4_bin"}},
+        {"a": {**TEXT, "collation": "utf8mb4_general_ci"}},
+        "COLLATE utf8mb4_general_ci NULL, ALGORITHM=COPY",
+    ),
+    "a generated column may be NOT NULL": (
+        {},
+        {"a": {"type": "int", "generated": "id + 1", "generated_kind": "virtual", "nullable": False}},
+        "GENERATED ALWAYS AS (id + 1) VIRTUAL NOT NULL, ALGORITHM=INSTANT",
+    ),
+    "a default that is an expression stands in parentheses": (
+        {},
+        {"a": {**TEXT, "default": {"expression": "uuid()"}}},
+        "DEFAULT (uuid())",
+    ),
+}
+
+
+@pytest.mark.parametrize("old, new, said", ON_MYSQL.values(), ids=ON_MYSQL.keys())
+def test_mysql_is_told_what_it_needs(scripts, old, new, said):
+    assert said in "".join(script["script_content"] for script in scripts(old, new, MYSQL))
+
+
 @pytest.mark.parametrize("place", ["script_content", "rollback_script"])
 def test_on_mysql_what_only_changes_is_not_taken_for_done(scripts, place):
     """information_schema shows the default 'x' as x there: a block that compared it would skip the statement."""
