@@ -14848,7 +14848,7 @@ def medium_of(media: str) -> str:
 
 
 def match_media(old: Dict[str, Media], new: Dict[str, Media]) -> Iterator[Tuple[Optional[Media], Optional[Media]]]:
-    """Pair media types by name, then without parameters, then a general one with a +suffix one."""
+    """Pair media types by name, then without parameters, then a general one with a special one."""
     lost, fresh = dict(old), dict(new)
     for name in old:
         if name in fresh:
@@ -14858,14 +14858,17 @@ def match_media(old: Dict[str, Media], new: Dict[str, Media]) -> Iterator[Tuple[
             partner = next((other for other in fresh if test(name, other)), None)
             if partner is not None:
                 yield lost.pop(name), fresh.pop(partner)
-    yield from ((media, None) for media in lost.values())
+    for name, media in lost.items():
+        yield media, next((wide for other, wide in new.items() if "*" in other and is_within(name, other)), None)
     yield from ((None, media) for media in fresh.values())
 
 
 def is_within(special: str, general: str) -> bool:
-    """Tell whether application/problem+json is a kind of application/json."""
+    """Tell whether application/problem+json is a kind of application/json, or of a range as application/*."""
     special, general = special.split(";")[0], general.split(";")[0]
     kind, _, subtype = special.partition("/")
+    if general.endswith("/*"):
+        return special != general and general in ("*/*", f"{kind}/*")
     return "+" in subtype and f"{kind}/{subtype.rsplit('+', 1)[1]}" == general
 
 
@@ -14908,13 +14911,16 @@ def compare_media(survey: Survey, meeting: Meeting, old: Media, new: Media, dire
     name, paths = f"{meeting.label}: {what} {new.name}", (old.path, new.path)
     if direction == RESPONSE:
         yield from media_renamed(meeting, old, new, what)
+    elif "*" in old.name and is_within(new.name.lower(), old.name):
+        yield body_media(meeting, old, True, direction, what)
     if bool(old.schema) != bool(new.schema):
         yield event(meeting, f"{direction}_schema_{'added' if new.schema else 'removed'}",
                     f"{name} {'got a schema' if new.schema else 'lost its schema'}.", *paths)
     if old.encoding != new.encoding and encoding_matters(old.encoding, new.encoding):
         yield event(meeting, "encoding_changed", f"{name}: the encoding of its parts changed.", *paths, old.encoding,
                     new.encoding)
-    survey.meet(meeting, old.schema, new.schema, direction, new.name, medium_of(new.name.lower()))
+    survey.meet(meeting, old.schema, new.schema, direction, new.name,
+                medium_of((old if "*" in new.name else new).name.lower()))
 
 
 def encoding_matters(old: Any, new: Any) -> bool:
