@@ -12244,9 +12244,9 @@ SCHEMA_KINDS: Tuple[Kind, ...] = tuple(Kind(*row) for row in (
     ("format_added", "narrower", "Format required", "format {new} required", "a value that is no {new}"),
     ("format_removed", "wider", "Format dropped", "format {old} dropped", "a value that is no {old}"),
     ("format_narrowed", "narrower", "Narrower format", "format narrowed from {old} to {new}",
-     "a value of format {old} and not {new}"),
+     "a value of format {old} that {new} does not allow"),
     ("format_widened", "wider", "Wider format", "format widened from {old} to {new}",
-     "a value of format {new} and not {old}"),
+     "a value of format {new} that {old} does not allow"),
     ("format_changed", "different", "Format changed", "format changed from {old} to {new}",
      "a value of format {new}, not {old}"),
     ("became_not_nullable", "narrower", "null no longer allowed", "null is no longer allowed", "null"),
@@ -12460,6 +12460,9 @@ REMEDIES: Dict[str, str] = {  # kind -> what to do instead, where there is somet
     "wrapped_in_union": "Keep the old form as one of the alternatives, or return the alternatives in a new property "
                         "beside {what}.",
 }
+REMEDIES_OF_WHOLES = {  # the same of what is no property and so has no place for another beside it
+    f"{thing}_changed": f"Keep {{what}} of {thing} {{old}}, and offer the {thing} {{new}} under a new name or in a new "
+                        "version of the path." for thing in ("type", "format")}
 NO_END = "Nobody can tell from the document when the end comes."
 OWN_FRAMES: Dict[str, Tuple[str, str]] = {  # kind -> impact, remedy, of what is not about single values
     "default_changed": ("Nothing is refused; where the value is left out, something else happens than before.",
@@ -12516,9 +12519,16 @@ def frame(kind: Kind, direction: str, words: Dict[str, str]) -> Tuple[str, str]:
             impact = REMOVED_FROM_REQUESTS
         if direction == REQUEST and kind.id in ("property_forbidden", "optional_property_forbidden"):
             impact = FORBIDDEN_IN_REQUESTS
-        return fill(impact, words), fill(REMEDIES.get(kind.id, remedy), words)
-    return (BLANK_FRAMES[0] if kind.polarity in ("neutral",
-                                                 "additive") else HARMLESS_FRAMES[direction]), BLANK_FRAMES[1]
+        return fill(impact, words), fill(own_remedy(kind, words) or remedy, words)
+    is_blank = kind.polarity in ("neutral", "additive")
+    return (BLANK_FRAMES[0] if is_blank else HARMLESS_FRAMES[direction]), BLANK_FRAMES[1]
+
+
+def own_remedy(kind: Kind, words: Dict[str, str]) -> str:
+    """Return what to do instead of one kind of change, where there is something better than the frame."""
+    stands_beside_others = words["what"].startswith('"') or words["what"] == GENERAL_WORDS["what"]
+    return REMEDIES.get(kind.id, "") if stands_beside_others else REMEDIES_OF_WHOLES.get(
+        kind.id, REMEDIES.get(kind.id, ""))
 
 
 def fill(template: str, words: Dict[str, str]) -> str:
@@ -12897,7 +12907,8 @@ class Side:
     def beside(self, name: str) -> Optional[Document]:
         """Return a file in or below the folder of the document; None when it cannot be read."""
         if name not in self.files:
-            outside = os.path.isabs(name) or name.startswith("..") or ":" in name or self.document.name == "<stdin>"
+            outside = os.path.isabs(name) or name.startswith("..") or ":" in name or "\0" in name \
+                or self.document.name == "<stdin>"
             folder = os.path.dirname(self.document.name)
             self.files[name] = None if outside else load_if_readable(os.path.join(folder, name))
         return self.files[name]
@@ -13081,7 +13092,8 @@ def read_properties(side: Side, facets: Dict[str, Any], keyword: str, value: Any
 
 
 def read_form(_: Side, facets: Dict[str, Any], keyword: str, value: Any, leaf: Place) -> None:
-    facets["properties"] = {name: (place,) for name, place in value.items()}
+    if isinstance(value, dict):  # a document may hold the key too, but no Place
+        facets["properties"] = {name: (place,) for name, place in value.items() if isinstance(place, Place)}
 
 
 def read_required(side: Side, facets: Dict[str, Any], keyword: str, value: Any, leaf: Place) -> None:
@@ -14097,11 +14109,19 @@ def compare_choices(web: Web, pair: Pair) -> Iterator[Fact]:
             yield Fact(kind, one.leaf.path, other.leaf.path, one.keyword, other.keyword)
         yield from compare_members(web, pair, one, other)
     for choice in old:
-        yield Fact("union_removed", choice.leaf.path, pair.new_place.path, choice.keyword, None,
-                   {"name": member_names(choice), "part": choice.keyword})
+        if not is_repeated(web, pair, choice, pair.new.choices, False):
+            yield Fact("union_removed", choice.leaf.path, pair.new_place.path, choice.keyword, None,
+                       {"name": member_names(choice), "part": choice.keyword})
     for choice in new:
-        yield Fact("union_added", pair.old_place.path, choice.leaf.path, None, choice.keyword,
-                   {"name": member_names(choice), "part": choice.keyword})
+        if not is_repeated(web, pair, choice, pair.old.choices, True):
+            yield Fact("union_added", pair.old_place.path, choice.leaf.path, None, choice.keyword,
+                       {"name": member_names(choice), "part": choice.keyword})
+
+
+def is_repeated(web: Web, pair: Pair, choice: Choice, others: Sequence[Choice], is_new: bool) -> bool:
+    """Tell whether the other side has an equal oneOf or anyOf already: to ask for it twice asks for no more."""
+    return any(distance(web, pair, *((other, choice) if is_new else (choice, other))) == (False, 0)
+               for other in others)
 
 
 def distance(web: Web, pair: Pair, one: Choice, other: Choice) -> Tuple[bool, int]:
@@ -14970,8 +14990,8 @@ def compare_responses(survey: Survey, meeting: Meeting) -> Iterator[Event]:
     for status, response in old.items():
         if status in new:
             yield from compare_response(survey, meeting, status, response, new[status])
-        elif status[0] + "XX" in new and status != "default":
-            yield from compare_response(survey, meeting, status, response, new[status[0] + "XX"])
+        elif status[:1] + "XX" in new and status != "default":
+            yield from compare_response(survey, meeting, status, response, new[status[:1] + "XX"])
         else:
             yield response_removed(meeting, status, response)
     for status, response in new.items():
@@ -15829,8 +15849,8 @@ def compare_apis(before: Document, after: Document, options: Options) -> Compari
         findings += compare_version(survey, findings)
     findings.sort(key=rank)
     steps, advice = advise(survey, findings)
-    return Comparison(tuple(with_locations(findings, old.files, new.files)), tuple(steps), recommendations=tuple(advice),
-                      not_compared=tuple(unread(old) + unread(new)))
+    return Comparison(tuple(with_locations(findings, old.files, new.files)), tuple(steps),
+                      recommendations=tuple(advice), not_compared=tuple(unread(old) + unread(new)))
 
 
 def compare_schema_documents(survey: Survey, direction: str) -> List[Event]:

@@ -102,7 +102,8 @@ def lowered(document: Dict[str, Any]) -> Dict[str, Any]:
 def upgraded(document: Dict[str, Any]) -> Dict[str, Any]:
     """Write an OpenAPI 3.0 document as 3.1."""
     def modern(item: Dict[str, Any]) -> Dict[str, Any]:
-        item = dict(item)
+        is_reference = isinstance(item.get("$ref"), str)
+        item = {"$ref": item["$ref"]} if is_reference else dict(item)  # 3.0 reads nothing beside a reference
         if item.get("nullable") is True and isinstance(item.get("type"), str):
             item["type"] = [item["type"], "null"]
             if isinstance(item.get("enum"), list) and None not in item["enum"]:

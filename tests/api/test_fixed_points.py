@@ -11,35 +11,66 @@ from api.rewriting import REWRITINGS
 ASSETS = Path(__file__).resolve().parent.parent.parent / "assets"
 SCALARS = [{"type": "string"}, {"type": "string", "format": "date"},
            {"type": "integer", "minimum": 1, "exclusiveMinimum": True},
-           {"type": "number", "maximum": 9.5}, {"type": "boolean"}, {"type": "string", "enum": ["a", "b"]},
-           {"type": "string", "nullable": True, "maxLength": 20}]
+           {"type": "number", "maximum": 9.5, "exclusiveMaximum": False}, {"type": "boolean"},
+           {"type": "string", "enum": ["a", "b"]}, {"type": "string", "nullable": True, "maxLength": 20},
+           {"type": "string", "nullable": True, "enum": ["a", None]}, {"type": "integer", "format": "int64"},
+           {"type": "string", "pattern": "^a", "description": "Words", "example": "a"}, {},
+           {"type": "number", "multipleOf": 0.5, "minimum": 0}]
+KINDS = ("scalar", "reference", "reference", "object", "array", "map", "oneOf", "anyOf", "allOf", "union", "not")
 
 
 def random_schema(chance: random.Random, depth: int = 0):
-    kind = chance.choice(["scalar", "reference", "object", "array", "oneOf", "allOf"]) if depth < 3 else "scalar"
+    kind = chance.choice(KINDS) if depth < 3 else chance.choice(("scalar", "reference"))
+
+    def inner():
+        return random_schema(chance, depth + 1)
+
     if kind == "reference":
         return {"$ref": f"#/components/schemas/Part{chance.randrange(8)}"}
     if kind == "object":
-        properties = {name: random_schema(chance, depth + 1) for name in chance.sample("abcdef", 3)}
-        return {"type": "object", "properties": properties, "required": [next(iter(properties))],
-                **chance.choice([{}, {"additionalProperties": False}, {"description": "An object"}])}
+        names = chance.sample("abcdef", 3)
+        return {"type": "object", "properties": {name: {**inner(), **chance.choice(FLAGS)} for name in names},
+                "required": names[:chance.randrange(3)],
+                **chance.choice([{}, {"additionalProperties": False}, {"description": "An object"},
+                                 {"minProperties": 1, "nullable": True}])}
     if kind == "array":
-        return {"type": "array", "items": random_schema(chance, depth + 1)}
-    if kind in ("oneOf", "allOf"):
-        return {kind: [random_schema(chance, depth + 1) for _ in range(2)]}
-    return dict(chance.choice(SCALARS))
+        return {"type": "array", "items": inner(), **chance.choice([{}, {"uniqueItems": True}, {"maxItems": 9}])}
+    if kind == "map":
+        return {"type": "object", "additionalProperties": inner()}
+    if kind == "union":
+        return {"oneOf": [{"$ref": f"#/components/schemas/Kind{name}"} for name in "AB"], "discriminator": {
+            "propertyName": "kind", "mapping": {name: f"#/components/schemas/Kind{name}" for name in "AB"}}}
+    if kind in ("oneOf", "anyOf", "allOf"):
+        return {kind: [inner() for _ in range(chance.randrange(1, 4))], **chance.choice([{}, {"title": "A choice"}])}
+    return {"type": "string", "not": {"enum": ["x"]}} if kind == "not" else dict(chance.choice(SCALARS))
+
+
+FLAGS = ({}, {}, {"readOnly": True}, {"writeOnly": True}, {"deprecated": True}, {"default": None})
 
 
 def random_document(seed: int):
     chance = random.Random(seed)
+
+    def answer(status):
+        return {status: {"description": "ok", **body(random_schema(chance)),
+                         "headers": {"X-Left": {"schema": random_schema(chance, 3)}}}}
+
     paths = {f"/things{number}/{{id}}": {
-        "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}],
-        "get": operation(parameters=[query(random_schema(chance, 2), "q")],
-                         responses={"200": {"description": "ok", **body(random_schema(chance))}}),
-        "post": operation(requestBody=body(random_schema(chance)))} for number in range(3)}
+        "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}},
+                       {"name": "X-Trace", "in": "header", "schema": random_schema(chance, 2)}],
+        "get": operation(parameters=[query(random_schema(chance, 2), "q"),
+                                     {"name": "filter", "in": "query", **body(random_schema(chance))}],
+                         responses={**answer("200"), **answer("default")}),
+        "post": operation(requestBody=body(random_schema(chance)), callbacks={"done": {"{$url}": {
+            "post": operation(requestBody=body(random_schema(chance)), responses=answer("200"))}}})}
+        for number in range(3)}
     parts = {f"Part{number}": {"type": "object",
                                "properties": {"x": random_schema(chance, 1), "y": random_schema(chance, 2)}}
-             for number in range(8)}
+             for number in range(7)}
+    parts["Part7"] = {"allOf": [{"$ref": "#/components/schemas/Part0"}, random_schema(chance, 1)]}
+    for name in "AB":
+        parts[f"Kind{name}"] = {"type": "object", "required": ["kind"], "properties": {
+            "kind": {"type": "string", "enum": [name]}, "more": random_schema(chance, 1)}}
     return api(paths, parts)
 
 

@@ -160,6 +160,8 @@ def test_reference_out_of_the_folder_is_not_followed(reference):
     pytest.param(("paths./orders.post.parameters", [{"in": "query"}]), id="parameter without a name"),
     pytest.param(("paths./orders.post.responses", []), id="list for an object"),
     pytest.param(("paths./orders.post.requestBody.content.application/json.schema", 5), id="number for a schema"),
+    pytest.param(("paths./orders.post.requestBody.content.application/json.schema", {"$ref": "a\0.json"}),
+                 id="file of an impossible name"),
     pytest.param(("components", {"schemas": {"A": {"$ref": "#/components/schemas/A"}}}), id="reference to itself"),
 ])
 def test_local_fault_is_told_and_the_rest_is_compared(edit):
@@ -179,6 +181,12 @@ def test_local_fault_is_told_and_the_rest_is_compared(edit):
 def test_what_is_no_api_document_is_refused(value):
     with pytest.raises(checker.InputError, match="^api.json:[123]:"):
         checker.read_side(checker.Document("api.json", json.dumps(value, indent=1), value, ""))
+
+
+def test_keys_that_only_look_like_ours_are_read():
+    for key, value in (("x-form-parameters", {"a": 1}), ("x-form-parameters", []), ("x-unresolved", 7)):
+        compare(sending({"type": "object"}), sending({"type": "object", key: value}))
+    compare(api({"/x": {"get": {"responses": {"": {"description": "none"}}}}}), api({"/x": {"get": operation()}}))
 
 
 def test_every_edit_of_a_document_can_be_read():
