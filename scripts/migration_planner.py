@@ -613,7 +613,7 @@ class Facts(NamedTuple):
     partners: Tuple[str, ...]
     source: System
     target: System
-    downtime: float
+    downtime: float  # minutes; 0 is the pause that clients retry, and stands for a limit not given until one is set
     tables: Tuple[Table, ...]
     changes: Tuple[Change, ...]
     dependencies: Tuple[Dependency, ...]
@@ -633,6 +633,16 @@ class Facts(NamedTuple):
 
     def given(self, name: str) -> bool:
         return self.inputs[name].basis not in ("assumed",)
+
+    @property
+    def limited(self) -> bool:
+        """Whether the specification says how long the outage may be."""
+        return self.at("constraints.max_downtime_minutes") is not None
+
+    @property
+    def allowed_minutes(self) -> float:
+        """The outage that is allowed: for 0, the pause that clients retry without an error."""
+        return self.downtime or self.value("zero_tolerance_seconds") / 60
 
     def at(self, path: str, default: Any = None) -> Any:
         """Return what stands at a dotted path of the specification."""
@@ -955,25 +965,26 @@ NET_GB_PER_HOUR = 450.0  # 1 Gbit/s = 125 MB/s = 450 GB/h
 STREAM_LOSS = 0.08  # assumed: what each further copy stream costs the others
 LOB_SLOWDOWN = 0.3  # assumed: large objects are copied one by one
 ROW_MARGIN = 1.25  # measured: CREATE INDEX CONCURRENTLY against CREATE INDEX
+ASSUMED_GB = 100.0  # assumed: printed as an assumption wherever no volume is given
 TUPLE_HEADER = 24  # PostgreSQL docs, storage-page-layout: 23 bytes and a line pointer
 Z_ALPHA, Z_POWER = 1.645, 1.282  # one-sided 5 %, power 90 %
 
 # Minutes of outage, summed in each simulated run. Anchors: 3 s with a pooler (gadget.dev), under 1 min for RDS
 # blue/green (AWS docs), 15 min for a 4 TB upgrade (retool.com).
 OUTAGE = {
-    "lock": (0.004, 0.02, 0.083), "flag": (0.05, 0.1, 0.5), "handover": (0.05, 0.15, 0.5), "drain": (0.2, 0.5, 2),
+    "lock": (0.004, 0.02, 0.083), "flip": (0, 0.02, 0.083), "pause": (0.02, 0.05, 0.083), "flag": (0.05, 0.1, 0.5), "handover": (0.05, 0.15, 0.5), "drain": (0.2, 0.5, 2),
     "lag": (0.1, 0.25, 2), "sequences": (0.1, 0.2, 0.5), "switch_pooler": (0.05, 0.1, 0.5),
-    "switch_proxy": (0.05, 0.1, 0.5), "switch_lb": (0.05, 0.1, 0.5), "switch_config": (2, 5, 15),
+    "switch_proxy": (0.05, 0.1, 0.5), "switch_lb": (0, 0.02, 0.1), "switch_config": (2, 5, 15),
     "smoke": (1, 3, 10), "decision": (0, 2, 5), "final_sync": (5, 10, 20), "convert_boot": (10, 20, 45)}
 INCIDENT_MINUTES = (5, 20, 90)  # assumed: one thing goes wrong while the outage lasts
 OUTAGES = {  # pattern: parts of its outage, probability of an incident in it (assumed)
     "expand_contract": (("lock",), 0.02), "parallel_schema": (("lock",), 0.04),
     "event_sourcing": (("flag", "handover"), 0.08), "strangler_fig": ((), 0.02), "parallel_run": ((), 0.02),
-    "canary": ((), 0.02), "blue_green": (("switch",), 0.04), "dual_write": (("flag",), 0.04),
+    "canary": ((), 0.02), "blue_green": (("switch",), 0.04), "dual_write": (("flip",), 0.04),
     "cdc": (("drain", "lag", "sequences", "switch", "smoke", "decision"), 0.08),
     "data_migration": (("drain", "bulk", "sequences", "switch", "smoke", "decision"), 0.10),
     "lift_and_shift": (("drain", "final_sync", "convert_boot", "switch", "smoke", "decision"), 0.10),
-    "hybrid_cloud": (("switch",), 0.04), "multi_cloud": (("switch",), 0.04)}
+    "hybrid_cloud": (("switch",), 0.04), "multi_cloud": (("handover",), 0.04)}
 
 HUMAN = {  # elapsed hours of people, optimistic / likely / pessimistic; all assumed, replace by `estimates`
     "assess": (4, 8, 16), "assess_table": (0.25, 0.25, 0.5), "assess_dependency": (0.5, 0.5, 1),
@@ -1757,7 +1768,9 @@ def derive(facts: Facts) -> Dict[str, Tuple[float, str]]:
     volume = float(facts.at("constraints.data_volume_gb", 0) or 0)
     if not volume and summed:
         found["volume_gb"] = (summed, "from the sizes of tables_to_migrate and workloads")
-    volume = max(volume, summed)
+    elif not volume and facts.at("constraints.data_volume_gb") is None and copies_rows(facts):
+        found["volume_gb"] = (ASSUMED_GB, "neither a volume nor the size of a table is given")
+    volume = max(volume, found.get("volume_gb", (0.0,))[0])
     rows = sum(table.rows for table in facts.tables)
     if rows and summed and not facts.workloads:
         found["avg_row_bytes"] = (min(max(summed * 1e9 / rows, 1), 1e7), "from size_mb and row_count of the tables")
@@ -1777,6 +1790,14 @@ def derive(facts: Facts) -> Dict[str, Tuple[float, str]]:
     if target:
         found["slo_p95_ms"] = (float(target), "from performance_requirements.max_query_response_time_ms")
     return found
+
+
+def copies_rows(facts: Facts) -> bool:
+    """Return whether the plan has hours that depend on how much data there is."""
+    copying = {"cdc", "data_migration", "dual_write", "event_sourcing", "parallel_schema", "lift_and_shift",
+               "multi_cloud"}
+    return (relocates(facts) or bool({facts.pattern, *facts.partners} & copying) or facts.kind == "infrastructure"
+            or any(fills_rows(change) for change in facts.changes))
 
 
 def derived_writes(facts: Facts) -> Tuple[float, str]:
@@ -2064,13 +2085,24 @@ def capacity_of(facts: Facts) -> Optional[Capacity]:
     return Capacity(per_core, peak, start, most, limit, 100 * start * per_core / peak, peak / most)
 
 
+def is_paused(facts: Facts) -> bool:
+    """Return whether a cutover holds the clients' connections in a pooler: the only way to a few seconds."""
+    return facts.limited and facts.downtime == 0 and facts.at("cutover.switch", "pooler") in ("pooler", "proxy")
+
+
+def outage_names(facts: Facts, track: str) -> Tuple[Tuple[str, ...], float]:
+    """Return the parts of a track's outage and the probability of an incident in it."""
+    names, incident = OUTAGES[track]
+    return (("pause",) if track == "cdc" and is_paused(facts) else names), incident
+
+
 def outage_parts(work_facts: Facts, tracks: Sequence[str],
                  bulk: Range) -> Tuple[List[Tuple[float, float, float]], float]:
     """Return the parts of the outage in minutes, and the probability of an incident while it lasts."""
     facts = work_facts
-    names, incident = OUTAGES[tracks[0]]
+    names, incident = outage_names(facts, tracks[0])
     for track in tracks[1:]:
-        more, chance = OUTAGES[track]
+        more, chance = outage_names(facts, track)
         incident = max(incident, chance)
         names = names if len(names) >= len(more) else more
     parts = []
@@ -2085,6 +2117,15 @@ def outage_parts(work_facts: Facts, tracks: Sequence[str],
         else:
             parts.append(OUTAGE[name])
     return parts, incident
+
+
+def own_limit(facts: Facts, tracks: Sequence[str], bulk: Range) -> float:
+    """Return the minutes of outage that a plan allows itself where the specification sets no limit."""
+    import math
+    worst = sum(part[2] for part in outage_parts(facts, tracks, bulk)[0])
+    if worst * 60 <= facts.value("zero_tolerance_seconds"):
+        return 0.0
+    return float(math.ceil(worst) if worst < 10 else 5 * math.ceil(worst / 5))
 
 
 def switch_minutes(facts: Facts) -> Tuple[float, float, float]:
@@ -2164,9 +2205,7 @@ def rank_database(facts: Facts, offline: Range) -> Tuple[List[Tuple[str, str]], 
     else:
         rejected.append(("event_sourcing", "workload.audit_history_needed and experience with it are not given"))
     if relocates(facts):
-        budget = 0.7 * facts.downtime
-        text = (f"an offline copy takes {span(pessimistic / 60)} (copy + index + check, P80), 70 % of the outage "
-                f"budget is {span(budget / 60)}")
+        budget, text = offline_budget(facts, pessimistic)
         order = ("data_migration", "cdc") if pessimistic <= budget else ("cdc", "data_migration")
         fits.append((order[0], text))
         rejected.append((order[1], "not needed: " + text if order[0] == "data_migration" else text))
@@ -2184,6 +2223,23 @@ def rank_database(facts: Facts, offline: Range) -> Tuple[List[Tuple[str, str]], 
         fits.append(("expand_contract", f"{len(facts.changes)} schema change(s) that old and new releases can both "
                      f"bear"))
     return fits, rejected
+
+
+def offline_budget(facts: Facts, minutes: float) -> Tuple[float, str]:
+    """Return the minutes that an offline copy may take, and how they compare with what it takes."""
+    takes = f"an offline copy takes {span(minutes / 60)} (copy + index + check, P80)"
+    if not facts.given("volume_gb"):
+        return -1.0, "the volume is not given, and an offline copy stops the writers for as long as the volume asks"
+    if not facts.limited:
+        hours = night_hours(facts)
+        return 42 * hours, f"{takes}; no outage limit is given, 70 % of a window is {span(0.7 * hours)}"
+    return 0.7 * facts.downtime, f"{takes}, 70 % of the outage budget is {span(0.7 * facts.downtime / 60)}"
+
+
+def night_hours(facts: Facts) -> float:
+    """Return the hours of the migration window, by default four at night."""
+    window = facts.at("business_continuity.preferred_migration_window", {})
+    return (clock(window.get("end", "06:00")) - clock(window.get("start", "02:00"))) % 24 or 24.0
 
 
 def rank_service(facts: Facts, offline: Range) -> Tuple[List[Tuple[str, str]], List[Tuple[str, str]]]:
@@ -2220,11 +2276,12 @@ def rank_infrastructure(facts: Facts, offline: Range) -> Tuple[List[Tuple[str, s
     if staying or "data_residency" in facts.requirements:
         why = f"{', '.join(staying)} stay(s)" if staying else "data_residency keeps a part where it is"
         return [("hybrid_cloud", why)], [("lift_and_shift", f"not everything may move: {why}")]
-    image = (f"{span(offline.likely)} to carry {figure(volume_of(facts))} GB with the servers off > "
-             f"{figure(facts.downtime)} min: blocks are replicated beforehand")
+    allowed = facts.downtime if facts.limited else 60 * night_hours(facts)
+    image = (f"{span(offline.likely)} to carry {volume_text(facts)} with the servers off > {figure(allowed)} min: "
+             f"blocks are replicated beforehand")
     return ([("lift_and_shift", f"{vm_count(facts)} server(s) move without code changes"),
              ("blue_green", "rebuild beside")],
-            [("image copy", image)] * (offline.likely * 60 > facts.downtime)
+            [("image copy", image)] * (offline.likely * 60 > allowed)
             + [("multi_cloud", "one provider is named"), ("hybrid_cloud", "nothing has to stay")])
 
 
@@ -2617,11 +2674,6 @@ def unfilled_query(facts: Facts) -> str:
                               for change in added[:8]) or "SELECT count(*) FROM {{table}} WHERE {{new_column}} IS NULL"
 
 
-def allowed_hours(facts: Facts) -> float:
-    """Return the outage that is allowed: for 0, the pause that clients retry without an error."""
-    return facts.downtime / 60 or facts.value("zero_tolerance_seconds") / 3600
-
-
 def facts_words(facts: Facts, copy: Copy, scripts: Sequence[Script]) -> Dict[str, str]:
     """Return the words of this specification for every template."""
     wal = wal_gb(facts, copy)
@@ -2632,8 +2684,8 @@ def facts_words(facts: Facts, copy: Copy, scripts: Sequence[Script]) -> Dict[str
         "service": str(facts.at("service_details.legacy_service.name", facts.at("name", "{{service}}"))),
         "dependency_names": listed([row.name for row in facts.dependencies],
                                    "no consumer is named in the specification"),
-        "downtime": figure(facts.downtime), "downtime_limit": span(allowed_hours(facts)),
-        "downtime_limit_70": span(0.7 * allowed_hours(facts)),
+        "downtime": figure(facts.downtime), "downtime_limit": span(facts.allowed_minutes / 60),
+        "downtime_limit_70": span(0.7 * facts.allowed_minutes / 60),
         "wal_reserve": f"{figure(round(2 * wal[1], 1))} GB",
         "backlog": plural(round(writes * copy.hours.likely * 3600), "row"),
         "endpoint_count": figure(len(facts.legacy) or len(facts.new)),
@@ -2643,12 +2695,18 @@ def facts_words(facts: Facts, copy: Copy, scripts: Sequence[Script]) -> Dict[str
         "ttl": figure(facts.value("dns_ttl_seconds")), "rtt": figure(facts.value("rtt_ms")),
         "event_tables": listed([table.name for table in facts.tables], "the tables of the aggregates", 4),
         "unmatched": unmatched_text(facts), "change_text": plural(len(facts.changes) or len(scripts), "change"),
-        "row_total": plural(row_total(facts), "row").replace(" rows", "").replace(" row", ""),
+        "row_total": figure(row_total(facts)) + (
+            "" if any(table.rows for table in facts.tables) or facts.given("volume_gb") else " (assumed)"),
         "mapped_tables": listed(sorted({change.table for change in facts.changes}), "every table"),
-        "vm_count": figure(vm_count(facts)), "volume": f"{figure(volume_of(facts))} GB",
+        "vm_count": figure(vm_count(facts)), "volume": volume_text(facts),
         "streams": figure(facts.value("parallelism")), "test_days": figure(facts.value("test_days")),
         "workload_names": listed([load.name for load in facts.workloads], "the workloads"),
     }
+
+
+def volume_text(facts: Facts) -> str:
+    """Return the GB to move, marked where nobody gave them."""
+    return f"{figure(volume_of(facts))} GB" + ("" if facts.given("volume_gb") or not volume_of(facts) else " (assumed)")
 
 
 def load_words(facts: Facts) -> Dict[str, str]:
@@ -2738,7 +2796,7 @@ def gate_limits(facts: Facts, tracks: Sequence[str]) -> Dict[str, Any]:
         p95 = max(p95, goal)  # a limit below the service's own goal would stop every step
     budget = 1 - facts.value("availability")
     error = max(5 * facts.value("baseline_error_rate"), 14.4 * budget)  # SRE workbook, alerting on SLOs
-    outage = facts.downtime or facts.value("zero_tolerance_seconds") / 60
+    outage = facts.allowed_minutes
     return {"p95_limit": round(p95, 1) if p95 else "1.10 x the old side's p95", "p95_unit": "ms" if p95 else "",
             "p95_trigger": round(1.5 * max(base, p95), 1) if p95 and base > 0 else "1.5 x baseline p95",
             "error_rate_trigger": round(error, 5),
@@ -4754,7 +4812,7 @@ def simulate(phases: Sequence[Phase], work: Work, calendar: Calendar, runs: int,
         machine.append(factors["machine"])
     outages = simulate_outage(work, random.Random(seed + 1), runs)  # the same whatever the tasks draw
     timed, likely = likely_course(phases, calendar)
-    allowed = work.facts.downtime or work.facts.value("zero_tolerance_seconds") / 60
+    allowed = work.facts.allowed_minutes
     return Forecast(
         quantiles(paths, 1), quantiles(ends, 24), {phase.name: quantiles(row, 1) for phase, row in zip(phases, spans)},
         {phase.name: quantiles(row, 1) for phase, row in zip(phases, reached)},
@@ -5318,9 +5376,11 @@ def check_zero_outage(facts: Facts, work: Work) -> Iterable[Finding]:
     speed = work.copy.network[1]
     hours = volume / speed if speed else 0
     sum_text = f"{figure(volume)} GB / {figure(speed)} GB/h = {hours:.1f} h"
-    limit = facts.downtime or facts.value("zero_tolerance_seconds") / 60
+    limit = facts.allowed_minutes
+    if not facts.limited:
+        return
     if "lift_and_shift" in work.tracks and (facts.downtime == 0 or (image and hours * 60 > limit)):
-        why = (f"{sum_text} > {figure(facts.downtime)} min" if image or facts.downtime == 0 else "")
+        why = f"{sum_text} > {figure(facts.downtime)} min"
         yield Finding("V070", ERROR, ("constraints", "max_downtime_minutes"), f"{figure(facts.downtime)} min with "
                       "lift_and_shift", "time for the final sync and the boot of each server",
                       why + "; with block replication about 45 min a wave remain")
@@ -5366,13 +5426,14 @@ def check_promises(facts: Facts, work: Work) -> Iterable[Finding]:
 
 def find_outage(facts: Facts, work: Work, forecast: Forecast, calendar: Calendar) -> Iterable[Finding]:
     """Yield what only the computed figures show."""
-    allowed = facts.downtime or facts.value("zero_tolerance_seconds") / 60
-    path = ("constraints", "max_downtime_minutes") if facts.at("constraints.max_downtime_minutes") is not None else ()
-    late = forecast.outage["p80"]
+    allowed = facts.allowed_minutes
+    path = ("constraints", "max_downtime_minutes")
+    late = forecast.outage["p80"] if facts.limited else 0.0
     if late > allowed:
         yield Finding("V071", ERROR, path, f"{figure(facts.downtime)} min",
                       f"at least {figure(late)} min (P80 of the outage)",
-                      f"{' + '.join(work.tracks)} keeps within it in {100 * forecast.meets_outage:.0f} % of the runs")
+                      f"{' + '.join(work.tracks)} keeps within it in {100 * forecast.meets_outage:.0f} % of the runs"
+                      + way_to_less(facts, work, late))
     elif late > 0.7 * allowed:
         yield Finding("V071", WARNING, path, f"{figure(facts.downtime)} min", f"{figure(late / 0.7)} min",
                       f"the P80 of {figure(late)} min fills {late / allowed:.2f} of the budget: ask for more or switch "
@@ -5383,6 +5444,17 @@ def find_outage(facts: Facts, work: Work, forecast: Forecast, calendar: Calendar
         yield Finding("V032", ERROR, ("business_continuity", "preferred_migration_window"),
                       f"{span(calendar.window_hours)}", f"{span(needed)}: P80 of the cutover and of its undo",
                       f"{figure((needed - calendar.window_hours) * 60)} min are missing")
+
+
+def way_to_less(facts: Facts, work: Work, minutes: float) -> str:
+    """Return what would shorten an outage that is too long."""
+    if "cdc" in work.tracks:
+        return "; cutover.switch 'pooler' shortens it" if facts.at("cutover.switch") not in ("pooler", "proxy") else ""
+    if "data_migration" in work.tracks:
+        return "; cdc fits"
+    if minutes <= 1:
+        return f"; if clients retry for {figure(minutes * 60)} s, say so in cutover.zero_tolerance_seconds"
+    return ""
 
 
 def cutover_need(facts: Facts, work: Work, forecast: Forecast) -> float:
@@ -5413,7 +5485,7 @@ def complexity(facts: Facts, work: Work, forecast: Forecast) -> List[Factor]:
     """Return what makes this migration hard, in points; at most 100 together."""
     volume = volume_of(facts)
     writes = facts.value("write_rows_per_second") if is_data(facts) else written_requests(facts)
-    allowed = facts.downtime or facts.value("zero_tolerance_seconds") / 60
+    allowed = facts.allowed_minutes
     ratio = forecast.outage["p80"] / allowed
     outage = 3.0 if facts.downtime == 0 and ratio <= 1 else bracket(ratio, ((0.3, 3), (0.7, 6), (1.0001, 10)), 15)
     personal = 2 if personal_columns(facts) and facts.frameworks else 0
@@ -5872,6 +5944,10 @@ def assumptions(facts: Facts, work: Work, phases: Sequence[Phase], records: Sequ
     rows = [{"what": facts.inputs[name].path, "value": facts.value(name), "unit": facts.inputs[name].unit,
              "why": facts.inputs[name].why, "how_to_measure": facts.inputs[name].how}
             for name in sorted(used) if facts.inputs[name].basis == "assumed" and not is_optional(facts, name)]
+    if not facts.limited:
+        rows.append({"what": "constraints.max_downtime_minutes", "value": short(facts.allowed_minutes), "unit": "min",
+                     "why": "no limit is given: the bad case of each part of this plan's own outage",
+                     "how_to_measure": "ask the business owner how long users may be shut out"})
     if "days" not in facts.at("business_continuity.preferred_migration_window", {}) and any(
             item.calendar == "window" for phase in phases for item in phase.tasks):
         rows.append({"what": "business_continuity.preferred_migration_window.days", "value": "tue, wed, thu",
@@ -6301,7 +6377,7 @@ def message_words(work: Work, phases: Sequence[Phase], forecast: Forecast, calen
     when = f"{window.get('start', '02:00')}-{window.get('end', '06:00')} {window.get('timezone', 'UTC')}"
     if calendar.dated and first:
         when = f"{local_text(calendar, forecast.timed[first.id].start, facts)}"
-    allowed = facts.downtime or facts.value("zero_tolerance_seconds") / 60
+    allowed = facts.allowed_minutes
     outage = forecast.outage
     seen = ("nothing, requests are retried" if outage["p80"] <= 0.1 else
             f"an outage of about {figure(outage['p50'])} min")
@@ -7616,11 +7692,8 @@ def read_inputs_of(document: Document, reports: Sequence[Document], history: Opt
     faults = Faults(document)
     facts, notes = read_spec(document, faults)
     if facts is not None and faults.found:
-        copy = copy_estimate(facts)
-        choice = choose(facts, copy, machine_times(facts, copy), scripts)
-        work = Work(facts, choice.tracks, scripts, facts_words(facts, copy, scripts), gate_limits(facts, choice.tracks),
-                    machine_times(facts, copy), copy, ())
-        for finding in find_all(facts, work):
+        work, _ = work_of(facts, scripts)
+        for finding in find_all(work.facts, work._replace(waves=())):
             if finding.severity == ERROR:
                 faults.add(finding.path, finding.found, finding.expected,
                            f"{finding.code}: {finding.hint}".rstrip(": "))
@@ -7649,12 +7722,8 @@ class Inputs(NamedTuple):
 
 def compute(given: Inputs) -> Tuple[Work, Tuple[Phase, ...], Forecast, Calendar, Choice, List[Finding]]:
     """Return the records behind a plan and all findings."""
-    facts = given.facts
-    copy = copy_estimate(facts)
-    machine = machine_times(facts, copy)
-    choice = choose(facts, copy, machine, given.scripts)
-    work = Work(facts, choice.tracks, given.scripts, facts_words(facts, copy, given.scripts),
-                gate_limits(facts, choice.tracks), machine, copy, plan_waves(facts))
+    work, choice = work_of(given.facts, given.scripts)
+    facts = work.facts
     findings = [*given.notes, *find_all(facts, work)]
     if any(finding.code == "V040" for finding in findings):
         raise Unplannable(findings)
@@ -7665,6 +7734,17 @@ def compute(given: Inputs) -> Tuple[Work, Tuple[Phase, ...], Forecast, Calendar,
                         overruns_of(given.records))
     findings += find_outage(facts, work, forecast, calendar)
     return work, phases, forecast, calendar, choice, findings
+
+
+def work_of(facts: Facts, scripts: Sequence[Script]) -> Tuple[Work, Choice]:
+    """Return what phases and tasks are made from, and the choice of the pattern."""
+    copy = copy_estimate(facts)
+    machine = machine_times(facts, copy)
+    choice = choose(facts, copy, machine, scripts)
+    if not facts.limited:
+        facts = facts._replace(downtime=own_limit(facts, choice.tracks, bulk_hours(machine, copy)))
+    return Work(facts, choice.tracks, tuple(scripts), facts_words(facts, copy, scripts),
+                gate_limits(facts, choice.tracks), machine, copy, plan_waves(facts)), choice
 
 
 class Unplannable(Exception):
@@ -7697,7 +7777,7 @@ def make_plan(given: Inputs, computed: Any) -> Plan:
 
 
 def head_document(given: Inputs, plan: Plan, choice: Choice) -> Dict[str, Any]:
-    facts, forecast = given.facts, plan.forecast
+    facts, forecast = plan.work.facts, plan.forecast
     factors = complexity(facts, plan.work, forecast)
     points = round(sum(factor.points for factor in factors), 1)
     parsed = {side: {"text": system.text, "engine": system.engine, "version": system.version,
@@ -7719,7 +7799,7 @@ def head_document(given: Inputs, plan: Plan, choice: Choice) -> Dict[str, Any]:
 
 
 def tail_document(given: Inputs, plan: Plan, findings: Sequence[Finding]) -> Dict[str, Any]:
-    facts, work, phases, forecast = given.facts, plan.work, plan.phases, plan.forecast
+    facts, work, phases, forecast = plan.work.facts, plan.work, plan.phases, plan.forecast
     lines = go_no_go(work, phases)
     return {
         "success_criteria": success_criteria(work, phases), "rollback_plan": rollback_document(work, phases),
@@ -7743,12 +7823,15 @@ def tail_document(given: Inputs, plan: Plan, findings: Sequence[Finding]) -> Dic
 
 def outage_document(work: Work, forecast: Forecast) -> Dict[str, Any]:
     facts = work.facts
-    names, incident = OUTAGES[work.tracks[0]]
-    allowed = facts.downtime or facts.value("zero_tolerance_seconds") / 60
+    names, incident = outage_names(facts, work.tracks[0])
+    allowed = facts.allowed_minutes
     outage = forecast.outage
-    text = (f"P50 {span(outage['p50'] / 60)}, P80 {span(outage['p80'] / 60)}, P95 {span(outage['p95'] / 60)}; within "
-            f"{span(allowed / 60)} in {100 * forecast.meets_outage:.0f} % of the runs")
-    return {"minutes": outage, "allowed_minutes": facts.downtime,
+    share = f"within {span(allowed / 60)} in {100 * forecast.meets_outage:.0f} % of the runs"
+    text = f"P50 {span(outage['p50'] / 60)}, P80 {span(outage['p80'] / 60)}, P95 {span(outage['p95'] / 60)}; " + (
+        share if facts.limited else f"no limit is given, the plan allows itself {span(allowed / 60)}")
+    if not outage["p95"]:
+        text = "none"
+    return {"minutes": outage, "allowed_minutes": facts.downtime, "limit_given": facts.limited,
             "tolerance_seconds": facts.value("zero_tolerance_seconds")
             if facts.downtime == 0 else None, "probability_within": short(forecast.meets_outage), "parts": list(names),
             "incident_probability": incident, "summary": text, "per": "wave" if work.waves else "cutover",
