@@ -787,7 +787,7 @@ FIELDS: Dict[str, Field] = {
         "type": Field(("text",), required=True), "column": TEXT, "new_name": TEXT, "data_type": TEXT, "nullable": TRUTH,
         "old_type": TEXT, "new_type": TEXT, "constraint_type": TEXT, "constraint_name": TEXT, "definition": TEXT,
         "default": Field(("any",)), "columns": LIST, "columns[]": Field(("text", "object")), "index_name": TEXT,
-        "backfill": TEXT, "unique": TRUTH}),
+        "references": TEXT, "backfill": TEXT, "unique": TRUTH}),
     "performance_requirements": OBJECT,
     **under("performance_requirements", {"max_query_response_time_ms": COUNT, "concurrent_connections": COUNT,
                                          "transactions_per_second": COUNT}),
@@ -972,7 +972,8 @@ Z_ALPHA, Z_POWER = 1.645, 1.282  # one-sided 5 %, power 90 %
 # Minutes of outage, summed in each simulated run. Anchors: 3 s with a pooler (gadget.dev), under 1 min for RDS
 # blue/green (AWS docs), 15 min for a 4 TB upgrade (retool.com).
 OUTAGE = {
-    "lock": (0.004, 0.02, 0.083), "flip": (0, 0.02, 0.083), "pause": (0.02, 0.05, 0.083), "flag": (0.05, 0.1, 0.5), "handover": (0.05, 0.15, 0.5), "drain": (0.2, 0.5, 2),
+    "lock": (0.004, 0.02, 0.083), "flip": (0, 0.02, 0.083), "pause": (0.02, 0.05, 0.083),
+    "flag": (0.05, 0.1, 0.5), "handover": (0.05, 0.15, 0.5), "drain": (0.2, 0.5, 2),
     "lag": (0.1, 0.25, 2), "sequences": (0.1, 0.2, 0.5), "switch_pooler": (0.05, 0.1, 0.5),
     "switch_proxy": (0.05, 0.1, 0.5), "switch_lb": (0, 0.02, 0.1), "switch_config": (2, 5, 15),
     "smoke": (1, 3, 10), "decision": (0, 2, 5), "final_sync": (5, 10, 20), "convert_boot": (10, 20, 45)}
@@ -1004,16 +1005,12 @@ class GateRow(NamedTuple):
     operator: str
     threshold: Any
     unit: str
-    how: str
-    mysql: str = ""
+    how: str  # {source_...} and {target_...} are commands of that side's engine, see COMMANDS
 
 
 GATES = {name: GateRow(*row) for name, row in {
     "G01": ("consumers without a named owner", "==", 0, "consumers",
-            "SELECT application_name, usename, count(*) FROM pg_stat_activity GROUP BY 1, 2 -- hourly for 7 days; "
-            "every name must be one of: {dependency_names}",
-            "SELECT user, host, count(*) FROM information_schema.processlist GROUP BY 1, 2 -- hourly for 7 days; every "
-            "name must be one of: {dependency_names}"),
+            "{source_sessions} -- hourly for 7 days; {consumer_rule}"),
     "G02": ("days of baseline recorded (p50/p95/p99, error rate, throughput)", ">=", 7, "days",
             "count_over_time(up{job=\"{service}\"}[7d:1d]); the limits below are computed from it"),
     "G03": ("age of the last restore test", "<=", 7, "days",
@@ -1021,48 +1018,27 @@ GATES = {name: GateRow(*row) for name, row in {
     "G04": ("rehearsal time / planned time", "<=", 1.25, "ratio",
             "timed log of the rehearsal on a full-size copy; outage at most {downtime_limit_70}; undo run once"),
     "G05": ("free disk on the target", ">=", "@target_disk_gb", "GB",
-            "df -BG {{target_data_volume}} on {target_name}; on the source keep {wal_reserve} for retained WAL"),
+            "df -BG {{target_data_volume}} on {target_name}{wal_kept}"),
     "G06": ("tables without a key that replication can use", "==", 0, "tables",
-            "SELECT c.oid::regclass FROM pg_class c JOIN pg_namespace n ON n.oid=c.relnamespace WHERE c.relkind='r' "
-            "AND n.nspname NOT IN ('pg_catalog','information_schema') AND (c.relreplident='n' OR (c.relreplident='d' "
-            "AND NOT EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid=c.oid AND i.indisprimary))); SHOW wal_level "
-            "must say logical",
-            "SELECT t.table_schema, t.table_name FROM information_schema.tables t LEFT JOIN "
-            "information_schema.table_constraints c ON c.table_schema=t.table_schema AND c.table_name=t.table_name AND "
-            "c.constraint_type='PRIMARY KEY' WHERE c.constraint_name IS NULL AND t.table_type='BASE TABLE'; "
-            "SHOW VARIABLES LIKE 'binlog_format' must say ROW"),
-    "G07": ("schema differences, invalid indexes, unvalidated constraints", "==", 0, "objects",
-            "compatibility_checker.py --before expected.json --after live.json exits 0; SELECT indexrelid::regclass "
-            "FROM pg_index WHERE NOT indisvalid; SELECT conname FROM pg_constraint WHERE NOT convalidated",
-            "compatibility_checker.py --before expected.json --after live.json exits 0"),
-    "G08": ("oldest open transaction before DDL", "<=", 60, "s",
-            "SELECT max(now()-xact_start) FROM pg_stat_activity WHERE state <> 'idle'; lock_timeout 5 s, at most 3 "
-            "tries",
-            "SELECT max(timestampdiff(second, trx_started, now())) FROM information_schema.innodb_trx; "
-            "lock_wait_timeout 5 s, at most 3 tries"),
+            "{source_keyless}"),
+    "G07": ("schema differences, invalid indexes, unvalidated constraints", "==", 0, "objects", "{target_same_schema}"),
+    "G08": ("oldest open transaction before DDL", "<=", 60, "s", "{target_transactions}, at most 3 tries"),
     "G09": ("writes that reached only one side, in 24 h", "==", 0, "writes",
             "increase(dual_write_failures_total{job=\"{service}\"}[24h]); added p95 at most 10 %"),
     "G10": ("rows not backfilled", "==", 0, "rows", "{unfilled_sql}"),
     "G11": ("replication lag for 30 min", "<", 10, "s",
-            "SELECT slot_name, pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn), wal_status FROM "
-            "pg_replication_slots", "SHOW REPLICA STATUS: Seconds_Behind_Source"),
-    "G12": ("tables not in state ready", "==", 0, "tables",
-            "SELECT srrelid::regclass, srsubstate FROM pg_subscription_rel WHERE srsubstate <> 'r'",
-            "SHOW REPLICA STATUS: Replica_SQL_Running = Yes and no Last_Error"),
+            "{lag_query}"),
+    "G12": ("tables not in state ready", "==", 0, "tables", "{copied_query}"),
     "G13": ("difference of row counts with writers stopped", "==", 0, "rows", "{count_sql} -- on both sides"),
-    "G14": ("key ranges whose hash differs", "==", 0, "ranges", "{hash_sql} -- on both sides, same TimeZone, DateStyle "
-            "and extra_float_digits; critical tables in full, others at least 46 050 rows (99 % to see 0.01 %)",
-            "{hash_sql} -- on both sides; critical tables in full, others at least 46 050 rows (99 % to see 0.01 %)"),
+    "G14": ("key ranges whose hash differs", "==", 0, "ranges", "{hash_sql} -- on both sides{hash_form}; critical "
+            "tables in full, others at least 46 050 rows (99 % to see 0.01 %)"),
     "G42": ("rows whose old and new form differ", "==", 0, "rows", "{differing_sql}"),
     "G15": ("orphaned foreign keys", "==", 0, "rows", "{orphan_sql}"),
     "G16": ("business totals that differ", "==", 0, "totals", "{total_sql} -- on both sides, per period and status"),
     "G17": ("target sequences below the source's maximum", "==", 0, "sequences",
-            "SELECT schemaname, sequencename, last_value FROM pg_sequences -- target must be above the source by 1000",
-            "SELECT table_name, auto_increment FROM information_schema.tables WHERE auto_increment IS NOT NULL -- "
-            "target must be above the source by 1000"),
+            "{target_sequences} -- target must be above the source by 1000"),
     "G18": ("mismatching shadow answers", "<=", 0.1, "%",
-            "diff log by endpoint and field: at least 4 603 comparisons for each of {endpoint_count} endpoints, 24 h, "
-            "falling to 0 unexplained"),
+            "diff log by {compared_by}: at least 4 603 comparisons for each, 24 h, falling to 0 unexplained"),
     "G19": ("error rate of the new side above the old", "<=", "@error_delta", "share",
             "sum(rate(http_requests_total{service=\"{service}\",version=\"new\",code=~\"5..\"}[5m])) / "
             "sum(rate(http_requests_total{service=\"{service}\",version=\"new\"}[5m])) minus the same for "
@@ -1084,15 +1060,14 @@ GATES = {name: GateRow(*row) for name, row in {
     "G25": ("requests to the old side in 7 days", "==", 0, "requests",
             "increase(http_requests_total{service=\"{service}\",version=\"old\"}[7d]) and one full business cycle"),
     "G26": ("reads of the old columns or tables in 7 days", "==", 0, "reads",
-            "pg_stat_statements queries naming {old_objects}; then rename or revoke them for 24 h and watch for errors",
-            "performance_schema.events_statements_summary_by_digest naming {old_objects}; then rename for 24 h"),
+            "{target_statements} naming {old_objects}; then rename them for 24 h and watch for errors"),
     "G27": ("measured outage", "<=", "@outage_minutes", "min",
             "probe {{health_url}} every second; first failure to first stable success"),
     "G28": ("resolvers that answer with the target", "==", 100, "%",
             "dig @{{resolver}} {{service_host}} from at least 5 resolvers; TTL lowered to {ttl} s one old TTL earlier"),
     "G29": ("security differences (grants, TLS, exposure)", "==", 0, "findings",
-            "\\dp of {source_name} and {target_name} compared; psql 'sslmode=verify-full'; port scan from outside",
-            "SHOW GRANTS of both sides compared; port scan from outside"),
+            "{source_grants} of {source_name}, {target_grants} of {target_name}, compared; {encryption_how}; port scan "
+            "from outside"),
     "G30": ("evidence files missing from the bundle", "==", 0, "files",
             "sha256sum -c manifest.sha256 in {{evidence_store}}: {evidence_count} files listed in this plan"),
     "G31": ("new side without tested backup, replica or alert", "==", 0, "items",
@@ -1197,16 +1172,15 @@ DATABASE_PATTERNS = (  # their subject is data
         PhaseRow("expand", "Add {change_text} beside the old form, so that old and new releases both "
                  "work.", "expand scripts_expand", "G08 G07", "T8", "rollback: drop the new objects; nothing uses "
                  "them yet", (1, 2, 5), "lead dba", carries="expand"),
-        PhaseRow("migrate", "Write both forms, fill {row_total} existing rows, prove them equal, switch the readers.",
+        PhaseRow("migrate", "{migrate_text}",
                  "dual_writers scripts_migrate backfill verify switch_readers", "G09 G10 G42 G15 G20",
                  "T10 T1 T2 T4 T6 T7",
-                 "rollback: readers and writers back to the old form by flag; the backfill can stop and resume",
-                 (1, 5, 15), "lead dev dba", carries="migrate"),
-        PhaseRow("contract", "Wait until no release uses the old form, then {contract_text}.",
+                 "rollback: {migrate_undo}", (1, 5, 15), "lead dev dba", carries="migrate"),
+        PhaseRow("contract", "{contract_text}.",
                  "soak_contract contract scripts_contract", "G26 G07", "T1 T8",
                  "restore: from the archive taken before the drop", (2, 10, 60), "lead dba",
                  "dropping or narrowing {old_objects}; before it the undo loses nothing", "contract"),
-        PhaseRow("cleanup", "Purge the archive, remove flags and alerts of the migration, write the history record.",
+        PhaseRow("cleanup", "{cleanup_text}emove flags and alerts of the migration, write the history record.",
                  "close purge", "G30", "", "restore: from the last backup only", (30, 120, 480), "owner lead",
                  "purging the archive")), "progressive"),
     Pattern("parallel_schema", "Parallel schema", ("database", "data"),
@@ -1281,7 +1255,7 @@ DATABASE_PATTERNS = (  # their subject is data
         PhaseRow("validate", "Prove both sides equal: counts, hashes, totals, shadow reads.", "compare_sides",
                  "G13 G14 G15 G16 G18 G24", "T4", "rollback: copy the differing table again", (10, 60, 240),
                  "owner data"),
-        PhaseRow("cutover", "Stop the writers, drain, switch to {target_name}, open again within {downtime} min.",
+        PhaseRow("cutover", "Stop the writers, drain, switch to {target_name}, open again within {downtime_limit}.",
                  "cutover", "G40 G17 G27 G20", "T1 T2 T4 T9", "rollback: switch back; lossless while the reverse "
                  "replication lag is below 10 s", (3, 6, 20), "owner sre dba"),
         PhaseRow("reverse_soak", "Run on {target_name}; {source_name} is kept current by reverse replication.",
@@ -1374,7 +1348,7 @@ SERVICE_PATTERNS = (  # their subject is a running service
 
 INFRASTRUCTURE_PATTERNS = (  # their subject is where things run
     Pattern("lift_and_shift", "Lift and shift", ("infrastructure",), "a deadline or no code change allowed", (
-        PREPARATION._replace(name="discovery", purpose="Inventory {vm_count} servers of {source_name}: owner, ports, "
+        PREPARATION._replace(name="discovery", purpose="Inventory {servers} of {source_name}: owner, ports, "
                              "licence, flows of 14 days.", make="assess inventory", gates="G01 G02"),
         PREPARATION._replace(name="landing_zone", purpose="Network, accounts, backup and monitoring on {target_name}.",
                              make="prepare", gates="G29 G31 G37"),
@@ -1479,7 +1453,8 @@ def read_form(value: Any, form: Form, path: Path, faults: Faults, notes: List[Fi
     """Return the value without what is not valid; each problem goes to `faults`, each unknown key to `notes`."""
     field = form.field or OBJECT
     if not any(is_kind(value, kind) for kind in field.kinds):
-        faults.add(path, describe(value), " or ".join(EXPECTED[kind] for kind in field.kinds), "V002: wrong type")
+        faults.add(path, describe(value), " or ".join(EXPECTED[kind] for kind in field.kinds),
+                   f"V002: {type_hint(value, field, path) or 'wrong type'}")
         return None
     wrong = wrong_value(value, field)
     if wrong:
@@ -1491,6 +1466,26 @@ def read_form(value: Any, form: Form, path: Path, faults: Faults, notes: List[Fi
         items = (read_form(item, form.keys["[]"], path + (index,), faults, notes) for index, item in enumerate(value))
         return list(items)
     return value
+
+
+UNITS = {"gb": {"": 1, "tb": 1e3, "gb": 1, "mb": 1e-3, "pb": 1e6, "tib": 1099.5, "gib": 1.0737},
+         "minutes": {"": 1, "min": 1, "mins": 1, "minute": 1, "minutes": 1, "h": 60, "hour": 60, "hours": 60,
+                     "s": 1 / 60, "seconds": 1 / 60, "d": 1440, "day": 1440, "days": 1440},
+         "gbps": {"": 1, "gbps": 1, "gbit/s": 1, "mbps": 1e-3, "mbit/s": 1e-3}}
+AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z/]*)\s*", re.IGNORECASE)  # 2.5 TB
+
+
+def type_hint(value: Any, field: Field, path: Path) -> str:
+    """Return how to write a value that stands in the wrong form, as far as it can be told."""
+    if "list" in field.kinds and isinstance(value, str):
+        names = ", ".join('"' + clean(name.strip()) + '"' for name in value.split(",") if name.strip())
+        return f"write [{names}]"
+    found = AMOUNT.fullmatch(value) if isinstance(value, str) and "number" in field.kinds else None
+    if not found:
+        return ""
+    unit = str(path[-1]).rpartition("_")[2]
+    factor = UNITS.get(unit, {"": 1}).get(found.group(2).lower())
+    return f"write {float(found.group(1)) * factor:.12g}" if factor else ""
 
 
 def read_object(value: Dict[str, Any], form: Form, path: Path, faults: Faults, notes: List[Finding]) -> Dict[str, Any]:
@@ -1685,9 +1680,26 @@ def read_changes(spec: Dict[str, Any]) -> Iterable[Change]:
             continue
         for inner, change in enumerate(entry.get("changes", [])):
             if change and "type" in change:
-                kind = change["type"].strip().lower().replace(" ", "_")
+                kind, change = usual_change(change["type"].strip().lower().replace(" ", "_"), change)
                 yield Change(entry["table"], kind, change.get("column", ""), change,
                              ("schema_changes", outer, "changes", inner))
+
+
+KIND_ALIASES = {"create_column": "add_column", "delete_column": "drop_column", "change_column": "modify_column",
+                "alter_column_type": "modify_column", "modify_type": "modify_column", "add_table": "create_table",
+                "delete_table": "drop_table", "drop_foreign_key": "drop_constraint", "remove_index": "drop_index",
+                "remove_constraint": "drop_constraint", "remove_table": "drop_table"}
+
+
+def usual_change(kind: str, change: Dict[str, Any]) -> Tuple[str, Dict[str, Any]]:
+    """Return a change under its usual name; a foreign key is a constraint whose definition can be written."""
+    if kind != "add_foreign_key":
+        return KIND_ALIASES.get(kind, kind), change
+    columns = [name for name in change.get("columns", []) if isinstance(name, str)] or [change.get("column", "")]
+    found = re.fullmatch(r"(\w+)\s*\(\s*(\w+(?:\s*,\s*\w+)*)\s*\)", str(change.get("references", "")))
+    body = f"FOREIGN KEY ({', '.join(columns)}) REFERENCES {found.group(1)} ({found.group(2)})" if found else ""
+    return "add_constraint", {"constraint_type": "FOREIGN KEY", "constraint_name": f"{'_'.join(columns)}_fkey",
+                              **change, **({"definition": body} if body and "definition" not in change else {})}
 
 
 def read_dependencies(spec: Dict[str, Any]) -> Iterable[Dependency]:
@@ -1765,12 +1777,8 @@ def derive(facts: Facts) -> Dict[str, Tuple[float, str]]:
     """Return the numbers that follow from other facts, each with why."""
     found: Dict[str, Tuple[float, str]] = {}
     summed = sum(table.gb for table in facts.tables) or sum(load.gb for load in facts.workloads)
-    volume = float(facts.at("constraints.data_volume_gb", 0) or 0)
-    if not volume and summed:
-        found["volume_gb"] = (summed, "from the sizes of tables_to_migrate and workloads")
-    elif not volume and facts.at("constraints.data_volume_gb") is None and copies_rows(facts):
-        found["volume_gb"] = (ASSUMED_GB, "neither a volume nor the size of a table is given")
-    volume = max(volume, found.get("volume_gb", (0.0,))[0])
+    found.update(derived_volume(facts, summed))
+    volume = found.get("volume_gb", (float(facts.at("constraints.data_volume_gb", 0) or 0), ""))[0]
     rows = sum(table.rows for table in facts.tables)
     if rows and summed and not facts.workloads:
         found["avg_row_bytes"] = (min(max(summed * 1e9 / rows, 1), 1e7), "from size_mb and row_count of the tables")
@@ -1790,6 +1798,16 @@ def derive(facts: Facts) -> Dict[str, Tuple[float, str]]:
     if target:
         found["slo_p95_ms"] = (float(target), "from performance_requirements.max_query_response_time_ms")
     return found
+
+
+def derived_volume(facts: Facts, summed: float) -> Dict[str, Tuple[float, str]]:
+    """Return the volume where the specification does not say it: the sum of its parts, else an assumption."""
+    given = facts.at("constraints.data_volume_gb")
+    if not given and summed:
+        return {"volume_gb": (summed, "from the sizes of tables_to_migrate and workloads")}
+    if given is None and copies_rows(facts):
+        return {"volume_gb": (ASSUMED_GB, "neither a volume nor the size of a table is given")}
+    return {"volume_gb": (0.0, "not given: the hours of backup and restore are missing")} if given is None else {}
 
 
 def copies_rows(facts: Facts) -> bool:
@@ -1978,8 +1996,9 @@ def copy_by(facts: Facts, method: str) -> Copy:
         together.append(max(one.values()))
         terms = {name: terms.get(name, ()) + (hours,) for name, hours in one.items()}
     bound = max(sorted(terms), key=lambda name: terms[name][1])
-    uses = ("volume_gb", "largest_table_gb", "bandwidth_gbps", "utilization", "parallelism", "contention",
-            "copy_gb_per_hour")
+    uses: Tuple[str, ...] = ("volume_gb", "bandwidth_gbps", "utilization")
+    if method != "block_replication":
+        uses += ("largest_table_gb", "parallelism", "contention", "copy_gb_per_hour")
     formula = " · ".join(f"{name} {span(hours[1])}" for name, hours in terms.items())
     return Copy(Range(together[0], together[1], together[2], basis, uses, f"slowest of: {formula}"), method, terms,
                 bound, network)
@@ -2013,7 +2032,7 @@ def catch_up_estimate(facts: Facts, copy: Copy) -> Range:
     fast, likely, slow, basis = speeds(facts, "apply", "apply_rows_per_second")
     if facts.source.engine and facts.target.engine and facts.source.engine != facts.target.engine:
         fast, likely, slow = fast / 2, likely / 2, slow / 2  # assumed: another engine applies half as fast
-    hours = [writes * copied / max(speed - writes, speed * 0.02)
+    hours = [writes * copied / max(speed - writes, writes * 0.5)  # slower: more apply workers, else V072
              for copied, speed in zip(copy.hours[:3], (fast, likely, slow))]
     formula = f"{figure(writes)} rows/s x {span(copy.hours.likely)} / ({figure(likely)} - {figure(writes)} rows/s)"
     return Range(hours[0], hours[1], hours[2], basis, ("write_rows_per_second", "apply_rows_per_second"), formula)
@@ -2201,7 +2220,7 @@ def rank_database(facts: Facts, offline: Range) -> Tuple[List[Tuple[str, str]], 
     pessimistic = (offline.likely + offline.high) / 2 * 60  # P80 of a PERT lies about half-way to its end
     if facts.at("workload.audit_history_needed") and facts.value("experience") >= 1:
         fits.append(("event_sourcing", "an audit history is needed and the team has done it "
-                     f"{figure(facts.value('experience'))} time(s)"))
+                     + plural(facts.value("experience"), "time")))
     else:
         rejected.append(("event_sourcing", "workload.audit_history_needed and experience with it are not given"))
     if relocates(facts):
@@ -2211,17 +2230,17 @@ def rank_database(facts: Facts, offline: Range) -> Tuple[List[Tuple[str, str]], 
         rejected.append((order[1], "not needed: " + text if order[0] == "data_migration" else text))
     structural = [change for change in facts.changes if change.kind in ("split_table", "merge_tables", "rekey")]
     if structural and facts.at("workload.one_writer_team"):
-        fits.append(("dual_write", f"{len(structural)} structural change(s) and one team owns the writers"))
+        fits.append(("dual_write", f"{plural(len(structural), 'structural change')} and one team owns the writers"))
     consumers = len(facts.dependencies)
     if consumers > 3 and len(facts.changes) > 8:
         fits.append(("parallel_schema", f"{consumers} consumers deploy on their own and {len(facts.changes)} changes "
                      f"meet them: both versions must serve"))
     else:
-        rejected.append(("parallel_schema", f"{consumers} consumer(s) and {len(facts.changes)} change(s) do not need "
-                         f"two full schemas at once"))
+        rejected.append(("parallel_schema", "a second full schema is for more than 3 consumers and 8 changes; here are "
+                         f"{consumers} and {len(facts.changes)}"))
     if facts.changes or not fits:
-        fits.append(("expand_contract", f"{len(facts.changes)} schema change(s) that old and new releases can both "
-                     f"bear"))
+        fits.append(("expand_contract", f"{plural(len(facts.changes), 'schema change')} that old and new releases can "
+                     "both bear" if facts.changes else "the server stays, and nothing else is known of the change"))
     return fits, rejected
 
 
@@ -2274,15 +2293,20 @@ def rank_infrastructure(facts: Facts, offline: Range) -> Tuple[List[Tuple[str, s
     if len(clouds) > 1:
         return [("multi_cloud", f"the target names {len(clouds)} providers")], [("lift_and_shift", "two providers")]
     if staying or "data_residency" in facts.requirements:
-        why = f"{', '.join(staying)} stay(s)" if staying else "data_residency keeps a part where it is"
+        why = f"{', '.join(staying)} stay where they are" if staying else "data_residency keeps a part where it is"
         return [("hybrid_cloud", why)], [("lift_and_shift", f"not everything may move: {why}")]
     allowed = facts.downtime if facts.limited else 60 * night_hours(facts)
     image = (f"{span(offline.likely)} to carry {volume_text(facts)} with the servers off > {figure(allowed)} min: "
              f"blocks are replicated beforehand")
-    return ([("lift_and_shift", f"{vm_count(facts)} server(s) move without code changes"),
+    return ([("lift_and_shift", f"{servers_text(facts)} move without code changes"),
              ("blue_green", "rebuild beside")],
             [("image copy", image)] * (offline.likely * 60 > allowed)
             + [("multi_cloud", "one provider is named"), ("hybrid_cloud", "nothing has to stay")])
+
+
+def servers_text(facts: Facts) -> str:
+    """Return how many servers move, or that nobody has counted them."""
+    return plural(vm_count(facts), "server") if facts.workloads else "the servers"
 
 
 def vm_count(facts: Facts) -> int:
@@ -2576,7 +2600,7 @@ def listed(names: Sequence[str], none: str = "none named", most: int = 6) -> str
 
 def quote(name: str, facts: Facts) -> str:
     """Return an SQL identifier (parts of a dotted name each)."""
-    mark = "`" if facts.target.engine in ("mysql", "mariadb") else '"'
+    mark = "`" if engine_of(facts, "target") in ("mysql", "mariadb") else '"'
     return ".".join(mark + part.replace(mark, mark * 2) + mark for part in name.split("."))
 
 
@@ -2594,22 +2618,175 @@ def literal(value: Any) -> str:
     return "'" + text.strip("'").replace("'", "''") + "'"
 
 
+# -- commands of each engine ---------------------------------------------------------------------------
+
+ASKED = ("sessions", "transactions", "writes", "volume", "largest", "backup", "keyless", "same_schema", "sequences",
+         "statements", "grants", "stop", "quiet")
+CHECKER_SAYS = "compatibility_checker.py --before expected.json --after live.json exits 0"
+COMMANDS = {engine: dict(zip(ASKED, texts)) for engine, texts in {
+    "postgresql": (
+        "SELECT application_name, usename, count(*) FROM pg_stat_activity GROUP BY 1, 2",
+        "SELECT max(now()-xact_start) FROM pg_stat_activity WHERE state <> 'idle'; lock_timeout 5 s",
+        "sum(tup_inserted+tup_updated+tup_deleted) of pg_stat_database, twice, one hour apart, divided by 3600",
+        "SELECT sum(pg_total_relation_size(oid))/1e9 FROM pg_class WHERE relkind IN ('r','m')",
+        "SELECT max(pg_total_relation_size(oid))/1e9 FROM pg_class WHERE relkind = 'r'",
+        "pg_basebackup -X stream -c fast -D {{backup_dir}}; pg_verifybackup {{backup_dir}}",
+        "SELECT c.oid::regclass FROM pg_class c JOIN pg_namespace n ON n.oid=c.relnamespace WHERE c.relkind='r' "
+        "AND n.nspname NOT IN ('pg_catalog','information_schema') AND (c.relreplident='n' OR (c.relreplident='d' "
+        "AND NOT EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid=c.oid AND i.indisprimary))); SHOW wal_level "
+        "must say logical",
+        CHECKER_SAYS + "; SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid; SELECT conname FROM "
+        "pg_constraint WHERE NOT convalidated",
+        "SELECT schemaname, sequencename, last_value FROM pg_sequences", "pg_stat_statements queries", "\\dp",
+        "ALTER ROLE {{application_role}} NOLOGIN", "no write in 1 min of pg_stat_database"),
+    "mysql": (
+        "SELECT user, host, count(*) FROM information_schema.processlist GROUP BY 1, 2",
+        "SELECT max(timestampdiff(second, trx_started, now())) FROM information_schema.innodb_trx; "
+        "lock_wait_timeout 5 s",
+        "SHOW GLOBAL STATUS LIKE 'Innodb_rows_%': inserted + updated + deleted, twice, one hour apart, divided by 3600",
+        "SELECT sum(data_length+index_length)/1e9 FROM information_schema.tables",
+        "SELECT max(data_length+index_length)/1e9 FROM information_schema.tables",
+        "mysqlsh -- util dump-instance {{backup_dir}}",
+        "SELECT t.table_schema, t.table_name FROM information_schema.tables t LEFT JOIN "
+        "information_schema.table_constraints c ON c.table_schema=t.table_schema AND c.table_name=t.table_name AND "
+        "c.constraint_type='PRIMARY KEY' WHERE c.constraint_name IS NULL AND t.table_type='BASE TABLE'; "
+        "SHOW VARIABLES LIKE 'binlog_format' must say ROW", CHECKER_SAYS,
+        "SELECT table_name, auto_increment FROM information_schema.tables WHERE auto_increment IS NOT NULL",
+        "rows of performance_schema.events_statements_summary_by_digest", "SHOW GRANTS",
+        "ALTER USER {{application_role}} ACCOUNT LOCK", "SHOW MASTER STATUS does not move for 1 min"),
+    "sqlite": (
+        "fuser -v {{database_file}}", "BEGIN IMMEDIATE; ROLLBACK; succeeds; PRAGMA busy_timeout = 5000",
+        "SELECT total_changes() of the writing connection, twice, one hour apart, divided by 3600",
+        "SELECT page_count*page_size/1e9 FROM pragma_page_count(), pragma_page_size()",
+        "SELECT name, sum(pgsize)/1e9 FROM dbstat GROUP BY 1 ORDER BY 2 DESC LIMIT 1",
+        "sqlite3 {{database_file}} \".backup {{backup_dir}}/copy.db\"; sqlite3 {{backup_dir}}/copy.db 'PRAGMA "
+        "integrity_check'", "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%WITHOUT ROWID%'",
+        CHECKER_SAYS + "; PRAGMA integrity_check; PRAGMA foreign_key_check", "SELECT name, seq FROM sqlite_sequence",
+        "statements in the application's log", "ls -l {{database_file}}",
+        "end the processes that fuser {{database_file}} lists", "PRAGMA data_version does not change for 1 min"),
+    "oracle": (
+        "SELECT username, program, machine, count(*) FROM v$session WHERE type = 'USER' GROUP BY username, program, "
+        "machine", "SELECT max((sysdate - start_date) * 86400) FROM v$transaction; ddl_lock_timeout = 5",
+        "SELECT sum(inserts+updates+deletes) FROM dba_tab_modifications, twice, one hour apart, divided by 3600",
+        "SELECT sum(bytes)/1e9 FROM dba_segments",
+        "SELECT max(sum(bytes))/1e9 FROM dba_segments WHERE segment_type LIKE 'TABLE%' GROUP BY owner, segment_name",
+        "rman target / -- BACKUP DATABASE PLUS ARCHIVELOG; RESTORE DATABASE VALIDATE",
+        "SELECT owner, table_name FROM dba_tables t WHERE NOT EXISTS (SELECT 1 FROM dba_constraints c WHERE c.owner = "
+        "t.owner AND c.table_name = t.table_name AND c.constraint_type = 'P'); SELECT supplemental_log_data_min FROM "
+        "v$database must say YES",
+        "SELECT object_name FROM dba_objects WHERE status = 'INVALID'; SELECT constraint_name FROM dba_constraints "
+        "WHERE validated = 'NOT VALIDATED'", "SELECT sequence_owner, sequence_name, last_number FROM dba_sequences",
+        "v$sql statements", "dba_tab_privs and dba_role_privs", "ALTER USER {{application_role}} ACCOUNT LOCK",
+        "SELECT current_scn FROM v$database moves by background work only for 1 min"),
+    "sqlserver": (
+        "SELECT program_name, login_name, count(*) FROM sys.dm_exec_sessions WHERE is_user_process = 1 GROUP BY "
+        "program_name, login_name",
+        "SELECT max(datediff(second, transaction_begin_time, getdate())) FROM sys.dm_tran_active_transactions WHERE "
+        "transaction_type = 1; SET LOCK_TIMEOUT 5000",
+        "SELECT sum(leaf_insert_count+leaf_update_count+leaf_delete_count) FROM sys.dm_db_index_operational_stats("
+        "db_id(), NULL, NULL, NULL) WHERE index_id < 2, twice, one hour apart, divided by 3600",
+        "SELECT sum(size)*8192/1e9 FROM sys.database_files",
+        "SELECT max(pages)*8192/1e9 FROM (SELECT sum(used_page_count) AS pages FROM sys.dm_db_partition_stats GROUP BY "
+        "object_id) t", "BACKUP DATABASE {{database}} TO DISK = '{{backup_dir}}/full.bak' WITH CHECKSUM",
+        "SELECT name FROM sys.tables WHERE objectproperty(object_id, 'TableHasPrimaryKey') = 0; SELECT is_cdc_enabled "
+        "FROM sys.databases WHERE name = db_name() must say 1",
+        "SELECT name FROM sys.foreign_keys WHERE is_not_trusted = 1; SELECT name FROM sys.indexes WHERE is_disabled = "
+        "1", "SELECT name, current_value FROM sys.sequences; SELECT object_name(object_id), last_value FROM "
+        "sys.identity_columns", "Query Store statements", "sys.database_permissions",
+        "ALTER LOGIN {{application_role}} DISABLE", "SELECT max(end_of_log_lsn) FROM sys.dm_db_log_stats(db_id()) does "
+        "not move for 1 min"),
+    "mongodb": (
+        "db.getSiblingDB('admin').aggregate([{$currentOp: {allUsers: true, idleConnections: true}}, {$group: {_id: "
+        "'$appName', n: {$sum: 1}}}])", "db.currentOp({'transaction.timeOpenMicros': {$gt: 6e7}}) is empty",
+        "db.serverStatus().opcounters: insert + update + delete, twice, one hour apart, divided by 3600",
+        "db.stats().dataSize / 1e9", "the largest db.getCollection(name).stats().size / 1e9",
+        "mongodump --oplog --gzip --archive={{backup_dir}}/full.gz",
+        "rs.status().ok must be 1: change streams need a replica set; every document has its _id",
+        "db.getCollection(name).validate().valid for each collection", "db.getCollection(name).find().sort({_id: "
+        "-1}).limit(1) where keys are numbers", "db.system.profile entries",
+        "db.getUsers() and db.getRoles()", "db.revokeRolesFromUser('{{application_role}}', ['readWrite'])",
+        "db.serverStatus().opcounters does not move for 1 min"),
+}.items()}
+COMMANDS["mariadb"] = {**COMMANDS["mysql"], "backup": "mariadb-backup --backup --target-dir={{backup_dir}}"}
+
+
+def engine_of(facts: Facts, side: str) -> str:
+    """Return the engine whose commands a side is asked with: its own, else the other side's, else PostgreSQL's."""
+    own, other = (facts.source, facts.target) if side == "source" else (facts.target, facts.source)
+    return next((system.engine for system in (own, other) if system.engine in COMMANDS), "postgresql")
+
+
+def engine_words(facts: Facts) -> Dict[str, str]:
+    """Return the commands of both sides, each as a word for the templates."""
+    return {f"{side}_{name}": text for side in ("source", "target")
+            for name, text in COMMANDS[engine_of(facts, side)].items()}
+
+
+def replication_words(facts: Facts, copy: Copy) -> Dict[str, str]:
+    """Return how copy and replication are watched: in the engine itself, or in the tool between two engines."""
+    source, target = engine_of(facts, "source"), engine_of(facts, "target")
+    wal = f"{figure(round(2 * wal_gb(facts, copy)[1], 1))} GB"
+    kept = f"; on the source keep {wal} for retained WAL" if source == "postgresql" and moves_rows(facts) else ""
+    words = {"wal_reserve": wal, "wal_kept": kept, "log_kept": "the slot is active and holds WAL; free disk on the "
+             f"source above {wal}", "unsubscribe": "DROP SUBSCRIPTION and slot of the reverse replication",
+             "unsubscribed": "SELECT count(*) FROM pg_replication_slots returns 0",
+             "lag_query": "SELECT slot_name, pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn), wal_status "
+             "FROM pg_replication_slots",
+             "copied_query": "SELECT srrelid::regclass, srsubstate FROM pg_subscription_rel WHERE srsubstate <> 'r'"}
+    if target in ("mysql", "mariadb") and source in ("mysql", "mariadb"):
+        name, sql = ("Seconds_Behind_Master", "Slave") if target == "mariadb" else ("Seconds_Behind_Source", "Replica")
+        words.update(lag_query=f"SHOW REPLICA STATUS on the target: {name}", copied_query="SHOW REPLICA STATUS: "
+                     f"{sql}_SQL_Running = Yes and no Last_Error", unsubscribe="RESET REPLICA ALL on the old side",
+                     unsubscribed="SHOW REPLICA STATUS returns no row")
+    elif (source, target) != ("postgresql", "postgresql"):
+        words.update(lag_query="CDCLatencyTarget of the replication task, in seconds", copied_query="aws dms "
+                     "describe-table-statistics --replication-task-arn {{task_arn}}: tables not 'Table completed'",
+                     unsubscribe="delete the task of the reverse replication",
+                     unsubscribed="aws dms describe-replication-tasks lists no task of this migration")
+        if copy.method != "dms":
+            words.update(lag_query=f"lag that {copy.method} reports, in seconds", copied_query="tables that "
+                         f"{copy.method} has not reported as copied", unsubscribed="no task of this migration is left")
+    if (source, target) != ("postgresql", "postgresql"):
+        words["log_kept"] = f"the copy runs; the source keeps its log for at least {span(copy.hours.high)}"
+    return words
+
+
+def moves_rows(facts: Facts) -> bool:
+    """Return whether rows travel to another server, so that its log is held back meanwhile."""
+    return relocates(facts) or bool({facts.pattern, *facts.partners} & {"cdc", "data_migration", "multi_cloud"})
+
+
+# -- queries over the tables of the specification ------------------------------------------------------
+
 def table_queries(facts: Facts) -> Dict[str, str]:
     """Return the checks over the tables of the specification, each one statement."""
     critical = [table for table in facts.tables if table.critical] or list(facts.tables)
     shown = facts.tables[:12]
     everything = " UNION ALL ".join(f"SELECT {sql_text(table.name)}, count(*) FROM {quote(table.name, facts)}"
                                     for table in shown)
-    hashes = " UNION ALL ".join(hash_query(table.name, facts) for table in critical[:6])
+    hashes = one_query([hash_query(table.name, facts) for table in critical[:6]])
+    same_text = engine_of(facts, "target") == "postgresql" and same_family(facts)
     totals = "; ".join(total_query(table, facts) for table in critical[:3])
     none = "SELECT count(*) FROM {{table}}"
-    differing = [f"SELECT count(*) FROM {quote(change.table, facts)} WHERE {quote(new_column(change), facts)} IS "
-                 f"DISTINCT FROM "
-                 f"{old_form(change, facts)}" for change in facts.changes if change.column and fills_rows(change)]
-    return {"count_sql": everything or none, "hash_sql": hashes or none, "total_sql": totals or none,
-            "differing_sql": " UNION ALL ".join(differing) or none, "orphan_sql": orphan_query(facts),
+    return {"count_sql": everything or none, "hash_sql": hashes or hash_query("{{table}}", facts),
+            "hash_form": ", same TimeZone, DateStyle and extra_float_digits" if same_text else "",
+            "total_sql": totals or none,
+            "differing_sql": one_query(differing_queries(facts)) or none, "orphan_sql": orphan_query(facts),
             "unfilled_sql": unfilled_query(facts),
             "hash_tables": listed([table.name for table in critical], "every table")}
+
+
+def one_query(parts: Sequence[str]) -> str:
+    """Return queries as one, commands that are no queries one after the other, each once."""
+    once = list(dict.fromkeys(parts))
+    return (" UNION ALL " if once and once[0].startswith("SELECT") else "; ").join(once)
+
+
+def differing_queries(facts: Facts) -> List[str]:
+    """Return for each filled column how many rows differ from what they must hold."""
+    return [f"SELECT count(*) FROM {quote(change.table, facts)} WHERE "
+            + differs(quote(new_column(change), facts), old_form(change, facts), facts)
+            for change in facts.changes if change.column and fills_rows(change)]
 
 
 def total_query(table: Table, facts: Facts) -> str:
@@ -2622,7 +2799,7 @@ def total_query(table: Table, facts: Facts) -> str:
     amount = first(r"amount|total|price|balance", r"numeric|decimal|money", "amount_column")
     period = first(r"_at$|_on$|date", r"date|timestamp", "period_column")
     state = first(r"^(status|state)$", r"(?!)", "status_column")
-    mysql = facts.target.engine in ("mysql", "mariadb")
+    mysql = engine_of(facts, "target") in ("mysql", "mariadb")
     month = f"date_format({period}, '%Y-%m')" if mysql else f"date_trunc('month', {period})"
     keys = [text for text in (month if period else "", state) if text]
     group = f" GROUP BY {', '.join(str(index + 2) for index in range(len(keys)))}" if keys else ""
@@ -2630,15 +2807,29 @@ def total_query(table: Table, facts: Facts) -> str:
             f"{quote(table.name, facts)}{group}")
 
 
+def differs(one: str, other: str, facts: Facts) -> str:
+    """Return the SQL that is true where two values differ, NULL being a value."""
+    engine = engine_of(facts, "target")
+    if engine in ("mysql", "mariadb"):
+        return f"NOT ({one} <=> {other})"
+    return f"{one} IS NOT {other}" if engine == "sqlite" else f"{one} IS DISTINCT FROM {other}"
+
+
+def converted(change: Change, facts: Facts) -> str:
+    """Return an old value in its new type; MySQL converts on assignment and has no CAST to most of its types."""
+    column = quote(change.column, facts)
+    if engine_of(facts, "target") in ("mysql", "mariadb"):
+        return column
+    kind = type_sql(str(change.detail.get("new_type", "")), f"{change.table}_{change.column}_new_type")
+    return f"CAST({column} AS {kind})"
+
+
 def old_form(change: Change, facts: Facts) -> str:
     """Return what a filled column must equal, as SQL over the old column."""
     if change.kind == "add_column":
         given = str(change.detail.get("backfill", ""))
         return given if given and is_plain_sql(given) else "{{value_for_" + re.sub(r"\W", "_", change.column) + "}}"
-    if change.kind == "rename_column":
-        return quote(change.column, facts)
-    kind = type_sql(str(change.detail.get("new_type", "")), f"{change.table}_{change.column}_new_type")
-    return f"CAST({quote(change.column, facts)} AS {kind})"
+    return quote(change.column, facts) if change.kind == "rename_column" else converted(change, facts)
 
 
 def sql_text(value: str) -> str:
@@ -2647,12 +2838,32 @@ def sql_text(value: str) -> str:
 
 def hash_query(table: str, facts: Facts) -> str:
     """Return one row with count and order-free hash of a table (proven on PostgreSQL 15 and MariaDB 10.11)."""
-    if facts.target.engine in ("mysql", "mariadb"):
-        columns = next((row.columns for row in facts.tables if row.name == table), ())
-        parts = ", ".join(f"COALESCE({quote(name, facts)}, '')" for name, _ in columns) or "{{columns}}"
-        return f"SELECT {sql_text(table)}, count(*), sum(crc32(concat_ws('|', {parts}))) FROM {quote(table, facts)}"
+    engine, name = engine_of(facts, "target"), quote(table, facts)
+    if engine == "sqlite" or not same_family(facts):
+        return PROFILES
+    columns = next((row.columns for row in facts.tables if row.name == table), ())
+    if engine in ("mysql", "mariadb"):
+        parts = ", ".join(f"COALESCE({quote(column, facts)}, '')" for column, _ in columns) or "{{columns}}"
+        return f"SELECT {sql_text(table)}, count(*), sum(crc32(concat_ws('|', {parts}))) FROM {name}"
+    if engine == "oracle":
+        parts = " || '|' || ".join(quote(column, facts) for column, _ in columns) or "{{columns}}"
+        return f"SELECT {sql_text(table)}, count(*), sum(ora_hash({parts})) FROM {name}"
+    if engine == "sqlserver":
+        return f"SELECT {sql_text(table)}, count(*), checksum_agg(binary_checksum(*)) FROM {name}"
+    if engine == "mongodb":
+        return f"db.runCommand({{dbHash: 1, collections: [{sql_text(table)}]}})"
     return (f"SELECT {sql_text(table)}, count(*), sum(('x'||substr(md5(t::text),1,16))::bit(64)::bigint::numeric) FROM "
-            f"{quote(table, facts)} t")
+            f"{name} t")
+
+
+PROFILES = ("compatibility_checker.py --type data --before source_profiles.jsonl --after target_profiles.jsonl, after "
+            "the profile queries of its report (reconciliation) ran on both sides")
+
+
+def same_family(facts: Facts) -> bool:
+    """Return whether both sides write a row as the same text, so that one hash query serves both."""
+    families = [engine_of(facts, side).replace("mariadb", "mysql") for side in ("source", "target")]
+    return families[0] == families[1]
 
 
 def orphan_query(facts: Facts) -> str:
@@ -2661,8 +2872,9 @@ def orphan_query(facts: Facts) -> str:
     found = [f"SELECT count(*) FROM {quote(change.table, facts)} c LEFT JOIN {quote(key.group(2), facts)} p ON "
              f"p.{quote(key.group(3), facts)} = c.{quote(key.group(1), facts)} WHERE p.{quote(key.group(3), facts)} IS "
              f"NULL AND c.{quote(key.group(1), facts)} IS NOT NULL" for change, key in zip(facts.changes, keys) if key]
-    return " UNION ALL ".join(found) or ("for each foreign key of pg_constraint (contype = 'f'): count(*) of children "
-                                         "without parent")
+    listing = {"postgresql": " of pg_constraint (contype = 'f')", "sqlite": " of PRAGMA foreign_key_list"}.get(
+        engine_of(facts, "target"), " of information_schema.referential_constraints")
+    return " UNION ALL ".join(found) or f"for each foreign key{listing}: count(*) of children without parent"
 
 
 def unfilled_query(facts: Facts) -> str:
@@ -2676,32 +2888,49 @@ def unfilled_query(facts: Facts) -> str:
 
 def facts_words(facts: Facts, copy: Copy, scripts: Sequence[Script]) -> Dict[str, str]:
     """Return the words of this specification for every template."""
-    wal = wal_gb(facts, copy)
-    writes = facts.value("write_rows_per_second")
+    rows = rows_text(facts)
     return {
-        **table_queries(facts), **load_words(facts), **people_words(facts),
+        **table_queries(facts), **load_words(facts), **people_words(facts), **engine_words(facts),
+        **replication_words(facts, copy), **consumer_words(facts), **endpoint_words(facts),
         "source_name": clean(facts.source.text), "target_name": clean(facts.target.text),
         "service": str(facts.at("service_details.legacy_service.name", facts.at("name", "{{service}}"))),
-        "dependency_names": listed([row.name for row in facts.dependencies],
-                                   "no consumer is named in the specification"),
         "downtime": figure(facts.downtime), "downtime_limit": span(facts.allowed_minutes / 60),
         "downtime_limit_70": span(0.7 * facts.allowed_minutes / 60),
-        "wal_reserve": f"{figure(round(2 * wal[1], 1))} GB",
-        "backlog": plural(round(writes * copy.hours.likely * 3600), "row"),
-        "endpoint_count": figure(len(facts.legacy) or len(facts.new)),
-        "new_count": figure(len(facts.new) or len(facts.legacy)), "sample_size": figure(canary_sample(facts)),
-        "build_text": build_text(facts), "write_count": figure(sum(1 for endpoint in facts.legacy if endpoint.writes)),
+        "backlog": plural(round(facts.value("write_rows_per_second") * copy.hours.likely * 3600), "row"),
+        "sample_size": figure(canary_sample(facts)),
         "memory_limit": figure(facts.alerts.get("memory_utilization", 0.85)),
         "ttl": figure(facts.value("dns_ttl_seconds")), "rtt": figure(facts.value("rtt_ms")),
         "event_tables": listed([table.name for table in facts.tables], "the tables of the aggregates", 4),
-        "unmatched": unmatched_text(facts), "change_text": plural(len(facts.changes) or len(scripts), "change"),
-        "row_total": figure(row_total(facts)) + (
-            "" if any(table.rows for table in facts.tables) or facts.given("volume_gb") else " (assumed)"),
+        "change_text": plural(len(facts.changes) or len(scripts), "change").replace("0 changes", "the changes"),
+        "row_total": rows, **migrate_words(facts, scripts, rows),
         "mapped_tables": listed(sorted({change.table for change in facts.changes}), "every table"),
-        "vm_count": figure(vm_count(facts)), "volume": volume_text(facts),
+        "vm_count": figure(vm_count(facts)), "servers": servers_text(facts), "volume": volume_text(facts),
         "streams": figure(facts.value("parallelism")), "test_days": figure(facts.value("test_days")),
         "workload_names": listed([load.name for load in facts.workloads], "the workloads"),
     }
+
+
+def consumer_words(facts: Facts) -> Dict[str, str]:
+    """Return who uses the source, and what must be true of those that are seen there."""
+    names = [row.name for row in facts.dependencies]
+    return {"dependency_names": listed(names, "no consumer is named in the specification"),
+            "consumer_rule": "every name must be one of: " + listed(names, most=40) if names else
+            "no consumer is named yet: write each name into constraints.dependencies"}
+
+
+def endpoint_words(facts: Facts) -> Dict[str, str]:
+    """Return the endpoints in numbers and words."""
+    endpoints = len(facts.legacy) or len(facts.new)
+    return {"endpoint_count": figure(endpoints), "new_count": figure(len(facts.new) or len(facts.legacy)),
+            "compared_by": f"endpoint and field, {plural(endpoints, 'endpoint')}" if endpoints else "query and column",
+            "build_text": build_text(facts), "unmatched": unmatched_text(facts),
+            "write_count": figure(sum(1 for endpoint in facts.legacy if endpoint.writes))}
+
+
+def rows_text(facts: Facts) -> str:
+    """Return the rows to move, marked where they follow from an assumed volume."""
+    counted = any(table.rows for table in facts.tables) or facts.given("volume_gb") or not row_total(facts)
+    return figure(row_total(facts)) + ("" if counted else " (assumed)")
 
 
 def volume_text(facts: Facts) -> str:
@@ -2732,10 +2961,33 @@ def people_words(facts: Facts) -> Dict[str, str]:
     return {"accountable": f"business owner, tech lead, {officer}on-call SRE", "accuracy_how": compared,
             "encryption_how": encryption_query(facts), "evidence_count": figure(len(controls_for(facts))),
             "old_objects": listed(dropped, "the old columns of the changed tables"),
-            "contract_text": f"enforce the new one and drop {listed(dropped)}" if dropped or not facts.changes else
-            "enforce the new one; nothing is dropped",
+            "contract_text": contract_text(facts, dropped), "cleanup_text": "Purge the archive, r" if dropped else "R",
             "personal_names": listed(personal, "no personal column found"), "residency": transfers(facts),
             "pan_names": listed([name for name in personal if "card" in name or "pan" in name], "card columns")}
+
+
+def contract_text(facts: Facts, dropped: Sequence[str]) -> str:
+    """Return what the last step of a schema change does with this specification."""
+    if dropped or not facts.changes:
+        return f"Wait until no release uses the old form, then enforce the new one and drop {listed(dropped, 'it')}"
+    if any(safe_form(change, facts).contract for change in facts.changes):
+        return "Wait until every release fits the new form, then enforce it; nothing is dropped"
+    return "Nothing is enforced or dropped: record the schema as it is now"
+
+
+def has_two_forms(facts: Facts, scripts: Sequence[Script]) -> bool:
+    """Return whether existing rows are rewritten, so that an old and a new form live side by side for a while."""
+    return not facts.changes or any(fills_rows(change) for change in facts.changes) or bool(scripts)
+
+
+def migrate_words(facts: Facts, scripts: Sequence[Script], rows: str) -> Dict[str, str]:
+    """Return what the middle of a schema change does with this specification, and how it is undone."""
+    if has_two_forms(facts, scripts):
+        return {"migrate_text": f"Write both forms, fill {rows} existing rows, prove them equal, switch the readers."
+                if rows != "0" else "Write both forms, fill the existing rows, prove them equal, switch the readers.",
+                "migrate_undo": "readers and writers back to the old form by flag; the backfill can stop and resume"}
+    return {"migrate_text": "Validate the new rules and release the programs that use the new columns; no existing row "
+            "is rewritten.", "migrate_undo": "the release before it back; no row was changed"}
 
 
 def build_text(facts: Facts) -> str:
@@ -2879,14 +3131,28 @@ def is_plain_sql(text: str) -> bool:
 
 def safe_form(change: Change, facts: Facts) -> SafeForm:
     """Return the safe form of a change for the target's engine."""
-    table = quote(change.table, facts)
-    online = facts.target.engine in ("mysql", "mariadb")
+    table, engine = quote(change.table, facts), engine_of(facts, "target")
+    online = engine in ("mysql", "mariadb")
+    if engine not in ("postgresql", "mysql", "mariadb", "sqlite"):
+        return form_manual(change, table, facts, online)
+    if engine == "sqlite" and change.kind in REBUILT:
+        return form_rebuild(change, table, facts)
     kinds: Dict[str, Callable[[Change, str, Facts, bool], SafeForm]] = {
         "add_column": form_add_column, "modify_column": form_type, "alter_column": form_type, "change_type": form_type,
         "add_constraint": form_constraint, "add_index": form_index, "create_index": form_index,
         "rename_column": form_rename, "drop_column": form_drop, "remove_column": form_drop, "drop_table": form_drop,
         "drop_constraint": form_drop, "drop_index": form_drop, "create_table": form_create}
     return kinds.get(change.kind, form_manual)(change, table, facts, online)
+
+
+REBUILT = ("modify_column", "alter_column", "change_type", "add_constraint", "drop_constraint")
+
+
+def form_rebuild(change: Change, table: str, facts: Facts) -> SafeForm:
+    """Return what SQLite needs for a change that it has no statement for (sqlite.org/lang_altertable.html, part 7)."""
+    return SafeForm("", "", f"rebuild {table} with its new form: new table, copy, swap, in one transaction; "
+                    "compatibility_checker.py writes it, plan again with --compatibility",
+                    "rebuild it with its old form", "the whole file, while the rows are copied", 3, is_lossy(change))
 
 
 def form_add_column(change: Change, table: str, facts: Facts, online: bool) -> SafeForm:
@@ -2925,13 +3191,14 @@ def form_type(change: Change, table: str, facts: Facts, online: bool) -> SafeFor
                         "ACCESS EXCLUSIVE, catalog only", 1)
     fresh, former = quote(new_column(change), facts), quote(f"{change.column}_old", facts)
     how = ", ALGORITHM=INPLACE, LOCK=NONE" if online else ""
-    cast = f"CAST({column} AS {new})"
+    cast = converted(change, facts)
     swap = (f"ALTER TABLE {table} RENAME COLUMN {column} TO {former}, RENAME COLUMN {fresh} TO {column};" if online else
             f"BEGIN; ALTER TABLE {table} RENAME COLUMN {column} TO {former}; ALTER TABLE {table} RENAME COLUMN {fresh} "
             f"TO {column}; COMMIT;")
     return SafeForm(f"ALTER TABLE {table} ADD COLUMN {fresh} {new}{how}; {both_written(fresh)}",
                     f"UPDATE {table} SET {fresh} = {cast} WHERE {fresh} IS NULL AND {column} IS NOT NULL",
-                    f"{archive_sql(change, table, column)} {swap} -- one release later: drop the trigger and {former}",
+                    f"{archive_sql(change, table, column, facts)} {swap} -- one release later: drop the trigger and "
+                    f"{former}",
                     f"ALTER TABLE {table} DROP COLUMN {fresh};", "ACCESS EXCLUSIVE, under 1 s; no rewrite", 3,
                     is_lossy(change))
 
@@ -2942,16 +3209,22 @@ def both_written(fresh: str) -> str:
             "application writes both")
 
 
-def archive_sql(change: Change, table: str, what: str) -> str:
+def archive_sql(change: Change, table: str, what: str, facts: Facts) -> str:
     """Return the statement that keeps what is taken away, with its key."""
     kept = re.sub(r"\W", "_", f"{change.table}_{change.column}")
-    return f"CREATE TABLE migration_archive.{kept} AS SELECT {{{{key}}}}, {what} FROM {table};"
+    return f"{archive_table(kept, facts)} AS SELECT {{{{key}}}}, {what} FROM {table};"
+
+
+def archive_table(name: str, facts: Facts) -> str:
+    """Return how an archive begins: in a schema of its own where the engine has schemas inside a database."""
+    if engine_of(facts, "target") == "postgresql":
+        return f"CREATE SCHEMA IF NOT EXISTS migration_archive; CREATE TABLE migration_archive.{name}"
+    return f"CREATE TABLE _migration_archive_{name}"
 
 
 def form_constraint(change: Change, table: str, facts: Facts, online: bool) -> SafeForm:
-    name = str(change.detail.get("constraint_name")
-               or f"{change.table}_{change.detail.get('constraint_type', 'check')}")
-    quoted = quote(name.replace(".", "_"), facts)
+    name = object_name(change)
+    quoted = quote(name, facts)
     given = str(change.detail.get("definition", ""))
     body = given if given and is_plain_sql(given) else "{{definition_of_" + re.sub(r"\W", "_", name) + "}}"
     kind = str(change.detail.get("constraint_type", "")).upper()
@@ -2971,13 +3244,15 @@ def form_constraint(change: Change, table: str, facts: Facts, online: bool) -> S
 
 def form_index(change: Change, table: str, facts: Facts, online: bool) -> SafeForm:
     columns = [name for name in change.detail.get("columns", []) if isinstance(name, str)] or [change.column]
-    name = quote(str(change.detail.get("index_name") or f"{change.table}_{'_'.join(columns)}_idx").replace(".", "_"),
-                 facts)
+    name = quote(object_name(change), facts)
     unique = "UNIQUE " if change.detail.get("unique") else ""
     inner = ", ".join(quote(column, facts) for column in columns if column)
     if online:
         return SafeForm(f"CREATE {unique}INDEX {name} ON {table} ({inner}) ALGORITHM=INPLACE LOCK=NONE;", "", "",
                         f"DROP INDEX {name} ON {table};", "none for reads and writes", 0.5)
+    if engine_of(facts, "target") == "sqlite":
+        return SafeForm(f"CREATE {unique}INDEX {name} ON {table} ({inner});", "", "", f"DROP INDEX {name};",
+                        "writers wait while it is built", 0.5)
     return SafeForm(f"CREATE {unique}INDEX CONCURRENTLY {name} ON {table} ({inner});", "", "",
                     f"DROP INDEX CONCURRENTLY {name};", "SHARE UPDATE EXCLUSIVE", 0.5)
 
@@ -2999,13 +3274,14 @@ def form_drop(change: Change, table: str, facts: Facts, online: bool) -> SafeFor
     elif change.kind == "drop_constraint":
         drop = f"ALTER TABLE {table} DROP CONSTRAINT {what};"
     elif change.kind == "drop_index":
-        drop = f"DROP INDEX {what} ON {table};" if online else f"DROP INDEX CONCURRENTLY {what};"
+        quiet = "" if engine_of(facts, "target") == "sqlite" else "CONCURRENTLY "
+        drop = f"DROP INDEX {what} ON {table};" if online else f"DROP INDEX {quiet}{what};"
     else:
         drop = f"ALTER TABLE {table} DROP COLUMN {what};"
     kept = change.kind in ("drop_constraint", "drop_index")
-    archive = "" if kept else (f"CREATE TABLE migration_archive.{re.sub(r'[^a-zA-Z0-9_]', '_', change.table)} AS TABLE "
-                               f"{table}; "
-                               if change.kind == "drop_table" else archive_sql(change, table, what) + " ")
+    archive = "" if kept else (f"{archive_table(re.sub(r'[^a-zA-Z0-9_]', '_', change.table), facts)} AS SELECT "
+                               f"* FROM {table}; "
+                               if change.kind == "drop_table" else archive_sql(change, table, what, facts) + " ")
     return SafeForm("", "", archive + drop, "recreate it from the archive", "ACCESS EXCLUSIVE, under 1 s", 3, not kept)
 
 
@@ -3074,10 +3350,17 @@ def make_assess(work: Work, phase: str) -> Iterable[Task]:
 def measure_action(facts: Facts) -> str:
     """Return the commands for the inputs that had to be assumed, most used first."""
     wanted = wanted_inputs(facts)
-    missing = [facts.inputs[name] for name in wanted if facts.inputs[name].basis == "assumed"]
+    missing = [facts.inputs[name]._replace(how=how_to_measure(facts, name)) for name in wanted
+               if facts.inputs[name].basis == "assumed"]
     given = [f"{facts.inputs[name].path} {figure(facts.value(name))}" for name in wanted if facts.value(name) > 0]
     return "; ".join(row.how
                      for row in missing[:3]) or f"compare with the last 7 days: {listed(given, 'the given load')}"
+
+
+def how_to_measure(facts: Facts, name: str) -> str:
+    """Return how an input is measured, in the words of the source's engine where it is asked."""
+    asked = {"write_rows_per_second": "writes", "volume_gb": "volume", "largest_table_gb": "largest"}.get(name, "")
+    return COMMANDS[engine_of(facts, "source")][asked] if asked and is_data(facts) else facts.inputs[name].how
 
 
 def wanted_inputs(facts: Facts) -> Tuple[str, ...]:
@@ -3190,7 +3473,7 @@ def make_prepare(work: Work, phase: str) -> Iterable[Task]:
         yield backup_task(work)
     if needs_target(work):
         disk = f"{figure(work.limits['target_disk_gb'])} GB of disk and " if work.limits["target_disk_gb"] else ""
-        load = plural(vm_count(facts), "server") if facts.kind == "infrastructure" else words["load_test_rps"]
+        load = servers_text(facts) if facts.kind == "infrastructure" else words["load_test_rps"]
         yield task(f"Provision {words['target_name']}", f"size it for {disk}{load}; apply the "
                    "infrastructure code", "health check green; G29 shows no "
                    "difference of grants", "platform", human("provision"), after=BESIDE)
@@ -3207,13 +3490,10 @@ def backup_task(work: Work) -> Task:
     """Return how the way back is made sure of: a tested restore, an archived image, or server snapshots."""
     facts, name = work.facts, work.words["source_name"]
     if is_data(facts):
-        tool = {"mysql": "mysqlsh -- util dump-instance {{backup_dir}}; restore into a scratch server",
-                "mariadb": "mariadb-backup --backup --target-dir={{backup_dir}}; restore into a scratch server"}.get(
-            facts.source.engine, "pg_basebackup -X stream -c fast -D {{backup_dir}}; pg_verifybackup {{backup_dir}}; "
-                    "restore "
-            "into a scratch server")
-        return task(f"Back up {name} and restore it once", tool, "restored counts equal; minutes noted (planned: "
-                    f"{span(work.machine['restore'].likely)})", "dba", plus(human("backup"), work.machine["restore"]),
+        return task(f"Back up {name} and restore it once", COMMANDS[engine_of(facts, "source")]["backup"]
+                    + "; restore into a scratch server", "restored counts equal; minutes noted"
+                    + (f" (planned: {span(work.machine['restore'].likely)})" if volume_of(facts) else ""), "dba",
+                    plus(human("backup"), work.machine["restore"]),
                     after=BESIDE)
     if facts.kind == "infrastructure":
         largest = max(facts.workloads, key=lambda load: load.gb / load.vms, default=None)
@@ -3267,7 +3547,10 @@ def make_rehearse(work: Work, phase: str) -> Iterable[Task]:
     elif not relocates(facts) and facts.kind != "infrastructure":
         rows = max((table.rows for table in facts.tables), default=0)
         if not facts.changes and not work.scripts:
-            yield rehearsal_of_rows(work)
+            yield rehearsal_of_rows(work) if row_total(facts) else task(
+                "Rehearse the schema changes on a full-size copy", "once they are written down (expand): restore the "
+                "backup beside production; run them forward, back, forward; time each", "row hashes equal "
+                "after the way back; the times are in the specification", "dba", human("rehearse_small"))
             yield from framework_tasks(work, "rehearse")
             return
         yield task("Rehearse every script and its undo on a full-size copy",
@@ -3309,15 +3592,25 @@ def statement_task(work: Work, change: Change, stage: str) -> Iterable[Task]:
     if change.kind in ("add_index", "create_index") and rows:
         hours = plus(hours, at_speed(work.facts, rows.rows * ROW_MARGIN, "index", "index_rows_per_second", (), True))
     undo = f"; undo: {form.undo}" if stage == "expand" else ""
-    yield task(change_title(change, stage), f"{sql} -- lock: {form.lock}{undo}", change_proof(change, stage), "dba",
+    yield task(change_title(change, stage), f"{sql} -- lock: {lock_text(form.lock, work.facts)}{undo}",
+               change_proof(change, stage, work.facts), "dba",
                hours, "window" if stage == "contract" and form.lossy else "business", change.path)
+
+
+def lock_text(lock: str, facts: Facts) -> str:
+    """Return a lock in the words of the target's engine; the forms speak PostgreSQL's."""
+    engine = engine_of(facts, "target")
+    if engine == "postgresql":
+        return lock
+    wide = "the whole database for writers" if engine == "sqlite" else "metadata lock"
+    return re.sub(r"ACCESS EXCLUSIVE|SHARE ROW EXCLUSIVE|SHARE UPDATE EXCLUSIVE", wide, lock)
 
 
 def change_title(change: Change, stage: str) -> str:
     """Return a change in words: what is done to which object."""
     what = f"{change.table}.{change.column}" if change.column else change.table
-    name = str(change.detail.get("constraint_name") or change.detail.get("index_name") or "")
-    words = {"add_column": f"Add {what}", "add_constraint": f"Add {name or 'a constraint'} to {change.table}",
+    name = object_name(change)
+    words = {"add_column": f"Add {what}", "add_constraint": f"Add {name} to {change.table}",
              "add_index": f"Build index {name} on {change.table}",
              "create_index": f"Build index {name} on {change.table}",
              "rename_column": f"Rename {what} to {new_column(change)}",
@@ -3332,37 +3625,76 @@ def change_title(change: Change, stage: str) -> str:
     return f"Enforce: {title[0].lower()}{title[1:]}" if stage == "contract" and not is_lossy(change) else title
 
 
-def change_proof(change: Change, stage: str) -> str:
+PROOFS = {  # how one row shows that a constraint, an index, a table or a column is there
+    "postgresql": ("SELECT count(*) FROM pg_constraint WHERE conname = {name}",
+                   "SELECT count(*) FROM pg_index WHERE indisvalid AND indexrelid = to_regclass({name})",
+                   "SELECT count(*) FROM pg_class WHERE oid = to_regclass({table})",
+                   "SELECT data_type, is_nullable FROM information_schema.columns WHERE table_name = {table} AND "
+                   "column_name = {column}"),
+    "mysql": ("SELECT count(*) FROM information_schema.table_constraints WHERE constraint_name = {name}",
+              "SELECT count(DISTINCT index_name) FROM information_schema.statistics WHERE index_name = {name}",
+              "SELECT count(*) FROM information_schema.tables WHERE table_name = {table}",
+              "SELECT data_type, is_nullable FROM information_schema.columns WHERE table_name = {table} AND "
+              "column_name = {column}"),
+    "sqlite": ("SELECT sql LIKE '%' || {name} || '%' FROM sqlite_master WHERE name = {table}",
+               "SELECT count(*) FROM sqlite_master WHERE type = 'index' AND name = {name}",
+               "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = {table}",
+               "SELECT type, CASE \"notnull\" WHEN 1 THEN 'NO' ELSE 'YES' END FROM pragma_table_info({table}) WHERE "
+               "name = {column}"),
+    "oracle": ("SELECT count(*) FROM user_constraints WHERE constraint_name = upper({name})",
+               "SELECT count(*) FROM user_indexes WHERE index_name = upper({name})",
+               "SELECT count(*) FROM user_tables WHERE table_name = upper({table})",
+               "SELECT data_type, nullable FROM user_tab_columns WHERE table_name = upper({table}) AND column_name = "
+               "upper({column})")}
+PROOFS["mariadb"] = PROOFS["sqlserver"] = PROOFS["mysql"]
+
+
+def change_proof(change: Change, stage: str, facts: Facts) -> str:
     """Return the query that shows that a change is there."""
-    table = sql_text(change.table.split(".")[-1])
-    name = sql_text(str(change.detail.get("constraint_name") or change.detail.get("index_name") or ""))
+    words = {"table": sql_text(change.table.split(".")[-1]), "name": sql_text(object_name(change))}
     unique = stage == "expand" and str(change.detail.get("constraint_type", "")).upper() == "UNIQUE"
+    proofs = PROOFS.get(engine_of(facts, "target"))
+    if proofs is None or change.kind not in CHANGE_KINDS:
+        return f"the export of the live schema shows {change.kind} on {change.table}, named in the ticket"
+    there = int(not change.kind.startswith("drop_"))
     if change.kind in ("add_constraint", "drop_constraint") and not unique:
-        return f"SELECT count(*) FROM pg_constraint WHERE conname = {name} returns {int(change.kind[0] == 'a')}"
+        return f"{fill(proofs[0], words)} returns {there}"
     if "index" in change.kind or unique:
-        return f"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass({name}) returns " + (
-            "t" if change.kind != "drop_index" else "no row")
+        return f"{fill(proofs[1], words)} returns {there}"
     if change.kind in ("drop_table", "create_table"):
-        return f"SELECT to_regclass({table}) returns " + ("NULL" if change.kind == "drop_table" else change.table)
-    return column_proof(change, stage, table)
+        return f"{fill(proofs[2], words)} returns {there}"
+    return column_proof(change, stage, proofs[3], facts)
+
+
+def object_name(change: Change) -> str:
+    """Return the name of the constraint or index of a change, as its statement gives it."""
+    if "index" in change.kind:
+        columns = [name for name in change.detail.get("columns", []) if isinstance(name, str)] or [change.column]
+        return str(change.detail.get("index_name") or f"{change.table}_{'_'.join(columns)}_idx").replace(".", "_")
+    return str(change.detail.get("constraint_name")
+               or f"{change.table}_{change.detail.get('constraint_type', 'check')}").replace(".", "_")
 
 
 TYPE_NAMES = {"varchar": "character varying", "char": "character", "timestamptz": "timestamp with time zone",
               "timestamp": "timestamp without time zone", "int": "integer", "decimal": "numeric", "bool": "boolean"}
 
 
-def column_proof(change: Change, stage: str, table: str) -> str:
+def column_proof(change: Change, stage: str, query: str, facts: Facts) -> str:
     """Return the query that shows the form of a column, under the name that it has at this stage."""
     swapped = stage == "contract" or not fills_rows(change)
     gone = stage == "contract" and change.kind in ("drop_column", "remove_column", "rename_column")
     given = str(change.detail.get("new_type") or change.detail.get("data_type") or "")
-    plain = re.sub(r"\s*\(.*?\)", "", given.lower()).strip()  # as information_schema of PostgreSQL names it
-    form = clean(TYPE_NAMES.get(plain, plain) or "the new form")
+    if engine_of(facts, "target") == "sqlite":
+        form = clean(given or "the new form")
+    else:
+        plain = re.sub(r"\s*\(.*?\)", "", given.lower()).strip()  # as information_schema names it
+        form = clean((TYPE_NAMES.get(plain, plain) if engine_of(facts, "target") == "postgresql" else plain)
+                     or "the new form")
     if swapped and change.detail.get("nullable") is False and (stage == "contract" or "default" in change.detail):
         form += ", NO"
-    column = sql_text(change.column if swapped else new_column(change))
-    return (f"SELECT data_type, is_nullable FROM information_schema.columns WHERE table_name = {table} AND column_name "
-            f"= {column} returns {'no row' if gone else form}")
+    name = change.column if swapped or gone else new_column(change)
+    words = {"table": sql_text(change.table.split(".")[-1]), "column": sql_text(name)}
+    return f"{fill(query, words)} returns {'no row' if gone else form}"
 
 
 @makes("expand")
@@ -3440,6 +3772,14 @@ def make_backfill(work: Work, phase: str) -> Iterable[Task]:
 def make_verify(work: Work, phase: str) -> Iterable[Task]:
     names = listed([table.name for table in work.facts.tables if table.critical], "every changed table")
     subject = names if any(table.critical for table in work.facts.tables) else work.words["mapped_tables"]
+    if not has_two_forms(work.facts, work.scripts) and "expand_contract" in work.tracks:
+        changed = listed([f"{change.table}.{change.column}" if change.column else change.table
+                          for change in work.facts.changes], most=3)
+        yield task(f"Prove that the running and the next release both work with {changed}",
+                   "run the tests of both releases against a copy with the expanded schema, then release the next one",
+                   "both test runs green; G20 holds for one hour after the release", "dev", human("verify"))
+        yield from framework_tasks(work, "validate")
+        return
     yield task(f"Prove old and new form equal for {subject}", fill("{unfilled_sql}; {differing_sql}", work.words),
                "G10 and G42: each count is 0", "data",
                plus(human("verify"),
@@ -3449,6 +3789,8 @@ def make_verify(work: Work, phase: str) -> Iterable[Task]:
 
 @makes("switch_readers")
 def make_switch_readers(work: Work, phase: str) -> Iterable[Task]:
+    if not has_two_forms(work.facts, work.scripts):
+        return
     readers = [row for row in work.facts.dependencies if row.direction in ("read", "both", "")]
     flag = work.facts.flags[0].name if work.facts.flags else "{{read_flag}}"
     columns = [f"{change.table}.{new_column(change)}" for change in work.facts.changes if fills_rows(change)]
@@ -3467,8 +3809,8 @@ def make_soak_contract(work: Work, phase: str) -> Iterable[Task]:
     filled = [f"{change.table}.{new_column(change)}" for change in facts.changes if fills_rows(change)]
     if filled and not work.scripts and not takes_away(facts):
         yield task(f"Wait {span(hours)} until every release writes {listed(filled, most=3)}",
-                   "each hour: SELECT application_name, count(*) FROM pg_stat_activity GROUP BY 1; compare with the "
-                   "releases that write it", f"0 sessions of a release that does not write {listed(filled, most=3)}",
+                   f"each hour: {work.words['target_sessions']}; compare with the releases that write it",
+                   f"0 sessions of a release that does not write {listed(filled, most=3)}",
                    "sre", fixed(hours, ("contract_soak_hours",)), "soak")
         return
     yield task(f"Wait {span(hours)} with both forms live",
@@ -3510,9 +3852,13 @@ def make_close(work: Work, phase: str) -> Iterable[Task]:
 @makes("purge")
 def make_purge(work: Work, phase: str) -> Iterable[Task]:
     if any(is_lossy(change) for change in work.facts.changes) or any(s.phase == "contract" for s in work.scripts):
-        yield task("Purge the archive", "DROP SCHEMA migration_archive CASCADE; -- only after the sign-off of G40",
-                   "SELECT to_regnamespace('migration_archive') returns NULL; the last backup that holds it is named "
-                   "in the ticket", "dba", human("change"))
+        own = engine_of(work.facts, "target") == "postgresql"
+        yield task("Purge the archive", ("DROP SCHEMA migration_archive CASCADE;" if own else
+                                         "DROP TABLE of each table named _migration_archive_...;")
+                   + " -- only after the sign-off of G40",
+                   ("SELECT to_regnamespace('migration_archive') returns NULL" if own else
+                    "no table named _migration_archive_... is left") + "; the last backup that holds it is named in "
+                   "the ticket", "dba", human("change"))
 
 
 def script_tasks(work: Work, stage: str) -> Iterable[Task]:
@@ -3567,19 +3913,40 @@ def make_scripts_contract(work: Work, phase: str) -> Iterable[Task]:
 
 @makes("schema_load")
 def make_schema_load(work: Work, phase: str) -> Iterable[Task]:
-    mysql = work.facts.target.engine in ("mysql", "mariadb")
-    load = ("mysqldump --no-data --routines --triggers {{database}} > schema.sql; mysql {{target_database}} < "
-            "schema.sql"
-            if mysql else "pg_dump --schema-only -Fc -d {{source_dsn}} -f schema.dump; pg_restore --section=pre-data "
-            "-d {{target_dsn}} schema.dump; the keys, which replication needs from the start: pg_restore -l "
-            "--section=post-data schema.dump | grep ' CONSTRAINT ' | grep -v 'FK CONSTRAINT' > keys.list; pg_restore "
-            "-L keys.list -d {{target_dsn}} schema.dump")
+    load = schema_commands(work.facts)
     yield task(f"Create the schema on {work.words['target_name']}",
                load + "; roles, extensions, settings and collation "
                "compared", "G07: compatibility check of both exports exits 0", "dba",
                Range(4, 8, 24, "assumed", (), "schema, roles, extensions"))
     for note in version_notes(work.facts):
         yield task(note[0], note[1], note[2], "dba", human("change", 2), path=("target",))
+
+
+CONVERTERS = {("oracle", "postgresql"): "ora2pg -c {{ora2pg_conf}} -t TABLE -o schema.sql; psql -X -v "
+              "ON_ERROR_STOP=1 -d {{target_dsn}} -f schema.sql",
+              ("mysql", "postgresql"): "pgloader --with 'schema only' {{source_dsn}} {{target_dsn}}",
+              ("mariadb", "postgresql"): "pgloader --with 'schema only' {{source_dsn}} {{target_dsn}}"}
+
+
+def schema_commands(facts: Facts) -> str:
+    """Return how the schema gets onto the target: copied inside one engine, converted between two."""
+    source, target = engine_of(facts, "source"), engine_of(facts, "target")
+    if not same_family(facts):
+        return CONVERTERS.get((source, target), f"export the schema of {clean(facts.source.text)}; write it again for "
+                              f"{target}: types, keys, defaults, sequences; list every type without an equal and its "
+                              f"substitute; load it")
+    return {"postgresql": "pg_dump --schema-only -Fc -d {{source_dsn}} -f schema.dump; pg_restore --section=pre-data "
+            "-d {{target_dsn}} schema.dump; the keys, which replication needs from the start: pg_restore -l "
+            "--section=post-data schema.dump | grep ' CONSTRAINT ' | grep -v 'FK CONSTRAINT' > keys.list; pg_restore "
+            "-L keys.list -d {{target_dsn}} schema.dump",
+            "sqlite": "sqlite3 {{source_file}} .schema > schema.sql; sqlite3 {{database_file}} < schema.sql",
+            "oracle": "expdp {{source_dsn}} content=metadata_only dumpfile=schema.dmp; impdp {{target_dsn}} "
+            "dumpfile=schema.dmp",
+            "sqlserver": "sqlpackage /Action:Extract /SourceConnectionString:{{source_dsn}} /TargetFile:schema.dacpac; "
+            "sqlpackage /Action:Publish /SourceFile:schema.dacpac /TargetConnectionString:{{target_dsn}}",
+            "mongodb": "db.getCollectionInfos() of the source; db.createCollection with the same options on the target"
+            }.get(target, "mysqldump --no-data --routines --triggers {{database}} > schema.sql; mysql "
+                  "{{target_database}} < schema.sql")
 
 
 def version_notes(facts: Facts) -> Iterable[Tuple[str, str, str]]:
@@ -3606,10 +3973,9 @@ def version_notes(facts: Facts) -> Iterable[Tuple[str, str, str]]:
 def make_initial_copy(work: Work, phase: str) -> Iterable[Task]:
     facts, words = work.facts, work.words
     yield task(f"Start {work.copy.method} from {words['source_name']}", copy_command(work),
-               "the slot is active and holds WAL; free disk on the source above " + words["wal_reserve"], "dba",
-               human("flip"))
+               words["log_kept"], "dba", human("flip"))
     shown = sorted(facts.tables, key=lambda table: -table.gb)[:MOST_EACH]
-    logical = work.copy.method == "logical_replication"
+    logical = work.copy.method == "logical_replication" and engine_of(facts, "target") == "postgresql"
     for table in shown:
         rate = speeds(facts, work.copy.method, "copy_gb_per_hour")[1] * facts.value("contention")
         rate *= LOB_SLOWDOWN if table.lob else 1
@@ -3639,28 +4005,30 @@ def copy_command(work: Work) -> str:
     if work.copy.method == "mysqlsh":
         return (f"mysqlsh -- util dump-instance {{{{dump_dir}}}} --threads={work.words['streams']}; util load-dump; "
                 f"then CHANGE REPLICATION SOURCE TO the dump's position")
+    if work.copy.method == "dms":
+        return ("aws dms start-replication-task --replication-task-arn {{task_arn}} --start-replication-task-type "
+                f"start-replication, full load and changes, MaxFullLoadSubTasks {work.words['streams']}")
     return f"start {work.copy.method} with {work.words['streams']} streams from {{{{source_dsn}}}}"
 
 
 @makes("index_target")
 def make_index_target(work: Work, phase: str) -> Iterable[Task]:
-    mysql = work.facts.target.engine in ("mysql", "mariadb")
-    rest = ("pg_restore -l --section=post-data schema.dump | grep -vxFf keys.list > rest.list; pg_restore -j "
-            f"{work.words['streams']} -L rest.list -d {{{{target_dsn}}}} schema.dump; ANALYZE;")
+    native = engine_of(work.facts, "target") if same_family(work.facts) else ""
+    rest = {"postgresql": "pg_restore -l --section=post-data schema.dump | grep -vxFf keys.list > rest.list; "
+            f"pg_restore -j {work.words['streams']} -L rest.list -d {{{{target_dsn}}}} schema.dump; ANALYZE;",
+            "mysql": "mysqlsh -- util load-dump {{dump_dir}} --load-indexes=true --analyze-tables=on"}
+    rest["mariadb"] = rest["mysql"]
     yield task(f"Build {figure(work.facts.value('indexes_per_table'))} indexes a table, foreign keys, statistics",
-               "mysqlsh -- util load-dump {{dump_dir}} --load-indexes=true --analyze-tables=on" if mysql else rest,
+               rest.get(native, "create the secondary indexes and foreign keys of the schema, "
+                        f"{work.words['streams']} at a time; then gather statistics of every table"),
                "G07: no invalid index, no unvalidated constraint", "dba", work.machine["index"], "machine")
 
 
 @makes("catch_up")
 def make_catch_up(work: Work, phase: str) -> Iterable[Task]:
-    mysql = work.facts.target.engine in ("mysql", "mariadb")
-    lag = ("SHOW REPLICA STATUS on the target: Seconds_Behind_Source" if mysql else
-           "SELECT slot_name, pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn) FROM pg_replication_slots "
-           "on the source")
     yield task(f"Apply the backlog of {work.words['backlog']}",
-               f"each minute: {lag}; add apply workers when it does not "
-               "fall", "G11: below 10 s for 30 min", "dba", work.machine["catch_up"], "machine")
+               f"each minute: {work.words['lag_query']}; add apply workers when it does not fall",
+               "G11: below 10 s for 30 min", "dba", work.machine["catch_up"], "machine")
 
 
 @makes("compare_sides")
@@ -3701,20 +4069,22 @@ def make_cutover(work: Work, phase: str) -> Iterable[Task]:
                    Range(0, 0, 0, "given", (), "inside the cutover"),
                    "window", row.path, ())
     way = str(facts.at("cutover.switch", "dns"))
-    outage = cutover_minutes(work)
+    stop = f"stop the writers ({words['source_stop']}, end its sessions)"
+    sequences = "set sequences 1 000 above the source; start the reverse replication"
+    steps = (f"{stop}; wait for lag 0; {sequences}; switch by {way}; smoke test; open")
+    if is_paused(facts):
+        steps = (f"{sequences.replace('; start', ' beforehand; start')}; smoke test {words['target_name']} read-only; "
+                 f"in the pooler: PAUSE; wait for lag 0; point it to {words['target_name']}; RESUME")
     paused = f"pause {listed(stoppers)}; " if stoppers else ""
-    yield task(f"Cut over to {words['target_name']} (budget {words['downtime']} min)",
-               f"{paused}stop the writers (ALTER ROLE {{{{application_role}}}} NOLOGIN, end its sessions); wait for "
-               f"lag 0; set sequences 1 000 above the source; start the reverse replication; switch by {way}; smoke "
-               f"test; open",
-               f"G27: outage at most {words['downtime']} min; abort at {work.limits['abort_minutes']} min (T9)", "sre",
-               outage, "window")
+    yield task(f"Cut over to {words['target_name']} (budget {words['downtime_limit']})", paused + steps,
+               f"G27: outage at most {words['downtime_limit']}; abort at "
+               f"{span(work.limits['abort_minutes'] / 60)} (T9)", "sre", cutover_minutes(work), "window")
 
 
 def cutover_minutes(work: Work) -> Range:
     parts, _ = outage_parts(work.facts, work.tracks, bulk_hours(work.machine, work.copy))
     low, likely, high = (sum(part[index] for part in parts) / 60 for index in range(3))
-    return Range(low + 0.5, likely + 0.5, high + 0.5, "assumed", ("dns_ttl_seconds",),
+    return Range(low + 0.5, likely + 0.5, high + 0.5, "assumed", () if is_paused(work.facts) else ("dns_ttl_seconds",),
                  "30 min of checks + the outage parts")
 
 
@@ -3730,17 +4100,18 @@ def make_reverse_soak(work: Work, phase: str) -> Iterable[Task]:
 
 @makes("finalize")
 def make_finalize(work: Work, phase: str) -> Iterable[Task]:
-    yield task(f"Archive and retire {work.words['source_name']}", "last backup to cold storage with its checksum; DROP "
-               "SUBSCRIPTION and slot of the reverse replication; stop the server; delete after the retention time",
-               "restore of the archived backup tested once; SELECT count(*) FROM pg_replication_slots returns 0", "dba",
+    yield task(f"Archive and retire {work.words['source_name']}", f"last backup to cold storage with its checksum; "
+               f"{work.words['unsubscribe']}; stop the server; delete after the retention time",
+               f"restore of the archived backup tested once; {work.words['unsubscribed']}", "dba",
                human("close"))
     yield from framework_tasks(work, "close")
 
 
 @makes("bulk_copy")
 def make_bulk_copy(work: Work, phase: str) -> Iterable[Task]:
-    yield task("Stop the writers", f"pause {work.words['dependency_names']}; ALTER ROLE {{{{application_role}}}} "
-               f"NOLOGIN; end its sessions", "no write in 1 min of pg_stat_database", "sre", human("flip"), "window")
+    paused = f"pause {work.words['dependency_names']}; " if work.facts.dependencies else ""
+    yield task("Stop the writers", f"{paused}{work.words['source_stop']}; end its sessions",
+               work.words["source_quiet"], "sre", human("flip"), "window")
     yield from make_initial_copy(work, phase)
     yield from make_index_target(work, phase)
 
@@ -3758,7 +4129,7 @@ def make_delta_sync(work: Work, phase: str) -> Iterable[Task]:
 def make_create_v2(work: Work, phase: str) -> Iterable[Task]:
     facts = work.facts
     names = sorted({change.table for change in facts.changes}) or [table.name for table in facts.tables]
-    for name in names[:MOST_EACH]:
+    for name in names[:MOST_EACH] or ["every table"]:
         mine = [change for change in facts.changes if change.table == name]
         what = listed([f"{change.kind} {change.column}".strip() for change in mine], "unchanged form")
         yield task(f"Build v2 of {name} with its mapping both ways",
@@ -3801,17 +4172,19 @@ def make_route_consumers(work: Work, phase: str) -> Iterable[Task]:
 @makes("freeze_v1")
 def make_freeze_v1(work: Work, phase: str) -> Iterable[Task]:
     hours = work.facts.value("contract_soak_hours")
-    yield task("Revoke writes on v1", "REVOKE INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA v1 FROM "
-               "{{application_role}};",
+    every = "v1.*" if engine_of(work.facts, "target") in ("mysql", "mariadb") else "ALL TABLES IN SCHEMA v1"
+    yield task("Revoke writes on v1", f"REVOKE INSERT, UPDATE, DELETE ON {every} FROM {{{{application_role}}}};",
                "no permission error in the application log", "dba", human("change"))
     yield task(f"Wait {span(hours)} without writers on v1",
-               "SELECT application_name FROM pg_stat_activity by schema, hourly",
+               f"each hour, of schema v1: {work.words['target_sessions']}",
                "G25: 0 sessions", "sre", fixed(hours, ("contract_soak_hours",)), "soak")
 
 
 @makes("drop_v1")
 def make_drop_v1(work: Work, phase: str) -> Iterable[Task]:
-    yield task("Archive and drop v1", "pg_dump -n v1 -Fc -f v1.dump; pg_restore -l v1.dump; DROP SCHEMA v1 CASCADE;",
+    mysql = engine_of(work.facts, "target") in ("mysql", "mariadb")
+    yield task("Archive and drop v1", "mysqldump --routines --triggers v1 > v1.sql; DROP DATABASE v1;" if mysql else
+               "pg_dump -n v1 -Fc -f v1.dump; pg_restore -l v1.dump; DROP SCHEMA v1 CASCADE;",
                "the dump restores into a scratch database; G07 exits 0", "dba", Range(0.25, 0.5, 2, "assumed"),
                "window")
 
@@ -3824,6 +4197,11 @@ def aggregates(work: Work) -> List[Table]:
 def make_model_events(work: Work, phase: str) -> Iterable[Task]:
     tables = aggregates(work)
     share = 1 / max(len(tables), 1)
+    if not tables:
+        yield task(f"Name the aggregates and events of {work.words['source_name']}", "list every statement that "
+                   "writes; each becomes a named, versioned event with aggregate id and order; put the tables into "
+                   "tables_to_migrate and plan again", "every write path maps to one event", "dev",
+                   Range(40, 80, 160, "assumed", (), "80 h over all aggregates"))
     for table in tables:
         personal = [name for name, kind in table.columns if personal_kind(name, kind)]
         erase = f"; key per person for {listed(personal)} (crypto-shredding)" if personal else ""
@@ -3850,14 +4228,28 @@ def make_capture_events(work: Work, phase: str) -> Iterable[Task]:
     for table in tables:
         yield task(f"Capture the events of {table.name}",
                    f"write {table.name} and its event in one transaction (outbox); "
-                   "relay publishes it", f"events of {table.name} equal its writes for 24 h (n_tup_ins + n_tup_upd + "
-                   "n_tup_del)", "dev", Range(24 * share, 60 * share, 120 * share, "assumed", (), "60 h over all"),
+                   "relay publishes it", f"events of {table.name} equal its writes for 24 h", "dev",
+                   Range(24 * share, 60 * share, 120 * share, "assumed", (), "60 h over all"),
                    path=table.path)
+    if not tables:
+        yield task("Capture the events of every aggregate", "write the row and its event in one transaction (outbox); "
+                   "relay publishes it", "events equal the rows written for 24 h", "dev",
+                   Range(24, 60, 120, "assumed", (), "60 h over all"))
     names = listed([sql_text(table.name) for table in tables], "{{table}}")
     yield task("Compare events and writes for 24 h",
                "each hour: SELECT count(*) FROM {{event_table}} WHERE recorded_at >= :hour; "
-               f"SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables WHERE relname IN ({names})",
+               + written_rows(work.facts, names),
                "both grew by the same number in each of 24 hours", "sre", fixed(24), "soak")
+
+
+def written_rows(facts: Facts, names: str) -> str:
+    """Return the query for the rows written to the aggregates' tables."""
+    if engine_of(facts, "source") == "postgresql":
+        return f"SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables WHERE relname IN ({names})"
+    if engine_of(facts, "source") in ("mysql", "mariadb"):
+        return ("SELECT sum(count_insert + count_update + count_delete) FROM "
+                f"performance_schema.table_io_waits_summary_by_table WHERE object_name IN ({names})")
+    return f"the rows written to {names} meanwhile, by the application's own counters"
 
 
 @makes("genesis")
@@ -4010,8 +4402,9 @@ def make_rollout(work: Work, phase: str) -> Iterable[Task]:
             enough += blast_text(facts, step.percentage)
             alone = flag.path and facts.at("feature_flags")[flag.path[1]].get("parallel")
             hold = f"hold {span(hours)} ({rule}){enough}"
-            if step.percentage >= 100 and not step.hours:  # what follows is the soak
-                hours, hold = 0.0, "hold it until the next step"
+            if step.percentage >= 100 and not step.hours:  # what follows is the next flag or the soak
+                hours, hold = 0.0, ("go on when G19 to G22 hold" if flag is not flags[-1] else
+                                    f"the {span(facts.value('soak_hours'))} of soak follow")
             yield task(f"Set {flag.name} to {figure(step.percentage)} %",
                        f"{replicas_before(room, step.percentage, reached)}set {flag.name}={figure(step.percentage)}; "
                        f"{hold}; back: {flag.name}={figure(before if before < step.percentage else 0)}",
@@ -4042,9 +4435,9 @@ def replicas_before(room: Optional[Capacity], percentage: float, reached: float)
     most = room.cores_max / room.core_limit
     first = (f"raise max_replicas from {figure(most)} to {figure(counts[0])}, or show {figure(room.needed_per_core)} "
              f"rps a core in the load test; " if counts[0] > most else "")
-    return (f"{first}kubectl scale deployment {{{{deployment}}}} --replicas={figure(counts[0])}; "
-            if counts[0] > counts[1]
-            else "")
+    why = (f" ({figure(room.peak * percentage / 100)} rps at peak / {figure(room.rps_per_core)} rps a core, 70 % busy)")
+    return (f"{first}kubectl scale deployment {{{{deployment}}}} --replicas={figure(counts[0])}{why}; "
+            if counts[0] > counts[1] else "")
 
 
 @makes("soak_service")
@@ -4146,6 +4539,11 @@ def make_switch_green(work: Work, phase: str) -> Iterable[Task]:
 
 @makes("inventory")
 def make_inventory(work: Work, phase: str) -> Iterable[Task]:
+    if not work.facts.workloads:
+        yield task(f"List the servers of {work.words['source_name']}", "for each: owner, operating system, size, "
+                   "ports, licence, flows of 14 days, what it needs; write them into workloads and plan again: waves "
+                   "and times follow from them", "G01: each server has an owner", "platform",
+                   Range(24, 40, 80, "assumed", (), "inventory of an unknown number of servers"))
     for load in work.facts.workloads[:MOST_EACH * 2]:
         needs = f"; needs {listed(list(load.after))}" if load.after else ""
         yield task(f"Inventory {load.name}: {plural(load.vms, 'server')}",
@@ -4161,7 +4559,7 @@ def make_inventory(work: Work, phase: str) -> Iterable[Task]:
 def make_replicate(work: Work, phase: str) -> Iterable[Task]:
     facts = work.facts
     churn = volume_of(facts) * facts.value("churn_percent_per_day") / 100
-    yield task(f"Replicate {work.words['volume']} from {work.words['vm_count']} servers",
+    yield task(f"Replicate {work.words['volume']} from {work.words['servers']}",
                f"agent on each server; limit to {work.limits['link_gbps']} Gbit/s in business hours; changes "
                f"{figure(churn)} GB a day ({figure(churn * 8e3 / 86400)} "
                f"Mbit/s)", "G33: lag and backlog 0 on each server", "platform",
@@ -4178,8 +4576,11 @@ def make_test_launch(work: Work, phase: str) -> Iterable[Task]:
                    "check services, licence and clock; smoke test",
                    f"G32: every server of {load.name} boots and answers", "dev",
                    scaled("vm_test", load.vms / min(facts.value("team_size"), load.vms)), path=load.path)
+    if not first:
+        yield task("Test launch of the servers", "start each server in an isolated subnet; check services, licence and "
+                   "clock; smoke test", "G32: every server boots and answers", "dev", human("vm_test"))
     yield task(f"Leave {figure(facts.value('test_days'))} days between test and cutover",
-               f"fix what the test launch of {listed([load.name for load in first])} "
+               f"fix what the test launch of {listed([load.name for load in first], 'the servers')} "
                f"found", "no open finding of the first wave", "lead",
                fixed(24 * facts.value("test_days"), ("test_days",)), "soak")
 
@@ -4202,10 +4603,11 @@ def make_move_wave(work: Work, phase: str) -> Iterable[Task]:
                    f"G32, G28: {load.name} answers on the target; G27 measured", "platform",
                    Range(0, 0, 0, "given", (), "inside the wave"), "window", load.path)
     outage = cutover_minutes(work)
-    yield task(f"Cut over wave {number}: {plural(sum(load.vms for load in wave), 'server')}",
-               f"{listed([load.name for load in wave])} within {work.words['downtime']} min of the first stop; abort "
-               f"at {work.limits['abort_minutes']} min (T9)",
-               f"G27: outage at most {work.words['downtime']} min", "platform", outage, "window")
+    yield task(f"Cut over wave {number}: "
+               + (plural(sum(load.vms for load in wave), "server") if wave else "the servers"),
+               f"{listed([load.name for load in wave], 'the servers')} within {work.words['downtime_limit']} of the "
+               f"first stop; abort at {span(work.limits['abort_minutes'] / 60)} (T9)",
+               f"G27: outage at most {work.words['downtime_limit']}", "platform", outage, "window")
     if number < len(work.waves):  # the last one is watched by the soak that follows
         yield task(f"Watch wave {number}: {listed([load.name for load in wave])}",
                    f"keep the sources of wave {number} powered off; test launch of wave {number + 1} "
@@ -4221,8 +4623,9 @@ def wave_dwell(facts: Facts) -> float:
 
 @makes("decommission")
 def make_decommission(work: Work, phase: str) -> Iterable[Task]:
-    yield task(f"Wipe and return {work.words['vm_count']} source servers", f"right-size and patch them on "
-               f"{work.words['target_name']}; wipe {work.words['volume']} with certificate; return the licences",
+    yield task(f"Wipe and return {servers_text(work.facts)} of {work.words['source_name']}",
+               f"right-size and patch them on {work.words['target_name']}; wipe {work.words['volume']} with "
+               "certificate; return the licences",
                "certificate for each server; G36 below 120 %", "platform",
                Range(8, 16, 40, "assumed", (), "decommission hours"))
     yield from framework_tasks(work, "close")
@@ -4399,11 +4802,32 @@ def build_phase(work: Work, track: str, row: PhaseRow, before: Tuple[str, ...], 
     if reported and work.scripts:
         words["change_text"] = plural(len(work.scripts), "change")
     gates = tuple(gate for gate in (make_gate(work, name) for name in row.gates.split()) if gate)
-    kind, _, how = row.undo.partition(": ")
     no_return = fill(row.no_return, words) if row.no_return and not is_returnable(work, row, reported) else ""
+    undo = row.undo
+    if row.name in ("contract", "cleanup") and not no_return and track == "expand_contract":
+        undo, row = soft_undo(work, row, reported), row._replace(undo_minutes=(1, 5, 15))
+    kind, _, how = undo.partition(": ")
     entry = tuple(f"{name} has passed its gates" for name in before) or ("the specification is valid",)
     return Phase(row.name, row, track, fill(row.purpose, words), entry, before, tasks, gates,
                  phase_triggers(work, row), work.scripts, f"{kind}: {fill(how, words)}", no_return)
+
+
+def soft_undo(work: Work, row: PhaseRow, reported: bool) -> str:
+    """Return how a last step is undone that took nothing away."""
+    if row.name == "cleanup":
+        return "rollback: no data was removed; flags and alerts come back with the configuration of the release before"
+    if reported:
+        return "rollback: run the rollback_script of each script, last first; all of them are lossless"
+    facts = work.facts
+    steps = []
+    for change in facts.changes:
+        table, column = quote(change.table, facts), quote(change.column or "{{column}}", facts)
+        if change.kind == "rename_column":
+            steps.append(f"add {change.table}.{change.column} again and fill it from {new_column(change)}")
+        elif change.kind == "add_column" and safe_form(change, facts).contract:
+            steps.append(f"MODIFY {column} without NOT NULL" if engine_of(facts, "target") in ("mysql", "mariadb") else
+                         f"ALTER TABLE {table} ALTER COLUMN {column} DROP NOT NULL;")
+    return "rollback: " + ("; ".join(steps) or "nothing to undo: nothing was enforced or dropped")
 
 
 def is_returnable(work: Work, row: PhaseRow, reported: bool) -> bool:
@@ -4463,14 +4887,13 @@ def make_gate(work: Work, name: str) -> Optional[Gate]:
     row, facts = GATES[name], work.facts
     if not gate_applies(work, name):
         return None
-    how = row.mysql if row.mysql and facts.target.engine in ("mysql", "mariadb") else row.how
-    how = SERVICE_HOW.get(name, how) if not is_data(facts) else how
+    how = SERVICE_HOW.get(name, row.how) if not is_data(facts) else row.how
     return Gate(name, fill(row.metric, work.words), row.operator, limit_of(row.threshold, work.limits),
                 limit_of(row.unit, work.limits), fill(how, work.words))
 
 
 SERVICE_HOW = {  # how the same gate is measured where there is no database to ask
-    "G01": "callers in the gateway's or firewall's log of 7 days; every one must be one of: {dependency_names}",
+    "G01": "callers in the gateway's or firewall's log of 7 days; {consumer_rule}",
     "G03": "start the archived image or restored server of {source_name} in a scratch network; note the minutes",
     "G05": "df -BG on each volume of {target_name}; quota of the account at least 1.5 x {volume}",
     "G07": "compatibility_checker.py --type api --before expected.json --after live.json exits 0",
@@ -4486,7 +4909,8 @@ def gate_applies(work: Work, name: str) -> bool:
     facts = work.facts
     filled = any(change.column and fills_rows(change) for change in facts.changes)
     twice = bool(set(work.tracks) & {"dual_write", "event_sourcing", "parallel_schema"})
-    needs = {"G26": not facts.changes or takes_away(facts) or bool(work.scripts), "G42": filled, "G10": filled or not facts.changes,
+    needs = {"G26": not facts.changes or takes_away(facts) or bool(work.scripts), "G42": filled,
+             "G10": filled or not facts.changes,
              "G09": filled or twice or bool(work.scripts),
              "G15": is_data(facts) and ("REFERENCES" in str(facts.spec.get("schema_changes", "")).upper()
                                         or "referential_integrity" in facts.requirements or relocates(facts)),
@@ -4501,8 +4925,11 @@ def gate_applies(work: Work, name: str) -> bool:
 def phase_triggers(work: Work, row: PhaseRow) -> Tuple[Trigger, ...]:
     """Return the triggers of a phase; a trigger of the specification replaces the row on the same metric."""
     own = {alarm.metric: alarm for alarm in work.facts.alarms}
+    quiet = row.carries == "migrate" and "switch_readers" in row.make and not has_two_forms(work.facts, work.scripts)
     triggers = []
     for name in row.triggers.split():
+        if quiet and name in ("T10", "T4", "T6", "T7"):  # nothing is written twice or filled
+            continue
         item = TRIGGERS[name]
         alarm = own.pop(item.metric, None) or own.pop(item.metric.replace("_above_baseline", ""), None)
         if alarm:
@@ -5331,7 +5758,9 @@ def check_versions(facts: Facts, work: Work) -> Iterable[Finding]:
 
 @check
 def check_feasible(facts: Facts, work: Work) -> Iterable[Finding]:
-    writes, apply = facts.value("write_rows_per_second"), speeds(facts, "apply", "apply_rows_per_second")[1]
+    share = 0.5 if other_engine(facts) else 1.0  # assumed: another engine applies half as fast
+    writes = facts.value("write_rows_per_second")
+    apply, slow = (speed * share for speed in speeds(facts, "apply", "apply_rows_per_second")[1:3])
     online_copy = facts.at("method") in ("gh_ost", "pt_osc")
     limit = RATES["gh_ost"].high if online_copy and facts.value("apply_rows_per_second") == 0 else apply
     if (("cdc" in work.tracks or online_copy) and writes >= limit):
@@ -5342,6 +5771,11 @@ def check_feasible(facts: Facts, work: Work) -> Iterable[Finding]:
         yield Finding("V072", WARNING, ("workload", "write_rows_per_second"), f"{figure(writes)} rows/s are written",
                       f"at most {figure(apply / 1.5)} rows/s",
                       f"{figure(apply)} rows/s are applied: the backlog falls slowly")
+    elif "cdc" in work.tracks and facts.given("write_rows_per_second") and writes >= slow:
+        yield Finding("V072", WARNING, ("workload",) if "workload" in facts.spec else (),
+                      f"{figure(writes)} rows/s written, between {figure(slow)} and {figure(apply)} rows/s applied",
+                      "measured.apply_rows_per_second", "at the slow end the backlog never falls: measure it before "
+                      "the copy, plan with parallel apply")
 
 
 @check
@@ -5910,27 +6344,47 @@ def used_inputs(work: Work, phases: Sequence[Phase]) -> Dict[str, float]:
     return spread
 
 
+def idle_inputs(copy: Copy) -> Tuple[str, ...]:
+    """Return the inputs of the copy that no better figure would change anything about: another limit binds."""
+    rows = {"largest table on one stream": ("largest_table_gb", "contention", "copy_gb_per_hour"),
+            "network": ("bandwidth_gbps", "utilization")}
+    several = ("parallelism", "contention", "copy_gb_per_hour")
+    binding = {max(sorted(copy.terms), key=lambda name: copy.terms[name][index]) for index in range(3)}
+    wanted = {name for limit in binding for name in rows.get(limit, several)}
+    return tuple(name for name in (*rows["largest table on one stream"], *rows["network"], *several)
+                 if name not in wanted)
+
+
 def confidence(facts: Facts, work: Work, phases: Sequence[Phase]) -> Dict[str, Any]:
     """Return one to five stars for the share of the spread that rests on given figures, and what to measure first."""
-    used = used_inputs(work, phases)
+    used = {name: 0.0 if name in idle_inputs(work.copy) else hours
+            for name, hours in used_inputs(work, phases).items()}
     weight = {name: 1 + hours for name, hours in used.items() if not is_optional(facts, name)}
     guessed = sorted((item for phase in phases for item in phase.tasks
                       if item.hours.basis == "assumed" and not item.hours.uses and item.hours.high > item.hours.low),
                      key=lambda item: (item.hours.low - item.hours.high, item.id))
     total = sum(weight.values()) + sum(item.hours.high - item.hours.low for item in guessed)
     share = sum(value for name, value in weight.items() if facts.given(name)) / (total or 1.0)
-    open_ones = [name for name in used if not facts.given(name)
-                 and not (is_optional(facts, name) and facts.value(name))]
-    wanted = sorted(open_ones, key=lambda name: (-used[name], name))[:5]
+    wanted = sorted((name for name in used if used[name] and is_open(facts, name)),
+                    key=lambda name: (-used[name], name))[:5]
     return {"stars": min(5, 1 + int(share * 5)), "share_given": short(share),
-            "measure_first": [{"input": facts.inputs[name].path, "now": figure(facts.value(name)) if facts.value(name)
-                               else
-                               "published rates", "spread_hours": short(used[name]), "how": facts.inputs[name].how}
-                              for name in wanted],
+            "measure_first": [measure_document(facts, name, used[name]) for name in wanted],
             "ask_first": [{"task": item.id, "title": item.title, "owner": ROLES[item.role],
                            "hours": [short(value) for value in item.hours[:3]],
                            "how": f'"estimates": {{"{item.id}": {{"o": ..., "m": ..., "p": ...}}}}'}
                           for item in guessed[:3]]}
+
+
+def measure_document(facts: Facts, name: str, hours: float) -> Dict[str, Any]:
+    """Return an input whose measurement narrows the range, with how to get it."""
+    value = facts.value(name)
+    return {"input": facts.inputs[name].path, "now": figure(value) if value else "published rates",
+            "spread_hours": short(hours), "how": how_to_measure(facts, name)}
+
+
+def is_open(facts: Facts, name: str) -> bool:
+    """Return whether an input was neither given nor measured."""
+    return not facts.given(name) and not (is_optional(facts, name) and facts.value(name))
 
 
 def is_optional(facts: Facts, name: str) -> bool:
@@ -5938,16 +6392,24 @@ def is_optional(facts: Facts, name: str) -> bool:
     return facts.inputs[name].path.startswith("measured.")
 
 
+def assumed_limits(facts: Facts) -> Iterable[Dict[str, Any]]:
+    """Yield the assumptions about engine and outage that no estimate shows."""
+    if is_data(facts) and not {facts.source.engine, facts.target.engine} & set(COMMANDS):
+        yield {"what": "target.engine", "value": "postgresql", "unit": "", "why": "no engine is named: the commands of "
+               "this plan are PostgreSQL's", "how_to_measure": "name the engine of both sides"}
+    if not facts.limited:
+        yield {"what": "constraints.max_downtime_minutes", "value": short(facts.allowed_minutes), "unit": "min",
+               "why": "no limit is given: the bad case of each part of this plan's own outage",
+               "how_to_measure": "ask the business owner how long users may be shut out"}
+
+
 def assumptions(facts: Facts, work: Work, phases: Sequence[Phase], records: Sequence["Record"]) -> List[Dict[str, Any]]:
     """Return what had to be assumed: missing inputs, published rates, hours of people."""
     used = used_inputs(work, phases)
     rows = [{"what": facts.inputs[name].path, "value": facts.value(name), "unit": facts.inputs[name].unit,
-             "why": facts.inputs[name].why, "how_to_measure": facts.inputs[name].how}
+             "why": facts.inputs[name].why, "how_to_measure": how_to_measure(facts, name)}
             for name in sorted(used) if facts.inputs[name].basis == "assumed" and not is_optional(facts, name)]
-    if not facts.limited:
-        rows.append({"what": "constraints.max_downtime_minutes", "value": short(facts.allowed_minutes), "unit": "min",
-                     "why": "no limit is given: the bad case of each part of this plan's own outage",
-                     "how_to_measure": "ask the business owner how long users may be shut out"})
+    rows += assumed_limits(facts)
     if "days" not in facts.at("business_continuity.preferred_migration_window", {}) and any(
             item.calendar == "window" for phase in phases for item in phase.tasks):
         rows.append({"what": "business_continuity.preferred_migration_window.days", "value": "tue, wed, thu",
@@ -6106,7 +6568,9 @@ def risks_of_time(view: View) -> Iterable[Raised]:
     miss = 1 - forecast.meets_outage
     down = ("constraints", "max_downtime_minutes")
     if forecast.outage["p95"] > 0:
-        yield Raised("R01", down, f"{figure(facts.downtime)} min allowed; P95 {figure(forecast.outage['p95'])} min, "
+        allowed = (f"{figure(facts.downtime)} min allowed" if facts.limited else
+                   f"the plan allows itself {span(facts.allowed_minutes / 60)}")
+        yield Raised("R01", down, f"{allowed}; P95 {figure(forecast.outage['p95'])} min, "
                      f"missed in {100 * miss:.0f} % of the runs", likelihood(miss), 4)
     if "V032" in codes:
         yield Raised("R02", codes["V032"].path, codes["V032"].found, 4, 4)
@@ -6382,7 +6846,7 @@ def message_words(work: Work, phases: Sequence[Phase], forecast: Forecast, calen
     seen = ("nothing, requests are retried" if outage["p80"] <= 0.1 else
             f"an outage of about {figure(outage['p50'])} min")
     return {"source": clean(facts.source.text), "target": clean(facts.target.text), "window": when,
-            "outage": "none expected" if outage["p80"] == 0 else f"P50 {span(outage['p50'] / 60)}, P80 "
+            "outage": "none" if outage["p80"] == 0 else f"P50 {span(outage['p50'] / 60)}, P80 "
             f"{span(outage['p80'] / 60)}, at most {span(allowed / 60)}", "consumers": work.words["dependency_names"],
             "deadline": deadline_text(work, main), "main_phase": main.name, "gate_count": figure(gates),
             "decider": person(facts, "owner"), "users_see": seen, "half": figure(round(allowed / 2, 1)) if allowed >= 30
@@ -6410,7 +6874,8 @@ def local_text(calendar: Calendar, hours: float, facts: Facts) -> str:
     moment_utc = calendar.start + datetime.timedelta(seconds=round(hours * 3600))
     name = facts.at("business_continuity.preferred_migration_window.timezone", facts.at("team.timezone", "UTC"))
     local = moment_utc.astimezone(zone_of(str(name)) or datetime.timezone.utc)
-    return f"{local.strftime('%a %Y-%m-%d %H:%M')} {name} ({moment_utc.strftime('%H:%M')} UTC)"
+    here = f"{local.strftime('%a %Y-%m-%d %H:%M')} {name}"
+    return here if local.utcoffset() == datetime.timedelta(0) else f"{here} ({moment_utc.strftime('%H:%M')} UTC)"
 
 
 def communication_document(work: Work, phases: Sequence[Phase], forecast: Forecast, calendar: Calendar,
@@ -6751,8 +7216,8 @@ def heading(text: str) -> List[str]:
 def render_text(plan: Plan) -> str:
     document = plan.document
     lines = text_head(document)
-    for part in (text_findings, text_choice, text_phases, text_risks, text_success, text_assumptions, text_compliance,
-                 text_people, text_end):
+    for part in (text_next, text_findings, text_choice, text_phases, text_risks, text_success, text_assumptions,
+                 text_compliance, text_people, text_end):
         lines += part(plan)
     return "\n".join(lines) + "\n"
 
@@ -6760,6 +7225,9 @@ def render_text(plan: Plan) -> str:
 def text_head(document: Dict[str, Any]) -> List[str]:
     hours = document["duration"]["path_hours"]
     days = document["duration"]["calendar_days"]
+    chance = document["success_probability"]
+    low, high = chance["interval_80"]
+    final = document["rollback_plan"]["point_of_no_return"]
     lines = wrap(f"Migration plan {document['migration_id']}: {document['source_system']} -> "
                  f"{document['target_system']}")
     lines += ["=" * min(WIDTH, max(map(len, lines)))]
@@ -6767,8 +7235,27 @@ def text_head(document: Dict[str, Any]) -> List[str]:
             ("Complexity", f"{document['complexity']} ({figure(document['complexity_score'])} of 100)"),
             ("Work on path", f"P50 {span(hours['p50'])}, P80 {span(hours['p80'])}, P95 {span(hours['p95'])}"),
             ("Calendar", f"P50 {figure(days['p50'])} d, P80 {figure(days['p80'])} d, P95 {figure(days['p95'])} d"),
-            ("Outage", document["downtime"]["summary"])]
+            ("Outage", document["downtime"]["summary"]),
+            ("Success", f"{100 * chance['probability']:.0f} % (80 % interval {100 * low:.0f} to {100 * high:.0f} %)"),
+            ("No way back", f"after {final['phase']}: {final['reason']}" if final else
+             "every phase can be undone without loss")]
     return lines + [line for name, text in rows for line in wrap(text, " " * 15, f"{name + ':':<15}")]
+
+
+def text_next(plan: Plan) -> List[str]:
+    """Return what somebody has to do now, most pressing first."""
+    document = plan.document
+    codes = list(dict.fromkeys(row["code"] for row in document["findings"] if row["severity"] == WARNING))
+    lines = heading("Next")
+    steps = [f"settle what stands under Findings: {', '.join(codes)}"] if codes else []
+    unowned = [row.name for row in plan.work.facts.dependencies if not (row.owner or row.contact)]
+    steps += [f"name who answers for {listed(unowned)}"] if unowned else []
+    steps += [f"measure {row['input']}: {row['how']}" for row in document["confidence"]["measure_first"][:1]]
+    first = document["phases"][0]["task_details"][0]
+    steps += [f"begin: {first['title']} -- {first['owner']}"]
+    for number, text in enumerate(steps, 1):
+        lines += wrap(text, "     ", f"  {number}. ")
+    return lines
 
 
 def text_findings(plan: Plan) -> List[str]:
@@ -6784,17 +7271,18 @@ def text_findings(plan: Plan) -> List[str]:
 
 def text_phases(plan: Plan) -> List[str]:
     lines: List[str] = []
+    told: Dict[Tuple[str, str], int] = {}  # gates whose measurement stands further up
+    names = {show_path(row.path): (row.name, row.owner) for row in plan.work.facts.dependencies}
     for number, phase in enumerate(plan.document["phases"], 1):
         spread = phase["duration_range_hours"]
         lines += heading(f"{number}. {phase['name'].upper()}: {span(phase['duration_hours'])} "
                          f"(P80 {span(spread['p80'])}), risk {phase['risk_level']}")
         lines += wrap(phase["description"])
-        for item in phase["task_details"]:
-            lines += text_task(item)
-        lines += [""] + [line for gate in phase["gates"] for line in text_gate(gate)]
-        lines += [line for text in phase["rollback_triggers"] for line in wrap(text, "      ", "  stop: ")]
-        if phase["no_trigger_reason"]:
-            lines += wrap(f"no trigger: {phase['no_trigger_reason']}", "        ", "  stop: ")
+        for group in alike(phase["task_details"], names):
+            lines += text_task(group, names)
+        lines += [""] + [line for gate in phase["gates"] for line in text_gate(gate, number, told)]
+        lines += [line for row, text in zip(phase["triggers"], phase["rollback_triggers"])
+                  for line in wrap(f"{row['id']} {text}", "        ", "  stop: ")]
         recovery = phase["recovery"]
         minutes = recovery["minutes"]
         lines += wrap(f"{recovery['kind']}, {figure(minutes['likely'])} min (up to {figure(minutes['pessimistic'])}): "
@@ -6804,16 +7292,53 @@ def text_phases(plan: Plan) -> List[str]:
     return lines
 
 
-def text_task(item: Dict[str, Any]) -> List[str]:
-    lines = wrap(f"{item['title']} -- {item['owner']}, {span(item['hours']['likely'])}", "      ", "  [ ] ")
-    lines += wrap(item["action"], "          ", "      do: ")
-    return lines + wrap(item["done_when"], "            ", "      done: ")
+def alike(items: Sequence[Dict[str, Any]], names: Dict[str, Tuple[str, str]]) -> List[List[Dict[str, Any]]]:
+    """Return the tasks as groups: neighbours that say the same of different consumers stand together."""
+    groups: List[List[Dict[str, Any]]] = []
+    for item in items:
+        if groups and item["source"] in names and groups[-1][0]["source"] in names and (
+                in_general(item, names) == in_general(groups[-1][0], names)):
+            groups[-1].append(item)
+        else:
+            groups.append([item])
+    return [part for group in groups for part in ([group] if len(group) > 2 else [[item] for item in group])]
 
 
-def text_gate(gate: Dict[str, Any]) -> List[str]:
-    lines = wrap(f"{gate['id']} {comparison(gate['metric'], gate['operator'], gate['threshold'], gate['unit'])}",
+def in_general(item: Dict[str, Any], names: Dict[str, Tuple[str, str]]) -> Tuple[str, ...]:
+    """Return what a task of one consumer says of every consumer."""
+    name, owner = names[item["source"]]
+    unnamed = "{{owner_of_" + re.sub(r"\W", "_", name) + "}}"
+    texts = [item["title"].replace(name, "each consumer")]
+    for text in (item["action"], item["done_when"]):
+        for mark in (owner, unnamed):
+            text = text.replace(mark, "its owner") if mark else text
+        texts.append(re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "it", text))
+    return (*texts, item["owner"], span(item["hours"]["likely"]))
+
+
+def text_task(group: Sequence[Dict[str, Any]], names: Dict[str, Tuple[str, str]]) -> List[str]:
+    item = group[0]
+    each = len(group) > 1
+    title, action, done = in_general(item, names)[:3] if each else (item["title"], item["action"], item["done_when"])
+    hours = item["hours"]
+    spent = span(hours["likely"]) + " each" * each if hours["likely"] else hours["formula"] or "no time of its own"
+    lines = wrap(f"{title} -- {item['owner']}, {spent}", "      ", "  [ ] ")
+    lines += wrap(action, "          ", "      do: ")
+    lines += wrap(done, "            ", "      done: ")
+    if each:
+        owned = [names[one["source"]] for one in group]
+        lines += wrap(", ".join(f"{name} ({owner})" if owner else name for name, owner in owned), "            ",
+                      "      each: ")
+    return lines
+
+
+def text_gate(gate: Dict[str, Any], number: int, told: Dict[Tuple[str, str], int]) -> List[str]:
+    """Return a gate; how it is measured only where it stands for the first time."""
+    first = told.setdefault((gate["id"], gate["how"]), number)
+    again = f" (measured as in {first})" if first != number else ""
+    lines = wrap(f"{gate['id']} {comparison(gate['metric'], gate['operator'], gate['threshold'], gate['unit'])}{again}",
                  "        ", "  gate: ")
-    return lines + wrap(gate["how"], "        ", "        ")
+    return lines + ([] if again else wrap(gate["how"], "        ", "        "))
 
 
 def text_choice(plan: Plan) -> List[str]:
@@ -6900,17 +7425,33 @@ def text_people(plan: Plan) -> List[str]:
     for row in plan.document["communication"]["raci"]:
         lines += wrap(f"{row['phase']}: {row['accountable']} answers; {listed(row['responsible'], most=9)} do; asked: "
                       f"{listed(row['consulted'], 'nobody')}", "      ", "  ")
-    lines += heading(f"Go or no-go ({len(plan.document['go_no_go'])} lines)")
-    for line in plan.document["go_no_go"]:
-        lines += wrap(f"{line['id']} {line['required']} -- {line['owner']}", "          ", "  [ ] ")
+    lines += text_go_no_go(plan.document)
     lines += heading("Messages")
     seen = set()
     for row in plan.document["communication"]["messages"]:
         if row["event"] not in seen:
             seen.add(row["event"])
             lines += wrap(f"{row['event']} ({row['when']}): {row['text']}", "      ", "  ")
+    actions: Dict[str, List[str]] = {}
     for row in plan.document["communication"]["consumers"]:
-        lines += wrap(f"to {row['to']}: {row['text']}", "      ", "  ")
+        actions.setdefault(row["action"], []).append(f"{row['consumer']} ({row['to']})")
+    for action, consumers in actions.items():
+        lines += wrap(f"asked of {listed(consumers, most=20)}: {action}", "      ", "  ")
+    return lines
+
+
+def text_go_no_go(document: Dict[str, Any]) -> List[str]:
+    """Return the decision's lines: gates by their ids, phase by phase, then what no gate measures."""
+    lines = heading(f"Go or no-go ({len(document['go_no_go'])} lines)")
+    left = {row["gate_id"] for row in document["go_no_go"] if row["gate_id"]}
+    for phase in document["phases"]:
+        names = [gate["id"] for gate in phase["gates"] if gate["id"] in left]
+        left -= set(names)
+        if names:
+            lines += wrap(f"gates of {phase['name']} hold: {' '.join(names)}", "      ", "  [ ] ")
+    for row in document["go_no_go"]:
+        if not row["gate_id"]:
+            lines += wrap(f"{row['required']} -- {row['owner']}", "      ", "  [ ] ")
     return lines
 
 
@@ -6918,9 +7459,6 @@ def text_end(plan: Plan) -> List[str]:
     document = plan.document
     names = [row["name"] for row in document["placeholders"]]
     lines = heading("Last")
-    final = document["rollback_plan"]["point_of_no_return"]
-    lines += wrap(f"Point of no return: {final['phase']} ({final['reason']})" if final else "No point of no return.",
-                  "  ", "  ")
     lines += wrap(f"{len(names)} placeholders to fill: {listed(names, 'none', 40)}", "  ", "  ")
     if not document["schedule"]["start"]:
         lines += wrap("No dates: give --start 2026-03-02T09:00 to place the plan on the calendar.", "  ", "  ")
@@ -7631,7 +8169,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if options.validate:
         if not options.quiet:
             warnings = sum(row.severity == WARNING for row in computed[-1])
-            say(f"{TOOL}: {document.name}: valid, {warnings} warning(s)")
+            say(f"{TOOL}: {document.name}: valid, {plural(warnings, 'warning')}")
         return EXIT_DONE
     write_plan(make_plan(given, computed), options)
     return EXIT_DONE
