@@ -34,7 +34,8 @@ import json
 import os
 import re
 import sys
-from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, NoReturn, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, NoReturn, Optional, Sequence
+from typing import Tuple, Union
 
 TOOL = "rollback_generator"
 
@@ -431,13 +432,21 @@ PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 DECIDE_MINUTES = 15  # assumption: 5 minutes until the page is taken, 10 to decide
 SCRIPT_MINUTES = 2  # assumption for a script that only changes the catalogue
 BACKFILL_MINUTES = 30  # assumption for a script that writes rows, until a drill has measured it
+RESTORE_MINUTES = 120.0  # assumption for a restore of unknown volume
+RESTORE_SETUP_MINUTES = 15  # assumption: an instance starts, the copy is compared
 DEFAULT_SOAK_HOURS = 72  # three days see a weekend boundary and the daily jobs; the specification's policy replaces it
 SOAK_MINUTES = 5  # health is watched for at least five minutes after the last step
+UNSEEN_MINUTES = 30.0  # assumption: without an alert, the next person who looks
 FLAG_MINUTES = 1  # assumption: a flag service spreads a change within a minute
 OPERATORS = (">=", "<=", "==", "!=", ">", "<")
 CLIENTS = {
     "postgresql": 'psql -X -q -v ON_ERROR_STOP=1 -d "$DB" -f -',
     "mysql": 'mariadb "$DB"',
+    "sqlite": 'sqlite3 -bail "$DB"',
+}
+ASKING = {  # prints the bare value that a query returns
+    "postgresql": 'psql -X -qAt -v ON_ERROR_STOP=1 -d "$DB" -f -',
+    "mysql": 'mariadb -N -B "$DB"',
     "sqlite": 'sqlite3 -bail "$DB"',
 }
 
@@ -458,12 +467,11 @@ class Phase(NamedTuple):
     point_of_no_return: bool
     reason: str
     tasks: Tuple[str, ...]
-    gates: Tuple[Dict[str, Any], ...]
     triggers: Tuple[Any, ...]
     alarms: Tuple[Dict[str, Any], ...]
     scripts: Tuple[Dict[str, Any], ...]
     recovery: Any
-    hours: float
+    criteria: Tuple[str, ...] = ()
 
 
 class Plan(NamedTuple):
@@ -498,24 +506,18 @@ class Step(NamedTuple):
     lock: Optional[str] = None
     basis: str = "assumed"
     single: bool = False  # psql has to wrap the file in one transaction
+    client: str = ""  # what runs SQL, and what asks, where it is not the database of the plan's scripts
+    asking: str = ""
+
+    def is_script(self) -> bool:
+        """Return whether rollback.sh runs it: the SQL of one of the plan's own scripts."""
+        return bool(self.source_script_id) and self.script_type == "sql"
 
 
 # == 3. Reading =======================================================================================
 # In: a plan of the planner, or an old one that only names its phases. Out: a Plan; every fault is reported.
 
-PHASE_KEYS = (
-    "name",
-    "description",
-    "dependencies",
-    "risk_level",
-    "point_of_no_return",
-    "tasks",
-    "gates",
-    "rollback_triggers",
-    "scripts",
-    "duration_hours",
-    "validation_criteria",
-)
+PHASE_LISTS = ("dependencies", "tasks", "gates", "rollback_triggers", "scripts", "validation_criteria")
 
 
 def read_plan(document: Document) -> Plan:
@@ -559,15 +561,13 @@ def read_phase(body: Any, path: Path, faults: Faults) -> Optional[Phase]:
     if faults.typed(body, path, dict, "a phase as an object") is None:
         return None
     name = faults.typed(body.get("name"), path + ("name",), str, "the name of the phase") or "unnamed"
-    listed = {key: body.get(key) or [] for key in ("dependencies", "tasks", "gates", "rollback_triggers", "scripts")}
+    listed = {key: body.get(key) or [] for key in PHASE_LISTS}
     for key, value in listed.items():
         if faults.typed(value, path + (key,), list, "a list") is None:
             listed[key] = []
     for index, script in enumerate(listed["scripts"]):
         faults.typed(script, path + ("scripts", index), dict, "a migration script as an object")
-    hours = body.get("duration_hours") or 0
-    if faults.typed(hours, path + ("duration_hours",), (int, float), "a number of hours") is None:
-        hours = 0
+    faults.typed(body.get("duration_hours") or 0, path + ("duration_hours",), (int, float), "a number of hours")
     return Phase(
         name,
         text_of(body, "description"),
@@ -576,12 +576,11 @@ def read_phase(body: Any, path: Path, faults: Faults) -> Optional[Phase]:
         body.get("point_of_no_return") is True,
         text_of(body, "point_of_no_return_reason"),
         tuple(t for t in listed["tasks"] if isinstance(t, str)),
-        tuple(g for g in listed["gates"] if isinstance(g, dict)),
         tuple(listed["rollback_triggers"]),
         tuple(objects(body.get("triggers"))),
         tuple(s for s in listed["scripts"] if isinstance(s, dict)),
         body.get("recovery"),
-        float(hours),
+        tuple(c for c in listed["validation_criteria"] if isinstance(c, str)),
     )
 
 
@@ -717,361 +716,346 @@ class Action(NamedTuple):
     idempotent: str = ""  # why it may run twice; empty: it may not
     approval: Tuple[str, ...] = ()
     data_loss: str = ""
+    place: str = ""  # source or target: the database that SQL is run on; empty: the one of the plan's scripts
 
 
-NEW_REQUESTS = "sum(rate(http_requests_total@cohort@[1m]))"
+PROMETHEUS = "promtool query instant '{{prometheus_url}}' '%s'"
+NEW_REQUESTS = PROMETHEUS % "sum(rate(http_requests_total@cohort@[1m]))"
 TARGET_GROUPS = (
     '[{"Type":"forward","ForwardConfig":{"TargetGroups":[{"TargetGroupArn":"{{old_target_group_arn}}","Weight":100},'
     '{"TargetGroupArn":"{{new_target_group_arn}}","Weight":0}]}}]'
 )
-APPLICATION_BACKENDS = "SELECT count(*) FROM pg_stat_activity WHERE usename = '{{application_role}}'"
+APPLICATION_BACKENDS = "SELECT count(*) FROM pg_stat_activity WHERE usename = '{{application_role}}';"
+APPLICATION_THREADS = "SELECT count(*) FROM information_schema.processlist WHERE user = '{{application_role}}';"
 SEQUENCES_AHEAD = """SELECT format('SELECT setval(%L, (SELECT coalesce(max(%I), 0) + 1000 FROM %I.%I));',
   s.oid::regclass, a.attname, n.nspname, t.relname)
 FROM pg_class s JOIN pg_depend d ON d.objid = s.oid AND d.deptype IN ('a', 'i')
 JOIN pg_class t ON t.oid = d.refobjid JOIN pg_namespace n ON n.oid = t.relnamespace
 JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid WHERE s.relkind = 'S'
 \\gexec"""
+LAG_SLOT = ("SELECT active FROM pg_replication_slots WHERE slot_name = '{{reverse_slot}}';", "t")
 
+# A name with a dot is the form for one engine or platform; the plain name is what is said where that is not known.
 ACTIONS = {
     "traffic_command": Action(
-        "Route all traffic back to @source@",
-        "bash",
-        "{{traffic_back_command}}",
-        "SRE",
-        2,
+        "Route all traffic back to @source@", "bash", "{{traffic_back_command}}", "SRE", 2,
         verify=("{{traffic_check_command}}", "no request reaches the new side"),
         idempotent="the end state is set, not toggled",
     ),
     "traffic_alb": Action(
-        "Route all traffic back to @source@",
-        "bash",
+        "Route all traffic back to @source@", "bash",
         "aws elbv2 modify-listener --listener-arn '{{listener_arn}}' \\\n  --default-actions '" + TARGET_GROUPS + "'",
-        "SRE",
-        2,
-        "the listener as JSON, exit code 0",
-        (
-            "aws elbv2 describe-target-health --target-group-arn '{{old_target_group_arn}}' --query "
-            "'TargetHealthDescriptions[].TargetHealth.State' --output text",
-            "only `healthy`",
-            "abort",
-        ),
-        (
-            "aws elbv2 describe-listeners --listener-arns '{{listener_arn}}' --query "
-            "'Listeners[0].DefaultActions[0].ForwardConfig.TargetGroups'",
-            "Weight 0 at the new target group",
-        ),
+        "SRE", 2, "the listener as JSON, exit code 0",
+        ("aws elbv2 describe-target-health --target-group-arn '{{old_target_group_arn}}' --query "
+         "'TargetHealthDescriptions[].TargetHealth.State' --output text", "only `healthy`", "abort"),
+        ("aws elbv2 describe-listeners --listener-arns '{{listener_arn}}' --query "
+         "'Listeners[0].DefaultActions[0].ForwardConfig.TargetGroups'", "Weight 0 at the new target group"),
         "both weights are set, not changed",
     ),
     "traffic_service": Action(
-        "Point service {{service}} back to the old pods",
-        "bash",
+        "Point service {{service}} back to the old pods", "bash",
         "kubectl -n '{{namespace}}' patch service '{{service}}' --type=merge \\\n"
         '  -p \'{"spec":{"selector":{{old_selector_json}}}}\'',
-        "SRE",
-        2,
-        "service patched, or no change",
-        (
-            "kubectl -n '{{namespace}}' get pods -l '{{old_selector}}' --field-selector=status.phase=Running -o name",
-            "as many pods as before the switch",
-            "abort",
-        ),
+        "SRE", 2, "service patched, or no change",
+        ("kubectl -n '{{namespace}}' get pods -l '{{old_selector}}' --field-selector=status.phase=Running -o name",
+         "as many pods as before the switch", "abort"),
         ("kubectl -n '{{namespace}}' get service '{{service}}' -o jsonpath='{.spec.selector}'", "the old selector"),
         "the selector is set, not toggled",
     ),
     "traffic_dns": Action(
-        "Write the DNS records of before the cutover",
-        "bash",
-        "aws route53 change-resource-record-sets --hosted-zone-id '{{zone_id}}' \\\n"
-        "  --change-batch 'file://{{saved_dns_records}}'",
-        "SRE",
-        3,
-        "ChangeInfo with Status PENDING",
-        ("dig +short '{{service_name}}'", "the new addresses", "skip"),
-        (
-            "dig +short '@{{authoritative_server}}' '{{service_name}}'",
-            "the old addresses; clients follow after the TTL",
-        ),
+        "Write the DNS records of before the cutover", "bash",
+        "CHANGE=$(aws route53 change-resource-record-sets --hosted-zone-id '{{zone_id}}' \\\n"
+        "  --change-batch 'file://before/dns_@phase_file@.json' --query ChangeInfo.Id --output text)\n"
+        'aws route53 wait resource-record-sets-changed --id "$CHANGE"',
+        "SRE", 3, "exit code 0: every name server of the zone answers with the old records",
+        ("ls -l 'before/dns_@phase_file@.json'", "the file that was saved before the migration", "abort"),
+        ("dig +short '@{{authoritative_server}}' '@dns_name@'", "the old addresses; clients follow after the TTL"),
         "records are written, not toggled",
     ),
     "traffic_manual": Action(
-        "Route all traffic back to @source@",
-        "manual",
-        "Send every request to @source@ at {{traffic_switch}}.",
-        "SRE",
-        5,
-        NEW_REQUESTS + " falls to 0 within 1 m",
-        verify=(NEW_REQUESTS, "0"),
-        precheck=("health of @source@ under its usual load", "all instances healthy", "abort"),
+        "Route all traffic back to @source@", "manual", "Send every request to @source@ at {{traffic_switch}}.",
+        "SRE", 5, "no request reaches the new side within 1 m",
+        ("@source@: @capacity@", "all up and healthy", "abort"), (NEW_REQUESTS, "0"),
+        "the end state is set, not toggled",
     ),
     "mirror": Action(
-        "Stop the mirror to the new side",
-        "manual",
-        "Set the mirrored share to 0 % at {{traffic_switch}}.",
-        "SRE",
-        1,
-        "the new side gets no mirrored request",
-        verify=("sum(rate(migration_shadow_requests_total@whole@[1m]))", "0"),
+        "Stop the mirror to the new side", "manual", "Set the mirrored share to 0 % at {{traffic_switch}}.",
+        "SRE", 1, "the new side gets no mirrored request",
+        verify=(PROMETHEUS % "sum(rate(migration_shadow_requests_total@whole@[1m]))", "0"),
         idempotent="0 % stays 0 %",
     ),
     "deployment": Action(
-        "Take the new deployment out",
-        "bash",
+        "Take the new deployment out", "bash",
         "kubectl -n '{{namespace}}' scale 'deployment/{{new_deployment}}' --replicas=0",
-        "SRE",
-        2,
-        "deployment scaled",
-        (
-            "kubectl -n '{{namespace}}' get endpoints '{{service}}' -o jsonpath='{.subsets[*].addresses[*].ip}'",
-            "no address of the new deployment",
-            "abort",
-        ),
-        (
-            "kubectl -n '{{namespace}}' get 'deployment/{{new_deployment}}' -o jsonpath='{.status.replicas}'",
-            "empty or 0",
-        ),
+        "SRE", 2, "deployment scaled",
+        ("kubectl -n '{{namespace}}' get endpoints '{{service}}' -o jsonpath='{.subsets[*].addresses[*].ip}'",
+         "no address of the new deployment", "abort"),
+        ("kubectl -n '{{namespace}}' get 'deployment/{{new_deployment}}' -o jsonpath='{.status.replicas}'",
+         "empty or 0"),
         "0 replicas stay 0",
     ),
     "image": Action(
-        "Put the recorded image back",
-        "bash",
+        "Put the recorded image back", "bash",
         "kubectl -n '{{namespace}}' set image 'deployment/{{deployment}}' \\\n"
         "  '{{container}}={{previous_image_digest}}' &&\n"
         "  kubectl -n '{{namespace}}' rollout status 'deployment/{{deployment}}' --timeout=280s",
-        "SRE",
-        6,
-        "successfully rolled out",
-        verify=(
-            "kubectl -n '{{namespace}}' get 'deployment/{{deployment}}' -o jsonpath="
-            "'{.spec.template.spec.containers[*].image}'",
-            "{{previous_image_digest}}",
-        ),
-        idempotent="the image is named by its digest; rollout undo would toggle",
+        "SRE", 6, "successfully rolled out",
+        ("kubectl -n '{{namespace}}' get 'deployment/{{deployment}}' -o jsonpath='{.spec.paused}'",
+         "empty or false", "abort: kubectl rollout resume first"),
+        ("kubectl -n '{{namespace}}' get 'deployment/{{deployment}}' -o jsonpath="
+         "'{.spec.template.spec.containers[*].image}'", "{{previous_image_digest}}"),
+        "the image is named by its digest; rollout undo would toggle",
     ),
     "stop_job": Action(
-        "Stop the running backfill",
-        "sql",
+        "Stop the running backfill", "manual",
+        "Stop the job {{backfill_job}}; what it has filled is undone by the steps below, or stays unread.",
+        "DBA", 2, "the job list no longer shows it", idempotent="a stopped job stays stopped",
+    ),
+    "stop_job.postgresql": Action(
+        "Stop the running backfill", "sql",
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity\n"
         "WHERE application_name = '{{backfill_application_name}}' AND pid <> pg_backend_pid();",
-        "DBA",
-        1,
-        "one row for each session that was at work",
-        verify=(
-            "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = '{{backfill_application_name}}'",
-            "t",
-        ),
+        "DBA", 1, "one row for each session that was at work",
+        verify=("SELECT count(*) FROM pg_stat_activity WHERE application_name = '{{backfill_application_name}}';",
+                "0"),
         idempotent="sessions are found by name",
     ),
     "subscription": Action(
-        "Drop the subscription on @target@ and its slot on @source@",
-        "bash",
-        "psql -X -v ON_ERROR_STOP=1 -d '{{target_database}}' -c 'ALTER SUBSCRIPTION {{subscription}} DISABLE' "
-        "-c 'DROP SUBSCRIPTION {{subscription}}'",
-        "DBA",
-        2,
-        "DROP SUBSCRIPTION",
-        (
-            "psql -X -qAt -d '{{target_database}}' -c \"SELECT subname FROM pg_subscription\"",
-            "{{subscription}}",
-            "skip",
-        ),
-        (
-            "psql -X -qAt -d '{{source_database}}' -c \"SELECT count(*) FROM pg_replication_slots\"",
-            "as before the migration: a slot that nobody reads fills the disk",
-        ),
+        "Stop the replication from @source@ to @target@", "manual",
+        "Stop and remove the replication from @source@ to @target@, also what it keeps on @source@: "
+        "a log that nobody reads fills the disk.",
+        "DBA", 5, "neither side lists it", idempotent="what is removed stays removed",
+    ),
+    "subscription.postgresql": Action(
+        "Drop the subscription on @target@ and its slot on @source@", "sql",
+        'ALTER SUBSCRIPTION "{{subscription}}" DISABLE;\nDROP SUBSCRIPTION "{{subscription}}";',
+        "DBA", 2, "DROP SUBSCRIPTION",
+        ("SELECT count(*) FROM pg_subscription WHERE subname = '{{subscription}}';", "1", "skip: it is dropped"),
+        ("SELECT count(*) FROM pg_subscription WHERE subname = '{{subscription}}';",
+         "0; on @source@, pg_replication_slots no longer lists its slot"),
+        "its check finds nothing the second time", place="target",
+    ),
+    "subscription.mysql": Action(
+        "Stop the replication on @target@", "sql", "STOP SLAVE;\nRESET SLAVE ALL;", "DBA", 2, "exit code 0",
+        verify=("SHOW SLAVE STATUS;", "nothing"), idempotent="a replica without a source stays one", place="target",
     ),
     "freeze": Action(
-        "Stop the writers on @target@",
-        "sql",
-        "ALTER ROLE {{application_role}} NOLOGIN;\n"
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{{application_role}}';",
-        "DBA",
-        1,
-        "ALTER ROLE",
-        verify=(APPLICATION_BACKENDS + " -- on @target@", "0"),
-        idempotent="NOLOGIN stays NOLOGIN",
+        "Stop the writers on @target@", "manual", "Stop every program that writes to @target@: @consumers@.",
+        "Developer", 5, "no write reaches @target@", idempotent="what is stopped stays stopped",
+    ),
+    "freeze.postgresql": Action(
+        "Stop the writers on @target@", "sql",
+        'ALTER ROLE "{{application_role}}" NOLOGIN;\n'
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{{application_role}}' "
+        "AND pid <> pg_backend_pid();",
+        "DBA", 1, "one row for each session that ended",
+        verify=(APPLICATION_BACKENDS, "0"), idempotent="NOLOGIN stays NOLOGIN", place="target",
+    ),
+    "freeze.mysql": Action(
+        "Stop the writers on @target@", "bash",
+        "mariadb --defaults-file='{{target_option_file}}' -e \"ALTER USER '{{application_role}}'@'%' ACCOUNT LOCK\"\n"
+        "mariadb --defaults-file='{{target_option_file}}' -N -B -e \"SELECT CONCAT('KILL ', id, ';') FROM "
+        "information_schema.processlist WHERE user = '{{application_role}}'\" |\n"
+        "  mariadb --defaults-file='{{target_option_file}}'",
+        "DBA", 1, "exit code 0",
+        verify=("mariadb --defaults-file='{{target_option_file}}' -N -B -e \"" + APPLICATION_THREADS + '"', "0"),
+        idempotent="a locked account stays locked",
     ),
     "drain": Action(
-        "Wait until the reverse replication has nothing left",
-        "sql",
+        "Wait until @source@ has every write of @target@", "manual",
+        "Wait until the replication from @target@ back to @source@ has nothing left, twice, 5 s apart.",
+        "DBA", 5, "no write is missing on @source@", idempotent="it only reads",
+    ),
+    "drain.postgresql": Action(
+        "Wait until the reverse replication has nothing left", "sql",
         "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) AS bytes_behind FROM pg_stat_replication\n"
         "WHERE application_name = '{{reverse_subscription}}';",
-        "DBA",
-        5,
-        "0, twice, 5 s apart",
-        (
-            "SELECT active FROM pg_replication_slots WHERE slot_name = '{{reverse_slot}}'",
-            "t",
-            "abort: rows would be lost",
-        ),
-        idempotent="it only reads",
+        "DBA", 5, "0, twice, 5 s apart", (*LAG_SLOT, "abort: rows would be lost"), idempotent="it only reads",
+        place="target",
+    ),
+    "drain.mysql": Action(
+        "Wait until the reverse replication has nothing left", "sql", "SHOW SLAVE STATUS\\G", "DBA", 5,
+        "Seconds_Behind_Master: 0, and Exec_Master_Log_Pos equals Read_Master_Log_Pos, twice, 5 s apart",
+        idempotent="it only reads", place="source",
+    ),
+    "reverse_lag": Action(
+        "Make sure that the way back is open", "manual",
+        "Look whether the replication from @target@ back to @source@ runs; phase cutover's undo, next, switches back.",
+        "DBA", 1, "it runs, and less than 10 s behind", idempotent="it only reads",
+    ),
+    "reverse_lag.postgresql": Action(
+        "Make sure that the way back is open", "sql",
+        "SELECT extract(epoch FROM replay_lag) AS seconds_behind FROM pg_stat_replication\n"
+        "WHERE application_name = '{{reverse_subscription}}';",
+        "DBA", 1, "one row, below 10 or empty; the undo of phase cutover, next, switches back",
+        (*LAG_SLOT, "abort: the way back is closed, fix forward"), idempotent="it only reads", place="target",
+    ),
+    "reverse_lag.mysql": Action(
+        "Make sure that the way back is open", "sql", "SHOW SLAVE STATUS\\G", "DBA", 1,
+        "Slave_SQL_Running: Yes, Seconds_Behind_Master below 10; the undo of phase cutover, next, switches back",
+        idempotent="it only reads", place="source",
     ),
     "sequences": Action(
-        "Move the sequences of @source@ past the largest key",
-        "sql",
-        SEQUENCES_AHEAD,
-        "DBA",
-        1,
-        "one number for each sequence",
-        idempotent="each run leaves a gap of 1 000, nothing else",
+        "Move the number generators of @source@ past the largest key", "manual",
+        "Set each sequence or identity of @source@ past the largest key of its table: replication does not move them.",
+        "DBA", 5, "the next key of each table is free", idempotent="a generator that is far ahead does no harm",
+    ),
+    "sequences.postgresql": Action(
+        "Move the sequences of @source@ past the largest key", "sql", SEQUENCES_AHEAD, "DBA", 1,
+        "one number for each sequence", idempotent="each run leaves a gap of 1 000, nothing else", place="source",
     ),
     "connections": Action(
-        "Point the applications back to @source@",
-        "manual",
-        "Set the connection string of @consumers@ to {{source_dsn_secret}} and reload them.",
-        "Developer",
-        5,
-        "each consumer reports @source@",
-        verify=(APPLICATION_BACKENDS + " -- on @source@", "as before the cutover"),
-        idempotent="the end state is set",
+        "Point the applications back to @source@", "manual",
+        "Set the connection string of @consumers@ back to the one of @source@, {{source_dsn_secret}}, and reload them.",
+        "Developer", 5, "each consumer reports @source@", idempotent="the end state is set",
     ),
     "thaw": Action(
-        "Let the writers in on @source@",
-        "sql",
-        "ALTER ROLE {{application_role}} LOGIN;",
-        "DBA",
-        1,
-        "ALTER ROLE",
-        verify=(APPLICATION_BACKENDS, "more than 0"),
-        idempotent="LOGIN stays LOGIN",
+        "Let the writers in on @source@", "manual", "Start the programs that write to @source@: @consumers@.",
+        "Developer", 5, "writes reach @source@", idempotent="what runs goes on",
+    ),
+    "thaw.postgresql": Action(
+        "Let the writers in on @source@", "sql", 'ALTER ROLE "{{application_role}}" LOGIN;', "DBA", 1, "exit code 0",
+        verify=(APPLICATION_BACKENDS, "more than 0"), idempotent="LOGIN stays LOGIN", place="source",
+    ),
+    "thaw.mysql": Action(
+        "Let the writers in on @source@", "sql", "ALTER USER '{{application_role}}'@'%' ACCOUNT UNLOCK;", "DBA", 1,
+        "exit code 0", verify=(APPLICATION_THREADS, "more than 0"), idempotent="an open account stays open",
+        place="source",
     ),
     "grants": Action(
-        "Give the rights on the old tables back",
-        "sql",
-        "@grants@",
-        "DBA",
-        1,
-        "GRANT for each table",
-        idempotent="a right is granted or already there",
+        "Give the rights on the old tables back", "manual",
+        "Give the application the right to write to @tables@ on @source@ again.", "DBA", 5,
+        "writes reach the old tables", idempotent="a right is granted or already there",
+    ),
+    "grants.postgresql": Action(
+        "Give the rights on the old tables back", "sql", "@grants@", "DBA", 1, "exit code 0",
+        idempotent="a right is granted or already there", place="source",
+    ),
+    "grants.mysql": Action(
+        "Give the rights on the old tables back", "sql", "@mysql_grants@", "DBA", 1, "exit code 0",
+        idempotent="a right is granted or already there", place="source",
     ),
     "lost_writes": Action(
-        "Carry the rows back that only @target@ holds",
-        "manual",
-        "Run the reconciliation of @tables@ in both directions; replay each row that only @target@ holds on @source@.",
-        "DBA",
-        60,
-        "0 rows on one side only",
-        precheck=("rows on one side only, per table of @tables@", "a list that somebody has read", "abort"),
+        "Carry the rows back that only @target@ holds", "manual",
+        "Profile @tables@ on both sides and compare the profiles (compatibility_checker.py --type data); insert on "
+        "@source@ each row that only @target@ holds.",
+        "DBA", 60, "0 rows on one side only",
+        ("@both_counts@", "counts that somebody has read and kept", "abort"),
         approval=("Business owner",),
         data_loss="rows written on @target@ since the cutover that are not carried back",
     ),
     "drop_target": Action(
-        "Remove what was provisioned for @target@",
-        "manual",
-        "Delete @target@ only: {{provisioned_resources}}. @source@ was not touched.",
-        "Platform engineer",
-        15,
-        "the list is empty; @source@ serves as before",
-        precheck=("connections to @target@", "0", "abort: somebody uses it"),
-        approval=("Tech lead",),
+        "Remove what was provisioned for @target@", "manual",
+        "Delete what phase @phase@ created for @target@: {{provisioned_resources}}. Leave @source@ alone: it serves.",
+        "Platform engineer", 15, "nothing of it is left; @source@ serves as before",
+        ("@target_use@", "0 or nothing", "abort: somebody uses it"), approval=("Tech lead",),
+    ),
+    "unpause": Action(
+        "Let run again what the preparation paused", "manual",
+        "Resume the jobs and releases that phase @phase@ paused. Backup and restore point stay for the next attempt.",
+        "Tech lead", 5, "the next scheduled run starts", idempotent="what runs goes on",
     ),
     "agents": Action(
-        "Remove the replication agents from the sources",
-        "manual",
+        "Remove the replication agents from the sources", "manual",
         "Uninstall the agent on @servers@; the replicated volumes are deleted last.",
-        "Platform engineer",
-        15,
-        "no agent process; replication console lists no source",
+        "Platform engineer", 15, "no agent process; replication console lists no source",
         idempotent="what is removed stays removed",
     ),
+    "test_servers": Action(
+        "Delete the test servers", "manual",
+        "Terminate the test copies of @servers@ in the isolated subnet of @target@; the replication goes on.",
+        "Platform engineer", 10, "no test server runs", idempotent="a terminated server stays terminated",
+    ),
+    "power_off": Action(
+        "Stop the migrated servers", "manual", "Shut down on @target@, in this order: @servers_down@.",
+        "Platform engineer", 5, "each is stopped: nothing writes any more",
+        idempotent="a stopped server stays stopped",
+    ),
+    "copy_back": Action(
+        "Copy the writes since the cutover back to @source@", "manual",
+        "Copy what changed on the stopped servers since the cutover to their sources: reverse the replication, or copy "
+        "the databases' own logs and the changed files.",
+        "Platform engineer", 10, "the newest write of @target@ is on @source@",
+        ("disks of the stopped servers", "attached and readable", "abort"), approval=("Business owner",),
+        data_loss="writes since the cutover that are not copied back",
+    ),
     "power_on": Action(
-        "Power on the source servers",
-        "manual",
-        "Shut the migrated servers down, then power on in this order: @servers@.",
-        "Platform engineer",
-        20,
-        "each server answers its health check from outside",
-        precheck=("writes since the cutover", "copied back, or accepted as lost by the business owner", "abort"),
-        approval=("Business owner",),
-        data_loss="writes since the cutover that were not copied back",
+        "Power on the source servers", "manual", "Power on at @source@, in this order: @servers@.",
+        "Platform engineer", 5, "each server answers its health check from outside",
+        idempotent="a server that runs goes on",
     ),
     "network": Action(
-        "Take the routes to the new side out",
-        "manual",
+        "Take the routes to the new side out", "manual",
         "Withdraw the routes and firewall rules that this migration added: {{added_routes}}.",
-        "Platform engineer",
-        5,
-        "traffic takes the old path in both directions",
+        "Platform engineer", 5, "traffic takes the old path in both directions",
         idempotent="a withdrawn route stays withdrawn",
     ),
     "paper": Action(
-        "Confirm that nothing of phase @phase@ is live",
-        "manual",
-        "Nothing to take back: phase @phase@ changed no production system (@undo@).",
-        "Tech lead",
-        1,
-        "the new side serves nothing",
-        verify=(NEW_REQUESTS, "0 or no series"),
-        idempotent="it only reads",
+        "Confirm that nothing of phase @phase@ is live", "manual",
+        "Nothing to take back: phase @phase@ changed no production system (@undo@).", "Tech lead", 1,
+        "the new side serves nothing", verify=(NEW_REQUESTS, "0 or no series"), idempotent="it only reads",
     ),
     "capture": Action(
-        "Stop the capture of events",
-        "manual",
+        "Stop the capture of events", "manual",
         "Stop the connector {{connector}}; the tables are the truth. Events stay: the stream is append-only.",
-        "Developer",
-        2,
-        "no new event after the stop",
-        verify=("offset of {{topic}}, twice, 30 s apart", "the same"),
+        "Developer", 2, "the newest event is the same twice, 30 s apart",
         idempotent="a stopped connector stays stopped",
     ),
+    "genesis": Action(
+        "Leave the snapshot events unread", "manual",
+        "Stop the job that writes the snapshot events. Delete none: the next attempt writes to a stream of a new name.",
+        "Developer", 2, "no reader uses the stream", idempotent="a stopped job stays stopped",
+    ),
     "projection": Action(
-        "Rebuild the projection from the stream",
-        "bash",
+        "Take the projection out", "manual",
+        "Stop the projector {{projector}} and drop its read models; no reader uses them. The events stay.",
+        "Developer", 10, "no read model is left", idempotent="what is dropped stays dropped",
+    ),
+    "projection.kafka": Action(
+        "Set the projection back to before the phase", "bash",
         "kafka-consumer-groups --bootstrap-server '{{brokers}}' --group '{{projection_group}}' --topic '{{topic}}' \\\n"
         "  --reset-offsets --to-datetime '{{before_phase_utc}}' --execute",
-        "Developer",
-        10,
-        "a table of new offsets",
-        (
-            "kafka-consumer-groups --bootstrap-server '{{brokers}}' --describe --group '{{projection_group}}'",
-            "no active member, and handlers with side effects switched off",
-            "abort",
-        ),
+        "Developer", 10, "a table of new offsets",
+        ("kafka-consumer-groups --bootstrap-server '{{brokers}}' --describe --group '{{projection_group}}'",
+         "no active member, and handlers with side effects switched off", "abort"),
         idempotent="offsets are set to one time",
     ),
     "commands": Action(
-        "Let the tables take the commands again",
-        "manual",
+        "Let the tables take the commands again", "manual",
         "Switch the command handlers of @source@ back to the tables at {{command_switch}}; never delete events.",
-        "Developer",
-        3,
-        "writes reach the tables",
+        "Developer", 3, "writes reach the tables",
+        (PROMETHEUS % "max(migration_back_projection_lag_seconds@whole@)", "below 10", "abort: roll forward instead"),
         idempotent="the end state is set",
-        precheck=("migration_back_projection_lag_seconds@whole@", "below 10", "abort: roll forward instead"),
     ),
     "redeploy": Action(
-        "Start @source@ again",
-        "manual",
+        "Start @source@ again", "manual",
         "Start @source@ from its archived image {{archived_image}} (@capacity@), warm it, and load it with its peak "
         "before any request returns; then undo the phases below.",
-        "Platform engineer",
-        120,
-        "every instance healthy under the peak load",
-        precheck=("archived image, configuration and data of @source@", "all three are there", "abort: fix forward"),
-        verify=("error_rate and response_time_p95 of @source@ under load", "at or below the baseline: @baseline@"),
+        "Platform engineer", 120, "every instance healthy under the peak load: @baseline@",
+        ("archived image, configuration and data of @source@", "all three are there", "abort: fix forward"),
         approval=("Business owner", "Tech lead"),
-        data_loss="what the new side wrote that @source@ cannot read: @what@",
+        data_loss="what the new side wrote that @source@ cannot read (@what@)",
     ),
     "restore": Action(
-        "Bring back what phase @phase@ removed, beside production",
-        "manual",
-        "@undo@: restore into a new instance from {{backup_location}}, compare, copy back only what is missing. "
-        "Never over production.",
-        "DBA",
-        120,
-        "every missing row is back, no newer row is overwritten",
-        precheck=("newest backup from before @what@", "it restores; see the data recovery plan for minutes", "abort"),
+        "Bring back what phase @phase@ removed, beside production", "manual",
+        "Restore into a new instance from {{backup_location}}, never over production (commands: section Data). "
+        "Compare @tables@ with the counts taken before; copy back only what is missing.",
+        "DBA", 120, "every missing row is back, no newer row is overwritten",
+        ("newest backup of before phase @phase@", "it is there and its last test restore passed", "abort"),
         approval=("Business owner", "Tech lead"),
-        data_loss="what was written since the newest backup or archive: @what@",
+        data_loss="what was written since the newest backup or archive (@what@)",
     ),
-}
+}  # fmt: skip
 
 # What each phase of the planner's patterns needs, in this order; flags and traffic are chosen from its facts.
 PHASE_ACTIONS = {
     "preparation": "drop_target", "assessment": "paper", "discovery": "paper", "landing_zone": "drop_target",
+    "cdc.preparation": "drop_target", "expand_contract.preparation": "unpause",
+    "parallel_schema.preparation": "unpause", "dual_write.preparation": "unpause",
     "expand_contract.migrate": "flags stop_job", "cleanup": "restore", "close": "restore",
     "parallel_schema.create_v2": "drop_target", "parallel_schema.sync": "stop_job", "shadow_reads": "flags",
     "route": "flags traffic", "freeze_v1": "grants", "drop_v1": "restore",
-    "model": "paper", "store": "drop_target", "capture": "capture", "genesis": "capture", "project": "projection",
+    "model": "paper", "store": "drop_target", "capture": "capture", "genesis": "genesis", "project": "projection",
     "dual_run": "paper", "cut_reads": "flags", "cut_writes": "commands", "retire": "restore",
     "dual_write.dual_write": "flags", "backfill": "stop_job", "switch_reads": "flags",
     "switch_writes": "flags sequences",
@@ -1079,7 +1063,7 @@ PHASE_ACTIONS = {
     "schema_load": "drop_target", "initial_copy": "subscription", "index_constraints": "paper",
     "catch_up": "subscription",
     "cdc.validate": "paper", "cdc.cutover": "freeze drain sequences connections thaw",
-    "reverse_soak": "freeze drain sequences connections thaw", "finalize": "restore",
+    "reverse_soak": "reverse_lag", "finalize": "restore",
     "setup": "drop_target", "bulk_copy": "thaw", "delta_sync": "subscription thaw", "validation": "thaw",
     "data_migration.cutover": "freeze lost_writes connections thaw",
     "strangler_fig.retire": "redeploy", "parallel_run.cleanup": "redeploy", "blue_green.release": "redeploy",
@@ -1089,12 +1073,37 @@ PHASE_ACTIONS = {
     "build_green": "deployment", "sync_data": "subscription", "verify_green": "paper",
     "switch": "traffic", "hold": "traffic",
     "release": "restore", "steps": "traffic image", "finish": "image",
-    "replicate": "agents", "test_launch": "drop_target", "wave": "power_on traffic", "decommission": "restore",
+    "replicate": "agents", "test_launch": "test_servers", "wave": "power_off copy_back power_on traffic",
+    "decommission": "restore",
     "placement": "paper", "connectivity": "network", "pilot": "traffic", "move_compute": "traffic",
     "operate": "traffic",
     "review": "paper", "mapping": "paper", "common_layer": "drop_target", "data_layer": "subscription",
     "distribute": "traffic", "gameday": "paper",
 }  # fmt: skip
+OWN_STORE = re.compile(r"kafka", re.IGNORECASE)
+ENGINES = (("postgresql", r"postgres"), ("mysql", r"mysql|mariadb"), ("sqlite", r"sqlite"))
+ANOTHER_PLACE = {  # how SQL is run, and asked, on a database that is not the one of the plan's scripts
+    "postgresql": ("psql -X -q -v ON_ERROR_STOP=1 -d '{{%s_database}}' -f -", "psql -X -qAt -d '{{%s_database}}' -f -"),
+    "mysql": ("mariadb --defaults-file='{{%s_option_file}}'", "mariadb --defaults-file='{{%s_option_file}}' -N -B"),
+}
+
+
+def engine_of(plan: Plan, side: str) -> str:
+    """Return the database engine of a side (source or target): postgresql, mysql, sqlite; empty when nobody says."""
+    spec, parsed = plan.specification.get(side), sub(plan.root, "parsed", side)
+    named = text_of(parsed, "engine") or text_of(sub(spec), "engine")
+    words = named or f"{plan.source if side == 'source' else plan.target} {spec if isinstance(spec, str) else ''}"
+    return next((name for name, mark in ENGINES if re.search(mark, words, re.IGNORECASE)), "")
+
+
+def action_of(plan: Plan, name: str) -> Tuple[Action, str]:
+    """Return the action in the form for this plan's engine, and that engine; the general one where it has none."""
+    places = {ACTIONS[key].place for key in ACTIONS if key.startswith(f"{name}.")}
+    engine = engine_of(plan, "target" if "target" in places or name == "freeze" else "source")
+    if name.startswith("projection"):
+        told = f"{plan.source} {plan.target} {plan.specification.get('description', '')}"
+        engine = "kafka" if OWN_STORE.search(told) else ""
+    return ACTIONS.get(f"{name}.{engine}") or ACTIONS[name], engine
 
 
 def traffic_action(plan: Plan, facts: Dict[str, Any]) -> str:
@@ -1118,12 +1127,16 @@ def plan_words(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Dict[str, str
     watch = watch_of(plan, facts)
     undo = text_of(sub(phase.recovery), "steps")
     loss = text_of(sub(phase.recovery), "data_at_risk")
-    tables = plan_tables(plan)
-    grants = [f"GRANT INSERT, UPDATE, DELETE ON {name} TO {{{{application_role}}}};" for name in tables]
+    tables, servers = plan_tables(plan), wave_servers(plan, phase)
+    grant = "GRANT INSERT, UPDATE, DELETE ON {} TO {};"
+    mysql_role = "'{{application_role}}'@'%'"
+    slug = re.sub(r"\W+", "_", phase.name)
     return {
         "source": plan.source or "the old side",
         "target": plan.target or "the new side",
         "phase": phase.name,
+        "phase_file": slug,
+        "dns_name": f"{{{{{slug}_dns_name}}}}" if plan.root.get("waves") else "{{service_name}}",
         "undo": undo or "nothing is live",
         "what": (loss if not loss.startswith("none") else "") or phase.reason or f"what {phase.name} removed",
         "cohort": "{" + watch.cohort + "}",
@@ -1131,9 +1144,42 @@ def plan_words(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Dict[str, str
         "tables": ", ".join(tables) or "every migrated table",
         "consumers": ", ".join(dependencies(plan)) or "every consumer",
         **old_side(plan),
-        "servers": ", ".join(wave_servers(plan, phase)) or "{{source_servers}}",
-        "grants": "\n".join(grants) or "GRANT INSERT, UPDATE, DELETE ON {{old_tables}} TO {{application_role}};",
+        "servers": ", ".join(servers) or "{{source_servers}}",
+        "servers_down": ", ".join(reversed(servers)) or "{{source_servers}}",
+        "grants": "\n".join(grant.format(name, '"{{application_role}}"') for name in tables or ("{{old_tables}}",)),
+        "mysql_grants": "\n".join(grant.format(name, mysql_role) for name in tables or ("{{old_tables}}",)),
+        "both_counts": both_counts(plan, tables),
+        "target_use": target_use(plan) or NEW_REQUESTS.replace("@cohort@", "{" + watch.cohort + "}"),
     }
+
+
+def both_counts(plan: Plan, tables: Sequence[str]) -> str:
+    """Return the command that counts the rows of each table on both sides, words where no client is known."""
+    ask = {
+        "postgresql": "psql -X -qAt -d \"$side\" -c \"SELECT '$table', count(*) FROM $table\"",
+        "mysql": 'mariadb --defaults-file="$side" -N -B -e "SELECT \'$table\', count(*) FROM $table"',
+    }
+    sides = {
+        "postgresql": "'{{source_database}}' '{{target_database}}'",
+        "mysql": "'{{source_option_file}}' '{{target_option_file}}'",
+    }
+    engine = engine_of(plan, "target")
+    if engine not in ask or engine != engine_of(plan, "source") or not tables:
+        return f"rows of {', '.join(tables) or 'every migrated table'}, counted on both sides"
+    loop = f"for table in {' '.join(tables)}; do for side in {sides[engine]}; do"
+    return f"{loop} {ask[engine]}; done; done"
+
+
+def target_use(plan: Plan) -> str:
+    """Return the command that counts who uses the new database, nothing where the target is none."""
+    if plan.kind not in ("database", "data"):
+        return ""
+    return {
+        "postgresql": "psql -X -qAt -d '{{target_database}}' -c \"SELECT count(*) FROM pg_stat_activity "
+        'WHERE datname = current_database() AND pid <> pg_backend_pid()"',
+        "mysql": "mariadb --defaults-file='{{target_option_file}}' -N -B -e \"SELECT count(*) - 1 FROM "
+        'information_schema.processlist WHERE db IS NOT NULL OR id = connection_id()"',
+    }.get(engine_of(plan, "target"), "")
 
 
 def old_side(plan: Plan) -> Dict[str, str]:
@@ -1160,20 +1206,28 @@ def wave_servers(plan: Plan, phase: Phase) -> List[str]:
     return [name for wave in chosen for name in wave.get("workloads") or () if isinstance(name, str)]
 
 
-def action_step(action: Action, words: Dict[str, str]) -> Step:
-    """Return an action as a step of this plan."""
+SHELL_WORD = re.compile(r"(psql|mariadb|promtool|kubectl|aws|dig|kafka-[\w-]+|for|ls|curl|sqlite3) ")
+
+
+def action_step(action: Action, words: Dict[str, str], engine: str = "") -> Step:
+    """Return an action as a step of this plan; what the plan says stays inside the quotes of a command."""
 
     def told(text: str) -> str:
-        return re.sub(r"@(\w+)@", lambda match: words.get(match.group(1), match.group()), text)
+        inside = action.script_type == "bash" and text is action.content or SHELL_WORD.match(text)
+        quoted = {key: value.replace("'", QUOTES["bash"]) for key, value in words.items()} if inside else words
+        raw = {"both_counts": words.get("both_counts", ""), "target_use": words.get("target_use", "")}
+        return re.sub(r"@(\w+)@", lambda match: {**quoted, **raw}.get(match.group(1), match.group()), text)
 
     command, expect, otherwise = map(told, action.precheck)
     check, says = map(told, action.verify)
+    run, ask = ANOTHER_PLACE.get(engine if action.place else "", ("", ""))
     return Step(
         told(action.name), f"Part of the undo of phase {words['phase']}.", action.script_type, told(action.content),
         action.minutes, action.owner,
         {"command": command, "expect": expect, "meaning_if_not": otherwise} if command else None,
         told(action.expected), ({"command": check, "expect": says},) if check else (),
         bool(action.idempotent), told(action.data_loss) or None, None, action.approval, action.idempotent,
+        client=run % action.place if run else "", asking=ask % action.place if ask else "",
     )  # fmt: skip
 
 
@@ -1182,11 +1236,22 @@ def phase_actions(plan: Plan, phase: Phase) -> List[str]:
     if not phase.recovery:
         return []
     name = re.sub(r"_\d+$", "", phase.name)
-    for pattern in (*(sub(plan.root, "pattern_selection").get("tracks") or (plan.pattern,)), ""):
+    tracks = sub(plan.root, "pattern_selection").get("tracks")
+    listed = tracks if isinstance(tracks, list) and tracks else (plan.pattern,)
+    for pattern in (*listed, ""):
         row = PHASE_ACTIONS.get(f"{pattern}.{name}" if pattern else name)
         if row:
-            return row.split()
+            return one_way_copy(row.split()) if keeps_no_way_back(plan) else row.split()
     return []
+
+
+def keeps_no_way_back(plan: Plan) -> bool:
+    return sub(plan.specification, "cutover").get("reverse_replication") is False
+
+
+def one_way_copy(names: List[str]) -> List[str]:
+    """Return the actions where nothing keeps the old side current: there is no lag to wait for, rows are carried."""
+    return ["lost_writes" if name == "drain" else "paper" if name == "reverse_lag" else name for name in names]
 
 
 def flags_home(plan: Plan) -> Optional[str]:
@@ -1205,39 +1270,51 @@ def table_steps(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Iterator[Ste
     for name in names:
         if name == "flags":
             yield from flag_steps(plan, phase, facts)
-        elif name == "stop_job" and not facts.get("backfill_application_name"):
-            yield backfill_step(phase)
         elif not (phase.scripts and name in ("restore", "drop_target", "paper")):
-            yield action_step(ACTIONS[traffic_action(plan, facts) if name == "traffic" else name], words)
+            yield table_step(plan, phase, facts, words, name)
 
 
-def backfill_step(phase: Phase) -> Step:
-    content = "Stop the job {{backfill_job}}; what it has filled is undone by the steps below, or stays unread."
-    return Step(
-        "Stop the running backfill",
-        f"Part of the undo of phase {phase.name}.",
-        "manual",
-        content,
-        2,
-        "DBA",
-        expected="the job list no longer shows it",
-        idempotent_how="a stopped job stays stopped",
-    )
+def table_step(plan: Plan, phase: Phase, facts: Dict[str, Any], words: Dict[str, str], name: str) -> Step:
+    """Return the step of one action; how long a restore takes is computed, or the plan says it."""
+    action, engine = action_of(plan, traffic_action(plan, facts) if name == "traffic" else name)
+    if name == "stop_job" and not facts.get("backfill_application_name"):
+        action = ACTIONS[name]
+    step = action_step(action, words, engine)
+    if name not in ("restore", "redeploy"):
+        return step
+    minutes, basis = restore_minutes(plan, phase, facts, name == "restore")
+    return step._replace(minutes=minutes, basis=basis)
+
+
+def restore_minutes(plan: Plan, phase: Phase, facts: Dict[str, Any], is_restore: bool) -> Tuple[float, str]:
+    """Return the minutes of bringing back what is gone: the plan's likely time, or longer where the volume says so."""
+    volume = number(sub(plan.specification, "constraints").get("data_volume_gb"))
+    likely = number(sub(phase.recovery, "minutes").get("likely"))
+    found = (likely, "assumed: the plan's likely time") if likely else (RESTORE_MINUTES, "assumed: no volume is given")
+    if not volume or not is_restore:
+        return found
+    speed, origin = restore_speed(plan, facts)
+    minutes = RESTORE_SETUP_MINUTES + round(volume * 1000 / speed / 60)
+    basis = f"{volume:g} GB / {speed:.4g} MB/s ({origin}) + {RESTORE_SETUP_MINUTES} min to start and compare (assumed)"
+    if likely and likely > minutes and origin == "assumed":
+        return likely, f"assumed: the plan's likely time; the copy alone: {basis} = {minutes:g} min"
+    return float(minutes), f"computed: {basis}"
 
 
 def flag_steps(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Iterator[Step]:
     """Yield one step for each feature flag, the last one first: straight to where it stood before."""
     flags = objects(plan.specification.get("feature_flags"))
     if not flags:
-        content = f"Set the flag of phase {phase.name} to 0 % in {{{{flag_service}}}}."
+        switch = f"the flag or setting that phase {phase.name} raises"
         yield Step(
-            f"Set the flag of phase {phase.name} to 0 %",
+            f"Set the switch of phase {phase.name} to 0 %",
             "The specification names no flag.",
             "manual",
-            content,
+            f"Set {switch} to 0 % in {{{{flag_service}}}}.",
             FLAG_MINUTES,
             "Developer",
             expected="0 %",
+            verify=({"command": f"read it again in {{{{flag_service}}}}", "expect": "0 %"},),
             idempotent_how="0 % stays 0 %",
         )
     for flag in reversed(flags):
@@ -1245,73 +1322,119 @@ def flag_steps(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Iterator[Step
 
 
 def flag_step(flag: Dict[str, Any], facts: Dict[str, Any]) -> Step:
+    """Return the step that sets one flag, by the inventory's command where it has one."""
+    import shlex
+
     name, first = text_of(flag, "name"), plain(number(flag.get("initial_percentage")) or 0)
     stages = ", ".join(f"{plain(number(s.get('percentage')) or 0)} %" for s in objects(flag.get("rollout_schedule")))
     told = f"{text_of(flag, 'description') or name}; it may stand at {stages or 'any stage'}."
     command = facts.get("flag_off_command")
     content = f"Set the feature flag {name} to {first} % in {{{{flag_service}}}}."
     if isinstance(command, str):
-        import shlex
-
         content = f"FLAG={shlex.quote(name)} PERCENTAGE={first}\nexport FLAG PERCENTAGE\n{command}"
     check = {"command": f"read the flag {name} in {{{{flag_service}}}}", "expect": f"{first} %"}
     if isinstance(facts.get("flag_check_command"), str):
-        check = {"command": f"FLAG={name} {facts['flag_check_command']}", "expect": first}
-    kind = "bash" if isinstance(command, str) else "manual"
+        check = {"command": f"FLAG={shlex.quote(name)} {facts['flag_check_command']}", "expect": first}
     return Step(
         f"Set flag {name} to {first} %",
         told,
-        kind,
+        "bash" if isinstance(command, str) else "manual",
         content,
         FLAG_MINUTES,
         "Developer",
-        expected=f"{name} at {first} %",
+        {**check, "expect": f"more than {check['expect']}", "meaning_if_not": f"skip: it stands at {first} % already"},
+        f"{name} at {first} %",
         verify=(check,),
         idempotent_how="the percentage is set, not changed",
     )
 
 
 def plan_steps(plan: Plan, phase: Phase) -> Iterator[Step]:
-    """Yield what the plan itself says of undoing a phase."""
-    undo = (
-        next(
-            (
-                entry
-                for entry in (plan.root.get("rollback_plan") or {}).get("phases", ())
-                if isinstance(entry, dict) and entry.get("phase") == phase.name
-            ),
-            None,
-        )
-        if isinstance(plan.root.get("rollback_plan"), dict)
-        else None
-    )
-    if undo and text_of(undo, "steps"):
-        minutes = (undo.get("minutes") or {}).get("likely") if isinstance(undo.get("minutes"), dict) else None
-        loss = text_of(undo, "data_at_risk")
-        yield Step(
-            f"Undo phase {phase.name}",
-            text_of(undo, "steps"),
-            "manual",
-            text_of(undo, "steps"),
-            float(minutes or SCRIPT_MINUTES),
-            "Tech lead",
-            expected=f"the state before phase {phase.name}",
-            data_loss=loss if loss and not loss.startswith("none") else None,
-            approval=("Business owner",) if loss and not loss.startswith("none") else (),
-            idempotent=False,
-        )
+    """Yield what the plan itself says of undoing a phase: by its schema changes, in words, or task by task."""
+    entries = objects(sub(plan.root, "rollback_plan").get("phases"))
+    entry = next((entry for entry in entries if entry.get("phase") == phase.name), {})
+    undo = text_of(sub(phase.recovery), "steps") or text_of(entry, "steps")
+    changes = schema_changes(plan, phase) if phase.recovery else []
+    if changes:
+        yield change_step(plan, phase, changes)
+    elif undo:
+        source = phase.recovery if sub(phase.recovery) else entry
+        yield worded_step(phase, undo, sub(source, "minutes").get("likely"), text_of(sub(source), "data_at_risk"))
     else:
-        for task in reversed(phase.tasks):
-            yield Step(
-                f"Reverse: {task}",
-                f"Reverse what phase {phase.name} did: {task}",
-                "manual",
-                f"Reverse by hand: {task}",
-                SCRIPT_MINUTES,
-                "Tech lead",
-                expected="the state before the task",
-                idempotent=False,
-            )
+        yield from map(task_step, phase.tasks[::-1] or old_actions(plan, phase))
+
+
+def worded_step(phase: Phase, undo: str, minutes: Any, loss: str) -> Step:
+    at_risk = loss if loss and not loss.startswith("none") else None
+    return Step(
+        f"Undo phase {phase.name}",
+        f"The plan's own words for the undo of phase {phase.name}.",
+        "manual",
+        undo[:1].upper() + undo[1:],
+        number(minutes) or SCRIPT_MINUTES,
+        "Tech lead",
+        expected=f"the state before phase {phase.name}",
+        data_loss=at_risk,
+        approval=("Business owner",) if at_risk else (),
+        idempotent=False,
+    )
+
+
+def task_step(task: str) -> Step:
+    content = f"Reverse by hand: {task}"
+    return Step(
+        f"Reverse: {task}",
+        "The plan names the task, not its undo.",
+        "manual",
+        content,
+        SCRIPT_MINUTES,
+        "Tech lead",
+        expected="the state before the task",
+        idempotent=False,
+    )
+
+
+def old_actions(plan: Plan, phase: Phase) -> List[str]:
+    """Return what an old plan's own rollback plan lists for a phase."""
+    entries = objects(sub(plan.root, "rollback_plan").get("rollback_phases"))
+    named = (phase.name, f"rollback_{phase.name}")
+    entry = next((entry for entry in entries if entry.get("phase") in named), {})
+    listed = entry.get("rollback_actions")
+    return [action for action in reversed(listed) if isinstance(action, str)] if isinstance(listed, list) else []
+
+
+REMOVING = ("drop", "remove", "modify", "rename")
+
+
+def schema_changes(plan: Plan, phase: Phase) -> List[str]:
+    """Return the schema changes of the specification that a phase makes and no script undoes, last first."""
+    told = []
+    for table in objects(plan.specification.get("schema_changes")):
+        for change in objects(table.get("changes")):
+            kind = text_of(change, "type")
+            if (phase.name == "contract") == kind.startswith(REMOVING):
+                keys = ("column", "constraint_name", "index_name")
+                what = next((text_of(change, key) for key in keys if change.get(key)), "")
+                types = [text_of(change, "old_type"), text_of(change, "new_type") or text_of(change, "new_name")]
+                told.append(f"{kind} {text_of(table, 'table')}.{what} {' -> '.join(filter(None, types))}".strip(" ."))
+    return told[::-1] if phase.name in ("expand", "contract") else []
+
+
+def change_step(plan: Plan, phase: Phase, changes: Sequence[str]) -> Step:
+    minutes = number(sub(phase.recovery, "minutes").get("likely")) or BACKFILL_MINUTES
+    risk = "values that the old form cannot hold" if phase.name == "contract" else "values written to new columns"
+    return Step(
+        f"Take back {len(changes)} schema changes of phase {phase.name}",
+        "The plan holds no scripts: give the planner the checker's report (--compatibility) and each undo is a script.",
+        "manual",
+        f"Take back, in this order: {'; '.join(changes)}. Count {risk} before each; archive them.",
+        minutes,
+        "DBA",
+        {"command": risk, "expect": "counted and archived", "meaning_if_not": "abort: they would be lost"},
+        f"an export of the schema equals the one before phase {phase.name}",
+        idempotent=False,
+        approval=("Tech lead",),
+    )
 
 
 def invert(plan: Plan, phase: Phase, facts: Dict[str, Any], home: Optional[str]) -> List[Step]:
@@ -1325,22 +1448,24 @@ def invert(plan: Plan, phase: Phase, facts: Dict[str, Any], home: Optional[str])
     ]
     if not phase.scripts and not phase_actions(plan, phase):
         steps += plan_steps(plan, phase)
-    if not steps:
+    return steps or [unknown_step(plan, phase, facts)]
+
+
+def unknown_step(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Step:
+    """Return what is left where neither scripts nor the plan's words undo a phase."""
+    if phase.scripts:
         told = "Its scripts have no undo of their own: what they filled goes with the objects of the phase before."
-        content = told if phase.scripts else f"Restore what phase {phase.name} changed from {{{{backup_location}}}}."
-        steps.append(
-            Step(
-                f"No undo of {phase.name} of its own",
-                told if phase.scripts else "The plan says nothing of it.",
-                "manual",
-                content,
-                1 if phase.scripts else BACKFILL_MINUTES,
-                "Tech lead",
-                expected="the state before the phase",
-                idempotent=False,
-            )
-        )
-    return steps
+        name, content, minutes, basis = f"No undo of {phase.name} of its own", told, 1.0, "assumed"
+    else:
+        told = f"The plan names neither a task nor an undo of phase {phase.name}."
+        done = f" (it did: {phase.description})" if phase.description else ""
+        content = f"Restore what phase {phase.name} changed{done} beside production from {{{{backup_location}}}}."
+        name = f"Restore what phase {phase.name} changed"
+        minutes, basis = restore_minutes(plan, phase, facts, True)
+    return Step(
+        name, told, "manual", content, minutes, "Tech lead",
+        expected="; ".join(phase.criteria) or f"the state before phase {phase.name}", idempotent=False, basis=basis,
+    )  # fmt: skip
 
 
 EXTEND_LOSSY = (
@@ -1355,12 +1480,17 @@ def point_of_no_return(plan: Plan) -> Dict[str, Any]:
         if lossy:
             reason = text_of(lossy[0], "data_loss") or "the script is lossy"
             return no_return(plan, phase, text_of(lossy[0], "id"), reason, [EXTEND_LOSSY])
-        archived = bool(phase.scripts) and all(s.get("reversibility", "lossless") == "lossless" for s in phase.scripts)
-        if phase.point_of_no_return and not archived:
+        if is_final(phase):
             extend = [] if phase.scripts else [extension(plan, phase)]
             return no_return(plan, phase, None, phase.reason or "the plan marks it", extend)
     reason = "every step of the plan has an undo that loses nothing"
     return {"phase": None, "step_id": None, "reason": reason, "after_it": "rollback", "extend_by": [], "gate": None}
+
+
+def is_final(phase: Phase) -> bool:
+    """Return whether the plan calls a phase final and no archive of its scripts says otherwise."""
+    archived = bool(phase.scripts) and all(s.get("reversibility", "lossless") == "lossless" for s in phase.scripts)
+    return phase.point_of_no_return and not archived
 
 
 def extension(plan: Plan, phase: Phase) -> str:
@@ -1687,7 +1817,8 @@ def trigger_json(
 ) -> Dict[str, Any]:
     watch = watch_of(plan, facts)
     automatic, reason = automation(trigger, phases, facts)
-    held = f" for {trigger.minutes:g} min" if trigger.minutes else ""
+    minutes = trigger.minutes
+    held = (f" for {minutes:g} min" if minutes >= 1 else f" for {minutes * 60:g} s") if minutes else ""
     threshold = {"metric": trigger.metric, "operator": trigger.operator, "value": trigger.value}
     return {
         "trigger_id": trigger.trigger_id,
@@ -1744,14 +1875,19 @@ def burn_condition(plan: Plan, burn: Burn, watch: Watch) -> str:
 RESTORE_MB_PER_SECOND = 200  # assumption until a drill has measured it: a restore from object storage to SSD
 
 
-def restore_speed(facts: Dict[str, Any]) -> Tuple[float, str]:
-    """Return MB/s of a restore and where the number comes from: a drill, the inventory, or an assumption."""
+def restore_speed(plan: Plan, facts: Dict[str, Any]) -> Tuple[float, str]:
+    """Return MB/s of a restore and where the number comes from: a drill, inventory, specification, or an assumption."""
     drill = sub(facts, "restore_drill")
     size, seconds = number(drill.get("bytes")), number(drill.get("seconds"))
     if size and seconds:
         return size / seconds / 1e6, f"drill of {drill.get('date', 'unknown date')}"
     given = number(facts.get("restore_mb_per_second"))
-    return (given, "inventory") if given and given > 0 else (RESTORE_MB_PER_SECOND, "assumed")
+    if given and given > 0:
+        return given, "inventory"
+    measured = number(sub(plan.specification, "measured").get("restore_gb_per_hour"))
+    if measured and measured > 0:
+        return measured / 3.6, "specification, measured"
+    return RESTORE_MB_PER_SECOND, "assumed"
 
 
 def allowed_minutes(plan: Plan) -> Optional[float]:
@@ -1763,9 +1899,9 @@ def restore_arithmetic(plan: Plan, facts: Dict[str, Any]) -> Tuple[Optional[str]
     volume, allowed = number(sub(plan.specification, "constraints").get("data_volume_gb")), allowed_minutes(plan)
     if volume is None:
         return None, None
-    speed, origin = restore_speed(facts)
+    speed, origin = restore_speed(plan, facts)
     minutes = volume * 1000 / speed / 60
-    shown = f"{volume:g} GB at {speed:g} MB/s{f' ({origin})' if origin != 'inventory' else ''} = {minutes:.0f} min"
+    shown = f"{volume:g} GB at {speed:.4g} MB/s{f' ({origin})' if origin != 'inventory' else ''} = {minutes:.0f} min"
     if allowed is None:
         return f"{shown}: no allowed outage is stated", None
     if minutes <= allowed:
@@ -1774,59 +1910,107 @@ def restore_arithmetic(plan: Plan, facts: Dict[str, Any]) -> Tuple[Optional[str]
     return f"{shown} > {allowed:g} min: not viable within the allowed outage{needed}", False
 
 
+MOVING = {"wave", "move_compute", "distribute", "data_layer", "pilot"}  # phases after which servers take writes
+
+
 def recovery_method(plan: Plan) -> Tuple[str, str]:
     """Return how data comes back and the fact that decides it."""
     scripts = [s for phase in plan.phases for s in phase.scripts]
     undo = "".join(text_of(s, "rollback_script") for s in scripts)
-    archives = sorted(set(re.findall(r"migration_archive\.\w+|_migration_archive_\w+", undo)))
+    archives = set(re.findall(r"migration_archive\.\w+|_migration_archive_\w+", undo))
+    phases = {re.sub(r"_\d+$", "", phase.name) for phase in plan.phases}
     if archives:
         return "archive join", f"the undo scripts put dropped values back from {len(archives)} archive tables"
     if sub(plan.specification, "cutover").get("reverse_replication"):
         return "reverse replication", "the specification keeps the old side current (cutover.reverse_replication)"
     if scripts:
         return "undo scripts", "every script carries its undo, none archives rows"
-    phases = {re.sub(r"_\d+$", "", phase.name) for phase in plan.phases}
-    if phases & {"reverse_soak", "route", "cut_writes"}:
-        return "reverse replication", f"pattern {plan.pattern} keeps the old side current until its last phase"
-    if text_of(sub(plan.specification, "source"), "engine") or plan.kind in ("database", "data"):
+    if phases & {"reverse_soak", "route", "cut_writes"} and not keeps_no_way_back(plan):
+        kept = next(name for name in ("reverse_soak", "route", "cut_writes") if name in phases)
+        return "reverse replication", f"phase {kept} of pattern {plan.pattern} keeps the old side current"
+    if phases & MOVING:
+        moved = ", ".join(phase.name for phase in plan.phases if re.sub(r"_\d+$", "", phase.name) in MOVING)
+        return "copy back", f"the new servers take writes of their own from {moved} on"
+    if engine_of(plan, "source") or plan.kind in ("database", "data"):
         return "restore beside", "the plan holds neither scripts nor a way back for rows written since"
-    return "none needed", "the plan moves traffic, not data: both sides use the same store until the point of no return"
+    named = ", ".join(phase.name for phase in plan.phases[:8])
+    return "none needed", f"assumed: both sides use one store, since no phase copies data ({named})"
 
 
 RECOVERY_STEPS = {
     "archive join": "rollback.sh runs them; afterwards the queries below agree with the counts taken before.",
     "reverse replication": "freeze the writers, wait for lag 0 twice, move the sequences, switch back.",
     "undo scripts": "rollback.sh runs them.",
+    "copy back": "stop the new servers, copy the writes since the cutover to their sources, start the sources.",
     "restore beside": "restore into a new instance, never over production; copy back only what is missing.",
-    "none needed": "take the traffic back; compare the counts below.",
+    "none needed": "take the traffic back; where the new side has a store of its own, compare and carry its rows back.",
 }
-PITR = {
+LOSS_RULE = {  # what bounds the data that is lost, by the way in which it comes back
+    "archive join": "0: archived values come back, rows written since stay",
+    "reverse replication": "the replication lag at the freeze; 0 once the writers are stopped and the lag reached 0",
+    "undo scripts": "0 where every script is lossless: rows written since stay",
+    "copy back": "the time since the cutover, less what is copied back; 0 when the copy is complete",
+    "restore beside": "now less the time of the newest backup, of all tables",
+    "none needed": "0 while both sides use one store",
+}
+PITR = {  # each entry is one command; {{…}} that only the backup's owner knows
     "postgresql": (
-        "SELECT pg_switch_wal();  -- its own call, so that the last commit is archived",
-        "on the copy, postgresql.auto.conf: recovery_target_name = 'rb_@id@_@phase@', "
-        "recovery_target_action = 'promote', "
-        "archive_mode = off; touch recovery.signal; start",
-        "SELECT pg_is_in_recovery();  -- f, and the log says `recovery stopping at restore point`",
+        "psql -X -d \"$DB\" -c 'SELECT pg_switch_wal()'  # its own call: the last commit has to be in the archive",
+        "cp -a '{{base_backup_directory}}' '{{side_directory}}'",
+        "printf '%s\\n' \"restore_command = 'cp {{wal_archive_directory}}/%f %p'\" "
+        "\"recovery_target_name = '@point@'\" \"recovery_target_action = 'promote'\" 'archive_mode = off' "
+        "'port = 54329' >>'{{side_directory}}/postgresql.auto.conf'",
+        "touch '{{side_directory}}/recovery.signal' && pg_ctl -D '{{side_directory}}' -w start",
+        "psql -X -qAt -p 54329 -d postgres -c 'SELECT pg_is_in_recovery()'  # f; the log: recovery stopping at restore "
+        "point",
     ),
     "mysql": (
-        "mariadb-binlog --start-position={{binlog_position}} --stop-datetime='{{before_damage_local_time}}' "
-        "{{binlog_files}} | mariadb {{side_instance}}",
-        "SELECT count(*) per table on the side instance against the counts taken before",
+        "mariadb --defaults-file='{{side_option_file}}' <'{{dump_file}}'  # its head names the binlog position",
+        "mariadb-binlog --start-position='{{binlog_position}}' --stop-datetime='{{before_damage_local_time}}' "
+        "{{binlog_files}} | mariadb --defaults-file='{{side_option_file}}'  # all files in one call, local time",
     ),
-    "sqlite": ("copy the backup file beside the live one; ATTACH it; copy back only what is missing",),
+    "sqlite": ("cp '{{backup_location}}' side.db  # beside the live file",),
+    "managed": (
+        "aws rds restore-db-instance-to-point-in-time --source-db-instance-identifier '{{db_instance}}' "
+        "--target-db-instance-identifier '{{db_instance}}-rb' --restore-time '{{before_damage_utc}}' "
+        "--db-subnet-group-name '{{db_subnet_group}}' --vpc-security-group-ids '{{db_security_group}}' "
+        "--db-parameter-group-name '{{db_parameter_group}}'  # always a new instance",
+        "aws rds wait db-instance-available --db-instance-identifier '{{db_instance}}-rb'",
+    ),
+    "": ("Restore the newest backup of before the phase, {{backup_location}}, into a new instance of the same kind.",),
 }
+COPY_BACK = {  # per table: everything of the restored copy that production lacks
+    "postgresql": "psql -X -q -p 54329 -d \"$DB\" -c '\\copy @table@ TO STDOUT' | psql -X -q -d \"$DB\" "
+    "-c 'CREATE TEMP TABLE side (LIKE @table@)' -c '\\copy side FROM STDIN' "
+    "-c 'INSERT INTO @table@ SELECT * FROM side ON CONFLICT DO NOTHING'",
+    "mysql": "mariadb-dump --defaults-file='{{side_option_file}}' --no-create-info --insert-ignore \"$DB\" @table@ | "
+    'mariadb "$DB"',
+    "sqlite": 'sqlite3 -bail "$DB" "ATTACH \'side.db\' AS side; '
+    'INSERT OR IGNORE INTO @table@ SELECT * FROM side.@table@"',
+}
+
+
+def restore_point(plan: Plan, phase: str) -> str:
+    return f"rb_{file_slug(plan.migration_id)}_{file_slug(phase)}"[:63]
+
+
+def restore_commands(plan: Plan) -> List[str]:
+    """Return the commands that restore beside production and copy back what is missing, table by table."""
+    engine = engine_of(plan, "source") or (dialect_of(plan) if any(p.scripts for p in plan.phases) else "")
+    managed = sub(plan.specification, "source").get("managed") and "aws" in text_of(
+        sub(plan.specification, "source"), "location"
+    )
+    phase = next((p.name for p in plan.phases if p.scripts), plan.phases[0].name if plan.phases else "start")
+    given = PITR["managed" if managed else engine if engine in PITR else ""]
+    commands = [text.replace("@point@", restore_point(plan, phase)) for text in given]
+    copy = COPY_BACK.get(engine, "").replace("-p 54329", "-h '{{side_host}}'" if managed else "-p 54329")
+    return commands + [copy.replace("@table@", table) for table in plan_tables(plan) if copy]
 
 
 def recovery_plan(plan: Plan, facts: Dict[str, Any]) -> Dict[str, Any]:
     """Return how data comes back, with the arithmetic that says whether a restore fits the allowed outage."""
     sentence, fits = restore_arithmetic(plan, facts)
     method, because = recovery_method(plan)
-    phase = next(
-        (p.name for p in reversed(ordered(plan)) if p.scripts), plan.phases[0].name if plan.phases else "start"
-    )
-    words = {"@id@": plan.migration_id, "@phase@": phase}
-    commands = [re.sub("@id@|@phase@", lambda m: words[m.group()], text) for text in PITR[dialect_of(plan)]]
-    uses_data = method != "none needed"
     return {
         "method": method,
         "because": because,
@@ -1834,7 +2018,7 @@ def recovery_plan(plan: Plan, facts: Dict[str, Any]) -> Dict[str, Any]:
         "backup_location": facts.get("backup_location", "{{backup_location}}"),
         "restore_viability": sentence,
         "restore_is_viable": fits,
-        "point_in_time_restore_beside": commands if uses_data else [],
+        "point_in_time_restore_beside": restore_commands(plan) if method != "none needed" else [],
         "never": "restore over production: every row written since the backup would be gone",
         "validation_queries": [{"table": t, "query": f"SELECT count(*) FROM {t};"} for t in plan_tables(plan)],
     }
@@ -1866,7 +2050,7 @@ MESSAGES = {
         "progress",
     ): "Rollback of $title: step {{current_step}} of $steps done. Next update {{next_update_utc}}.",
     ("engineering", "complete"): "Rollback of $title ended {{actual_end_utc}}. Data lost: {{rows_lost_measured}} rows. "
-    "Run the $checks checks of the checklist; releases stay frozen until they pass.",
+    "Run the checks at the end of the runbook; releases stay frozen until they pass.",
     (
         "engineering",
         "failed_escalated",
@@ -1979,14 +2163,15 @@ def message_words(
         "target": target,
         "first": phases[0]["steps"][0]["step_id"] if phases else "-",
         "steps": str(sum(len(phase["steps"]) for phase in phases)),
-        "minutes": f"{rto['minutes']:g}",
-        "checks": str(sum(len(step["verify"]) for phase in phases for step in phase["steps"])),
+        "minutes": f"{rto['minutes']:.0f}",
         "consumers": ", ".join(dependencies(plan)) or "{{consumers}}",
         "loss": "; ".join(losses) or "nothing is lost",
         "nature": f"data may have been lost or changed: {'; '.join(losses)}" if losses else "availability was reduced",
         "severity": severity(plan, losses),
         "impact": outage,
-        "customer_impact": "You may have to enter recent changes again." if losses else "Your data is safe.",
+        "customer_impact": "You may have to enter recent changes again."
+        if losses
+        else "We expect no loss of what you entered.",
         "lost_endpoints": f"These calls end: {', '.join(gone)}." if gone else "",
         "personal": ", ".join(personal_columns(plan)) or "{{personal_data_categories}}",
     }
@@ -2019,31 +2204,45 @@ def messages(
     ]
 
 
-def contacts(plan: Plan, facts: Dict[str, Any]) -> List[Dict[str, str]]:
-    """Return who to call: what plan and inventory name, and a placeholder for each role without a name."""
-    given = facts.get("contacts") if isinstance(facts.get("contacts"), dict) else {}
-    people = (
-        [p for p in plan.root.get("stakeholders") or () if isinstance(p, dict)]
-        if isinstance(plan.root.get("stakeholders"), list)
-        else []
-    )
+def contacts(plan: Plan, facts: Dict[str, Any], phases: Sequence[Dict[str, Any]]) -> List[Dict[str, str]]:
+    """Return who to call: each role that a step needs, and everybody whom plan or inventory name."""
+    given = sub(facts, "contacts")
+    people = objects(plan.root.get("stakeholders"))
     roles = {text_of(p, "role"): (text_of(p, "name"), text_of(p, "contact")) for p in people if text_of(p, "role")}
-    for role in ("Tech lead", "DBA", "Business owner"):
-        roles.setdefault(role, ("", ""))
+    needed = {"Tech lead", "Business owner", *given}
+    needed |= {role for phase in phases for step in phase["steps"] for role in (step["owner_role"], *step["approval"])}
     result = []
-    for role, (name, contact) in roles.items():
-        slug = re.sub(r"\W+", "_", role.lower()).strip("_")
-        result.append(
-            {
-                "role": role,
-                "name": name or f"{{{{{slug}_name}}}}",
-                "contact": str((given or {}).get(role) or contact or f"{{{{{slug}_contact}}}}"),
-            }
-        )
+    for role in (*roles, *sorted(needed - set(roles))):
+        name, contact = roles.get(role, ("", ""))
+        if role in needed or (name and not PLACEHOLDER.search(name)):
+            slug = re.sub(r"\W+", "_", role.lower()).strip("_")
+            known = str(given.get(role) or contact)
+            found = name if name and not PLACEHOLDER.search(name) else "whoever answers" if known else name
+            result.append(
+                {"role": role, "name": found or f"{{{{{slug}_name}}}}", "contact": known or f"{{{{{slug}_contact}}}}"}
+            )
     return result
 
 
+def escalation(people: Sequence[Dict[str, str]], phases: Sequence[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """Return who is called when: whoever does the step at once, who leads after 15 minutes, who decides after 30."""
+    owners = dict.fromkeys(step["owner_role"] for phase in phases for step in phase["steps"])
+    reach = {person["role"]: person["contact"] for person in people}
+    levels = [(1, role, 0) for role in owners if role not in ("Tech lead", "Business owner")]
+    levels += [(2, "Tech lead", DECIDE_MINUTES), (3, "Business owner", 2 * DECIDE_MINUTES)]
+    return [
+        {"level": level, "role": role, "after_minutes": minutes, "contact": reach.get(role, "")}
+        for level, role, minutes in levels
+    ]
+
+
 # == 7. Reporting =====================================================================================
+
+
+def shell_word(text: str) -> str:
+    import shlex
+
+    return shlex.quote(one_line(text))
 
 
 def step_slug(name: str) -> str:
@@ -2066,16 +2265,20 @@ def step_timeout(step: Step) -> int:
     return max(600 if step.source_script_id else 120, int(step.minutes * 60 * 3))  # scripts wait 120 s for each lock
 
 
-def step_json(step: Step, phase: Phase, number_: int, client: str) -> Dict[str, Any]:
+def step_json(step: Step, phase: Phase, number_: int, clients: Tuple[str, str]) -> Dict[str, Any]:
     prefix = f"rb-{step_slug(phase.name)}-"
     lead = "Tech lead" if step.owner != "Tech lead" else "Business owner"
-    one = client.replace("psql -X -q ", "psql -X -q -1 ")
+    run, ask = (step.client, step.asking) if step.client else clients
+    is_sql = step.script_type == "sql"
     return {
         "step_id": f"{prefix}{number_:02d}",
         "name": step.name,
         "description": step.description,
         "script_type": step.script_type,
-        "client": {"sql": one if step.single else client, "bash": "bash"}.get(step.script_type),
+        "client": (run.replace("psql -X -q ", "psql -X -q -1 ") if step.single else run)
+        if is_sql
+        else {"bash": "bash"}.get(step.script_type),
+        "check_client": ask if is_sql else None,
         "script_content": step.content,
         "estimated_duration_minutes": step.minutes,
         "estimate_basis": step.basis,
@@ -2101,23 +2304,31 @@ def step_json(step: Step, phase: Phase, number_: int, client: str) -> Dict[str, 
 
 
 def checkpoints(phase: Phase, steps: Sequence[Step], watched: Sequence[Trigger]) -> List[str]:
-    """Return what holds once a phase is undone: its scripts' own checks, and what the steps by hand expect."""
-    scripted = [step for step in steps if step.source_script_id]
-    found = (
-        [f"rollback.sh --from-phase {phase.name} ends with `finished`: {len(scripted)} scripts undone"]
-        if scripted
-        else []
-    )
-    found += [f"{step.name}: {step.expected}" for step in steps if not step.source_script_id]
-    return found + [f"{t.metric} no longer {t.operator} {t.value:g} {t.unit}".rstrip() for t in watched]
+    """Return what holds once a phase is undone: its scripts' own checks, and the figures that made somebody undo it."""
+    by_hand = [step for step in steps if not step.is_script()]
+    scripted = len(steps) - len(by_hand)
+    found = [f"{' '.join(one_phase(phase.name))} --dry-run: each of {scripted} scripts is not-there"]
+    told = [f"{step.name}: {step.expected}" for step in by_hand]
+    return (found if scripted else []) + told + [no_longer(trigger) for trigger in watched]
+
+
+def one_phase(name: str) -> Tuple[str, ...]:
+    """Return the command that undoes the scripts of one phase and of no other."""
+    word = shell_word(name)
+    return "./rollback.sh", "--from-phase", word, "--to-phase", word
+
+
+def no_longer(trigger: Trigger) -> str:
+    return f"{trigger.metric} no longer {trigger.operator} {trigger.value:g} {trigger.unit}".rstrip()
 
 
 class Shared(NamedTuple):
     """What every phase needs and the whole plan decides; found once, since a plan may have thousands of phases."""
 
     home: Optional[str]
-    client: str
+    clients: Tuple[str, str]
     triggers: Dict[str, List[Trigger]]
+    final: FrozenSet[str]  # the point of no return and what the plan does after it
 
 
 def shared_of(plan: Plan) -> Shared:
@@ -2125,13 +2336,17 @@ def shared_of(plan: Plan) -> Shared:
     for trigger in all_triggers(plan):
         for name in trigger.phases if trigger.action in CRITICAL_ACTIONS else ():
             watched.setdefault(name, []).append(trigger)
-    return Shared(flags_home(plan), CLIENTS[dialect_of(plan)], watched)
+    dialect, names = dialect_of(plan), [phase.name for phase in ordered(plan)]
+    point = point_of_no_return(plan)["phase"]
+    final = frozenset(names[: names.index(point) + 1] if point else ())
+    return Shared(flags_home(plan), (CLIENTS[dialect], ASKING[dialect]), watched, final)
 
 
 def phase_json(plan: Plan, phase: Phase, facts: Dict[str, Any], shared: Shared) -> Dict[str, Any]:
     steps = invert(plan, phase, facts, shared.home)
-    minutes = sum(step.minutes for step in steps)
-    losses = [step.data_loss for step in steps if step.data_loss]
+    losses = list(dict.fromkeys(step.data_loss for step in steps if step.data_loss))
+    lossy = any(script.get("reversibility") == "lossy" for script in phase.scripts)
+    told = [f"Phase {phase.name} has started"]
     return {
         "phase_name": f"rollback_{phase.name}",
         "forward_phase": phase.name,
@@ -2139,12 +2354,16 @@ def phase_json(plan: Plan, phase: Phase, facts: Dict[str, Any], shared: Shared) 
         if phase.description
         else f"Undo phase {phase.name}",
         "urgency_level": {"critical": "emergency", "high": "urgent"}.get(phase.risk_level, "normal"),
-        "estimated_duration_minutes": minutes,
-        "reversible": CONDITIONAL if losses else REVERSIBLE,
-        "prerequisites": [f"Phase {phase.name} has started", *([f"Approved: {loss}" for loss in losses])],
-        "steps": [step_json(step, phase, place, shared.client) for place, step in enumerate(steps, 1)],
+        "estimated_duration_minutes": round(sum(step.minutes for step in steps), 2),
+        "reversible": IRREVERSIBLE if is_final(phase) or lossy else CONDITIONAL if losses else REVERSIBLE,
+        "past_point_of_no_return": phase.name in shared.final,
+        "requires_approval": list(dict.fromkeys(role for step in steps for role in step.approval)),
+        "data_at_risk": losses,
+        "prerequisites": told + [f"{', '.join(s.approval)} accepted: {s.data_loss}" for s in steps if s.data_loss],
+        "steps": [step_json(step, phase, place, shared.clients) for place, step in enumerate(steps, 1)],
         "validation_checkpoints": checkpoints(phase, steps, shared.triggers.get(phase.name, ())),
-        "communication_requirements": ["operations"] + (["executives", "customers"] if losses else []),
+        "communication_requirements": ["engineering:progress"]
+        + (["executive:progress", "customers:progress"] if losses else []),
         "risk_level": phase.risk_level,
     }
 
@@ -2177,39 +2396,115 @@ def fill_command(step: Dict[str, Any], facts: Dict[str, str]) -> str:
     return fill_text(content, {name: value.replace("'", quote) for name, value in facts.items()})
 
 
-def fill(value: Any, facts: Dict[str, str]) -> Any:
-    """Return a document with the placeholders that are known filled in."""
+def fill(value: Any, facts: Dict[str, str], kind: str = "") -> Any:
+    """Return a document with the placeholders that are known filled in; a value stays inside a command's quotes."""
     if isinstance(value, str):
         return fill_text(value, facts)
     if isinstance(value, dict):
-        filled = {key: fill(item, facts) for key, item in value.items()}
+        kind = str(value.get("script_type") or kind)
+        filled = {key: fill(item, facts, kind) for key, item in value.items()}
         if "script_content" in value:
             filled["script_content"] = fill_command(value, facts)
+            filled["validation_commands"] = [check["command"] for check in filled["verify"]]
+        if isinstance(value.get("command"), str):
+            form = "bash" if SHELL_WORD.match(value["command"]) else "sql" if kind == "sql" else ""
+            filled["command"] = fill_command({"script_type": form, "script_content": value["command"]}, facts)
         return filled
-    return [fill(item, facts) for item in value] if isinstance(value, list) else value
+    return [fill(item, facts, kind) for item in value] if isinstance(value, list) else value
 
 
-HOW_TO_OBTAIN = {  # where a blank of a step comes from; what is not here is known when it happens, or in an inventory
-    "backup_location": "from the backup job's last run",
-    "flag_service": "where the feature flags are set",
+HOW_TO_OBTAIN = {  # where a blank comes from: a command, a place, or who knows it
+    "added_routes": "the change ticket of the network, or terraform show of its plan",
+    "application_role": "the user in the application's connection string",
+    "archived_image": "the registry: the tag or digest that the old service ran last",
+    "authoritative_server": "dig +short NS of the zone, one of them",
+    "authority_name": "the data protection authority of the company's seat",
+    "awareness_utc": "the minute in which somebody knew of the breach",
+    "backfill_job": "the session or job that runs the migrate scripts; inventory backfill_application_name names it",
+    "backfill_application_name": "the application_name that the backfill sets",
+    "backup_location": "the backup job's last run",
+    "base_backup_directory": "where pg_basebackup of before the migration was verified (pg_verifybackup)",
+    "before_damage_local_time": "the last good minute, in the time zone of the shell that runs it",
+    "before_damage_utc": "the last good minute, UTC, as 2026-01-31T02:15:00Z",
+    "before_phase_utc": "the start of the phase in the schedule, as 2026-01-31T02:15:00.000",
+    "binlog_files": "SHOW BINARY LOGS, from the one that the dump names",
+    "binlog_position": "the CHANGE MASTER comment at the head of the dump",
+    "bridge_url": "the incident bridge of the team",
+    "brokers": "bootstrap.servers of the application's configuration",
+    "command_switch": "the setting that phase cut_writes changed",
+    "connector": "the list of connectors, or the name of the outbox job",
+    "consequences_confirmed": "what security has confirmed",
+    "consumers": "who calls the old system: its access log",
+    "container": "kubectl get deployment -o jsonpath='{.spec.template.spec.containers[*].name}'",
+    "database": "what psql -d (or mariadb, sqlite3) takes: a name, a connection string, a file",
+    "db_instance": "aws rds describe-db-instances",
+    "db_parameter_group": "aws rds describe-db-instances, DBParameterGroups",
+    "db_security_group": "aws rds describe-db-instances, VpcSecurityGroups",
+    "db_subnet_group": "aws rds describe-db-instances, DBSubnetGroup",
+    "deployment": "kubectl get deployments",
+    "dpo_contact": "the company's data protection officer",
+    "dpo_name": "the company's data protection officer",
+    "dump_file": "the dump of before the migration, made with --single-transaction --master-data=2",
+    "flag_service": "where the feature flags are set; inventory flag_off_command makes each a command",
     "listener_arn": "aws elbv2 describe-listeners --load-balancer-arn ARN",
-    "old_target_group_arn": "aws elbv2 describe-target-groups, the old side's",
+    "namespace": "kubectl config view --minify",
+    "new_deployment": "kubectl get deployments, the new one",
     "new_target_group_arn": "aws elbv2 describe-target-groups, the new side's",
-    "zone_id": "aws route53 list-hosted-zones",
-    "saved_dns_records": "the change batch with the old records, saved before the migration",
-    "authoritative_server": "dig NS of the zone",
-    "application_role": "the role in the application's connection string",
-    "previous_image_digest": "recorded before the migration, see preconditions",
+    "old_baseline": "the monitoring of the week before the migration",
+    "old_selector": "before/service.json, spec.selector, as key=value,key=value",
+    "old_selector_json": "jq -c .spec.selector before/service.json; every key of the new one has to be in it",
+    "old_tables": "the tables that phase freeze_v1 took the right to write from",
+    "old_target_group_arn": "aws elbv2 describe-target-groups, the old side's",
+    "on_plan_yes_no": "the incident commander",
+    "pagerduty_routing_key": "PagerDuty, the service's Events API v2 integration; never in a file",
+    "personal_data_categories": "the record of processing activities",
+    "persons_approximate": "a count of the persons in the lost rows",
+    "previous_image_digest": "jq -r '.spec.template.spec.containers[].image' before/deployment.json, as IMAGE@sha256:…",
+    "projection_group": "group.id of the projector's configuration",
+    "projector": "the job that builds the read models",
+    "prometheus_url": "the address of Prometheus, as http://host:9090",
+    "provisioned_resources": "the list of what the phase created: terraform state list, or the change ticket",
+    "records_approximate": "a count of the lost rows",
     "reverse_slot": "SELECT slot_name FROM pg_replication_slots on the new side",
     "reverse_subscription": "SELECT subname FROM pg_subscription on the old side",
+    "service": "kubectl get services",
+    "service_name": "the DNS name that clients use",
+    "side_directory": "an empty directory with room for the whole database, not on production's disk",
+    "side_host": "aws rds describe-db-instances, Endpoint of the restored instance",
+    "side_option_file": "a MariaDB option file (host, user, password) of an empty instance beside production",
+    "source_database": "connection string of the old database, as psql -d takes it",
+    "source_dsn_secret": "the secret that held the connection string before the cutover",
+    "source_option_file": "a MariaDB option file (host, user, password) of the old database",
+    "source_servers": "the list of the wave's servers at the source",
+    "source_system": "the change ticket",
+    "status_page_url": "the public status page",
     "subscription": "SELECT subname FROM pg_subscription on the new side",
-    "backfill_job": "the session or job that runs the migrate scripts; inventory backfill_application_name names it",
-    "provisioned_resources": "the list of what the phase created: terraform state list, or the change ticket",
-    "awareness_utc": "the minute in which somebody knew of the breach",
+    "target_database": "connection string of the new database, as psql -d takes it",
+    "target_option_file": "a MariaDB option file (host, user, password) of the new database",
+    "target_system": "the change ticket",
+    "topic": "kafka-topics --list",
+    "traffic_check_command": "the command that counts requests on the new side; inventory",
+    "traffic_switch": "what sends requests to a side: load balancer, gateway, DNS; inventory traffic_back_command",
+    "wal_archive_directory": "archive_command of the server",
+    "zone_id": "aws route53 list-hosted-zones",
 }
 LIVE = re.compile(
-    r"utc$|^(current_step|error_text|rows_lost|detected_by|open_points|root_cause|approver|ticket|customer)"
-)
+    r"utc$|^(current_step|error_text|rows_lost|detected_by|incident_commander|ticket|customer_)"
+)  # known on the night itself
+
+
+def how_to_obtain(name: str) -> str:
+    """Return where the value of a blank comes from."""
+    who = re.fullmatch(r"(?:name_of_)?(\w+?)(?:_name|_contact)?", name)
+    if name in HOW_TO_OBTAIN:
+        return HOW_TO_OBTAIN[name]
+    if LIVE.search(name):
+        return "known when it happens: --fill with --message"
+    if name.endswith("_dns_name"):
+        return f"the DNS name that clients of {name[: -len('_dns_name')]} use"
+    if who and (name.startswith("name_of_") or name.endswith(("_name", "_contact"))):
+        return f"who is on call as {who.group(1).replace('_', ' ')}: inventory contacts"
+    return f"the author of the plan: --fill {name}=VALUE"
 
 
 def list_placeholders(runbook: Dict[str, Any]) -> List[Dict[str, Any]]:
@@ -2221,40 +2516,75 @@ def list_placeholders(runbook: Dict[str, Any]) -> List[Dict[str, Any]]:
         {
             "name": name,
             "where": where,
-            "required_for": "execution" if any(".steps[" in place for place in where) else "messages and reading",
-            "how_to_obtain": HOW_TO_OBTAIN.get(name)
-            or ("known when it happens" if LIVE.search(name) else f"from your inventory: --fill {name}=VALUE"),
+            "required_for": "execution" if any(is_executed(place) for place in where) else "messages and reading",
+            "how_to_obtain": how_to_obtain(name),
         }
         for name, where in sorted(places.items())
     ]
 
 
-def readiness(runbook: Dict[str, Any], plan: Plan) -> Dict[str, Any]:
+def readiness(runbook: Dict[str, Any], plan: Plan, facts: Dict[str, Any]) -> Dict[str, Any]:
     """Return whether the runbook can be executed as it stands, and what stops it."""
     blockers = []
     for entry in runbook["placeholders"]:
-        inside = [where for where in entry["where"] if ".steps[" in where]
+        inside = [where for where in entry["where"] if is_executed(where)]
         if inside:
-            blockers.append(
-                f"{{{{{entry['name']}}}}} is open in {len(inside)} places of steps: {entry['how_to_obtain']}"
-            )
+            places = f"{len(inside)} place{'s' if len(inside) > 1 else ''}"
+            blockers.append(f"{{{{{entry['name']}}}}} is open in {places} of the steps: {entry['how_to_obtain']}")
     for phase in plan.phases:
         blockers += [
             f"{text_of(s, 'id')} of {phase.name} loses data and has no undo"
             for s in phase.scripts
             if s.get("reversibility") == "lossy" and not text_of(s, "rollback_script").strip()
         ]
-    warnings = [
-        f"{phase['phase_name']}: no script, {len(phase['steps'])} steps by hand"
+    blockers += loss_blockers(plan, runbook["rollback_phases"], facts)
+    by_hand = [
+        phase["forward_phase"]
         for phase in runbook["rollback_phases"]
         if all(step["script_type"] == "manual" for step in phase["steps"])
     ]
+    warnings = [f"every step is done by hand in: {', '.join(by_hand)}"] if by_hand else []
     viability = runbook["data_recovery_plan"]["restore_viability"]
     warnings += [viability] if viability and "not viable" in viability else []
-    warnings += runbook["inconsistencies"]
-    drill = sub(plan.specification, "readiness").get("rollback_tested")
-    warnings += ["nobody has run this rollback yet: readiness.rollback_tested is false"] if drill is False else []
+    warnings += runbook["inconsistencies"] + loose_ends(plan, facts)
     return {"executable": not blockers, "blockers": blockers, "warnings": warnings}
+
+
+def is_executed(where: str) -> bool:
+    return ".steps[" in where or where.startswith("environment[")
+
+
+def wants_no_loss(plan: Plan) -> bool:
+    special = sub(plan.specification, "constraints").get("special_requirements")
+    asked = isinstance(special, list) and "zero_data_loss" in special
+    return asked or number(sub(plan.specification, "business_continuity").get("rpo_minutes")) == 0
+
+
+def loss_blockers(plan: Plan, phases: Sequence[Dict[str, Any]], facts: Dict[str, Any]) -> List[str]:
+    """Return the phases whose undo can lose data although none may be lost, until somebody answers for it."""
+    lossy = [p["forward_phase"] for p in phases if p["data_at_risk"] and not p["past_point_of_no_return"]]
+    if not lossy or not wants_no_loss(plan) or facts.get("loss_accepted_by"):
+        return []
+    return [
+        f"no data may be lost, and the undo of {', '.join(lossy)} can lose some: who accepts it in writing is given by "
+        "--fill loss_accepted_by=NAME"
+    ]
+
+
+def loose_ends(plan: Plan, facts: Dict[str, Any]) -> List[str]:
+    """Return what nobody has proven or said yet, and what follows from it."""
+    found = []
+    if sub(plan.specification, "readiness").get("rollback_tested") is False:
+        found.append("nobody has run this rollback yet: readiness.rollback_tested is false")
+    tested = number(sub(plan.specification, "readiness").get("backup_restore_tested_days_ago"))
+    if tested is not None and tested > 90:
+        found.append(f"the last test restore is {tested:g} days old: measure it again (inventory restore_drill)")
+    if all_triggers(plan) and not facts.get(SELECTOR_KEY):
+        found.append(
+            f"alerts and queries select {watch_of(plan, facts).cohort}: label the new side so, or give metric_selector "
+            "in the inventory"
+        )
+    return found
 
 
 def dns_minutes(plan: Plan) -> float:
@@ -2266,43 +2596,46 @@ def dns_minutes(plan: Plan) -> float:
 
 def time_objectives(plan: Plan, phases: Sequence[Dict[str, Any]], triggers: Sequence[Dict[str, Any]]) -> Dict[str, Any]:
     """Return minutes from the fault to the end of the rollback, for each phase in which it may begin."""
-    critical = [t["detection"]["seconds"] / 60 for t in triggers if t["severity"] == "critical"]
+    detect, basis = time_to_detect(triggers)
     verify = max([SOAK_MINUTES] + [2 * t["evaluation_window_minutes"] for t in triggers])
-    parts = {
-        "detect": round(min(critical, default=0.0), 1),
-        "decide": DECIDE_MINUTES,
-        "verify": round(verify, 1),
-        "dns": round(dns_minutes(plan), 1),
-    }
     automatic = any(t["auto_execute"] for t in triggers)
-    parts["decide"] = 0 if automatic else DECIDE_MINUTES
-    minutes, total = sum(parts.values()), {}
+    parts = {"detect": round(detect, 1), "decide": 0 if automatic else DECIDE_MINUTES, "verify": round(verify, 1)}
+    minutes, total, dns = sum(parts.values()), {}, 0.0
     for phase in reversed(phases):
         minutes += phase["estimated_duration_minutes"]
-        total[phase["forward_phase"]] = round(minutes, 1)
-    first = phases[0]["forward_phase"] if phases else ""
-    parts["execute"] = round(minutes - sum(parts.values()), 1)
-    allowed = number(sub(plan.specification, "business_continuity").get("rto_minutes"))
+        if any("DNS records" in step["name"] for step in phase["steps"]):
+            dns = dns_minutes(plan)
+        total[phase["forward_phase"]] = round(minutes + dns, 1)
+    parts["dns"] = round(dns, 1)
+    parts["execute"] = round(minutes + dns - sum(parts.values()), 1)
     return {
-        "minutes": total.get(first, round(minutes, 1)),
+        "minutes": round(minutes + dns, 1),
         "by_from_phase": total,
         "components": parts,
-        "formula": "detect + decide + DNS + sum of the steps from that phase back + verify",
-        "allowed_minutes": allowed,
+        "formula": "detect + decide + verify + DNS (60 s and twice the TTL) + execute (each step of the phases undone)",
+        "allowed_minutes": number(sub(plan.specification, "business_continuity").get("rto_minutes")),
         "critical_path": [step["step_id"] for phase in phases for step in phase["steps"]],
-        "assumptions": assumptions(phases, automatic),
+        "assumptions": [basis, *assumptions(phases, automatic)],
     }
+
+
+def time_to_detect(triggers: Sequence[Dict[str, Any]]) -> Tuple[float, str]:
+    """Return minutes until an alert tells of a fault twice its threshold, and how they come about."""
+    chosen = [t for t in triggers if t["severity"] == "critical"] or list(triggers)
+    if not chosen:
+        return UNSEEN_MINUTES, f"detect: {UNSEEN_MINUTES:g} min (assumed: no trigger watches, somebody has to notice)"
+    first = min(chosen, key=lambda t: t["detection"]["seconds"])
+    told = f"detect: {first['trigger_id']} {first['name']} is the earliest, at twice its threshold: "
+    return first["detection"]["seconds"] / 60, told + first["detection"]["formula"]
 
 
 def assumptions(phases: Sequence[Dict[str, Any]], automatic: bool) -> List[str]:
     steps = [step for phase in phases for step in phase["steps"]]
     counted = len([step for step in steps if step["estimate_basis"].startswith("assumed")])
     found = [] if automatic else [f"decide: {DECIDE_MINUTES} min (assumed: 5 until the page is taken, 10 to decide)"]
-    found.append(
-        f"detect: the earliest critical trigger at twice its threshold, scrape {SCRAPE_SECONDS} s unless given"
-    )
     return found + [
-        f"{counted} of {len(steps)} step times are assumed; a rehearsal replaces them (estimate_basis says which)"
+        f"execute: {counted} of {len(steps)} step times are assumed; a rehearsal replaces them (estimate_basis says "
+        "which)"
     ]
 
 
@@ -2311,81 +2644,115 @@ def recovery_point(plan: Plan, phases: Sequence[Dict[str, Any]], losses: Sequenc
     by_phase: Dict[str, Optional[int]] = {}
     lost = False
     for phase in reversed(phases):
-        lost = lost or any(step["data_loss"] for step in phase["steps"])
+        lost = lost or bool(phase["data_at_risk"])
         by_phase[phase["forward_phase"]] = None if lost else 0
     wanted = number(sub(plan.specification, "business_continuity").get("rpo_minutes"))
     return {
         "seconds": 0 if not losses else None,
         "by_from_phase": by_phase,
         "reason": "every undo is lossless" if not losses else "; ".join(losses),
+        "formula": LOSS_RULE[recovery_method(plan)[0]],
         "allowed_seconds": None if wanted is None else wanted * 60,
     }
 
 
 def decision_tree(
-    plan: Plan, phases: Sequence[Dict[str, Any]], rto: Dict[str, Any], watch: Watch
+    plan: Plan, phases: Sequence[Dict[str, Any]], rto: Dict[str, Any], watch: Watch, started: Optional[str]
 ) -> List[Dict[str, Any]]:
     """Return the questions in their order, each with what answers it; the first yes decides."""
-    point = point_of_no_return(plan)
-    passed = f"phase {point['phase']} has started" if point["phase"] else "no phase of the plan is final"
-    tables = plan_tables(plan)
-    damage = (
-        f"SELECT count(*) FROM {tables[0]}; and its like against the counts taken before"
-        if tables
-        else ("the reconciliation of both sides finds rows that differ")
-    )
-    scripted = [phase["forward_phase"] for phase in phases if any(step["source_script_id"] for step in phase["steps"])]
-    error = promql(METRICS["error_rate"], watch)
-    rows = [
-        (
-            "Is data being damaged now?",
-            damage,
-            "stop_writers",
-            "stop the writers (flag off, read-only), page; restore nothing",
-        ),
-        (
-            "Is the point of no return passed?",
-            f"{passed}: {point['reason']}",
-            "forward_fix",
-            "fix forward, or repair from a restore beside; decides the "
-            + ("Business owner" if point["phase"] else "Tech lead"),
-        ),
-        (
-            "Are all triggers quiet and their values flat?",
-            error,
-            "pause",
-            "hold this stage, raise nothing, look again in 15 min",
-        ),
+    able = f"{plan.source or 'the old side'} has {old_side(plan)['capacity']}, all healthy"
+    if in_place(plan):
+        able = "the release before can be deployed and uses the old form"
+    rows = [damage_question(plan, watch), return_question(plan, phases, started), quiet_question(watch)]
+    rows.append(
         (
             "Is only the new side ill, and the old side able to take over?",
-            f"health and capacity of {plan.source or 'the old side'}; lag of the way back is 0",
+            "",
+            f"{able}; what is lost: {LOSS_RULE[recovery_method(plan)[0]]}",
             "rollback_traffic",
             "take traffic and flags back now; schema later or never",
-        ),
+        )
+    )
+    rows.append(
         (
-            "Is a fix proven that is live sooner than the rollback?",
-            f"the rollback takes {rto['minutes']:g} min",
+            "Is a tested fix ready that is live sooner than the rollback?",
+            "",
+            f"from {phases[0]['forward_phase'] if phases else 'here'} the rollback takes {rto['minutes']:g} min",
             "forward_fix",
             "release the fix",
-        ),
-    ]
+        )
+    )
+    scripted = [phase["forward_phase"] for phase in phases if any(step["source_script_id"] for step in phase["steps"])]
     if scripted:
         rows.append(
             (
                 "Is only unused schema there?",
-                f"scripts of {scripted[-1]} ran, nothing reads what they made",
+                f"./rollback.sh --from-phase {shell_word(scripted[0])} --dry-run",
+                f"it would undo scripts of {scripted[-1]} only",
                 "leave",
                 "leave it; it harms nobody, take it back in working hours",
             )
         )
     first = phases[0]["phase_name"] if phases else "nothing"
     rows.append(
-        ("Otherwise", f"no decision after {DECIDE_MINUTES} min", "rollback", f"roll back, beginning with {first}")
+        ("Otherwise", "", f"no decision after {DECIDE_MINUTES} min", "rollback", f"roll back, beginning with {first}")
     )
     return [
-        {"order": place, "question": question, "answered_by": answer, "outcome": outcome, "if_yes": action}
-        for place, (question, answer, outcome, action) in enumerate(rows, 1)
+        {
+            "order": place,
+            "question": question,
+            "command": command or None,
+            "answered_by": answer,
+            "outcome": outcome,
+            "if_yes": action,
+        }
+        for place, (question, command, answer, outcome, action) in enumerate(rows, 1)
     ]
+
+
+Question = Tuple[str, str, str, str, str]  # what is asked, command, what answers yes, outcome, what to do then
+DAMAGE = re.compile(r"mismatch|corrupt|integrity|validation_failure|differ|lost", re.IGNORECASE)
+
+
+def damage_question(plan: Plan, watch: Watch) -> Question:
+    """Return the question that comes first, answered by the plan's own trigger on wrong data, else by counting."""
+    trigger = next((t for t in all_triggers(plan) if DAMAGE.search(t.metric) and t.action in CRITICAL_ACTIONS), None)
+    table = next(iter(plan_tables(plan)), "")
+    counted = ask_command(plan, f"SELECT count(*) FROM {table}") if table else ""
+    if trigger:
+        expr = condition(trigger, watch).replace("'", QUOTES["bash"])
+        command, answer = PROMETHEUS % expr, f"it prints a value (trigger {trigger.trigger_id})"
+    elif counted:
+        command, answer = counted, f"fewer than in before/count_{table}.txt, or so in another table"
+    else:
+        command, answer = "", "the reconciliation of both sides finds rows that differ"
+    stop = "stop the writers (flag off, read-only), page; restore nothing"
+    return "Is data being damaged now?", command, answer, "stop_writers", stop
+
+
+def return_question(plan: Plan, phases: Sequence[Dict[str, Any]], started: Optional[str]) -> Question:
+    """Return whether the point of no return is passed: answered where --from-phase says how far the migration went."""
+    point = point_of_no_return(plan)
+    if point["phase"] is None:
+        answer = f"no: {point['reason']}"
+    elif started is None:
+        answer = f"yes, if phase {point['phase']} has started: {point['reason']}"
+    elif any(phase["forward_phase"] == point["phase"] for phase in phases):
+        answer = f"yes: phase {point['phase']} has started ({point['reason']})"
+    else:
+        answer = f"no: {started} comes before {point['phase']}"
+    who = "Business owner" if point["phase"] else "Tech lead"
+    fix = f"fix forward, or repair from a restore beside; decides the {who}"
+    return "Is the point of no return passed?", "", answer, "forward_fix", fix
+
+
+def quiet_question(watch: Watch) -> Question:
+    mine = re.search(r'migration_id="(?:[^"\\]|\\.)*"', watch.cohort + "," + watch.whole)
+    own = mine.group() if mine else 'alertname=~"Migration.*"'
+    expr = f'ALERTS{{{own},alertstate="firing"}}'.replace("'", QUOTES["bash"])
+    hold = "hold this stage, raise nothing, look again in 15 min"
+    quiet = "Is no alert of this migration firing, and no value rising?"
+    return quiet, PROMETHEUS % expr, "it prints nothing", "pause", hold
 
 
 def longest_way_back(plan: Plan, rto: Dict[str, Any]) -> float:
@@ -2399,29 +2766,74 @@ def longest_way_back(plan: Plan, rto: Dict[str, Any]) -> float:
     return minutes
 
 
-def inconsistencies(plan: Plan, rto: Dict[str, Any], facts: Dict[str, Any]) -> List[str]:
+def inconsistencies(
+    plan: Plan, phases: Sequence[Dict[str, Any]], rto: Dict[str, Any], facts: Dict[str, Any]
+) -> List[str]:
     """Return what plan and specification say against each other, as far as it matters on the way back."""
-    found = []
-    baseline = sub(plan.specification, "baseline")
-    limits = sub(plan.specification, "monitoring", "alert_thresholds")
-    old = number(baseline.get("p95_ms"))
-    limit = number(limits.get("response_time_p95"))
-    if old and limit and limit < old:
-        found.append(
-            f"the p95 alert at {limit:g} ms is tighter than the old side's own {old:g} ms: "
-            "it fires after the rollback too"
-        )
+    found = [*tight_limits(plan), *flag_hours(plan)]
     allowed, minutes = rto["allowed_minutes"], longest_way_back(plan, rto)
     if allowed is not None and minutes > allowed:
         found.append(
             f"a rollback before the point of no return takes {minutes:g} min, "
             f"business_continuity.rto_minutes allows {allowed:g}"
         )
+    outage, without = allowed_minutes(plan), {p["forward_phase"]: outage_minutes(p) for p in phases}
+    found += [
+        f"the undo of {name} stops the writers for {length:g} min, max_downtime_minutes allows {outage:g}"
+        for name, length in without.items()
+        if outage is not None and length > outage
+    ]
     sentence, fits = restore_arithmetic(plan, facts)
-    special = sub(plan.specification, "constraints").get("special_requirements")
-    if fits is False and isinstance(special, list) and "zero_data_loss" in special:
-        found.append(f"zero_data_loss is required, and a restore is no way back: {sentence}")
+    if fits is False and wants_no_loss(plan):
+        found.append("no data may be lost, and a restore is no way back: it does not fit the allowed outage")
     return found
+
+
+LIMITS_OF_OLD = {  # metric: (key of the baseline, unit)
+    "error_rate": ("error_rate", ""),
+    "response_time_p95": ("p95_ms", " ms"),
+    "cpu_utilization": ("cpu", ""),
+}
+
+
+def tight_limits(plan: Plan) -> Iterator[str]:
+    """Yield the triggers that the old side itself would raise: they fire after the rollback too."""
+    baseline = sub(plan.specification, "baseline")
+    load = sub(plan.specification, "service_details", "legacy_service", "current_load")
+    known = {"error_rate": load.get("error_rate"), "p95_ms": load.get("p95_response_time_ms"), **baseline}
+    for trigger in all_triggers(plan):
+        key, unit = LIMITS_OF_OLD.get(METRIC_ALIASES.get(trigger.metric, trigger.metric), ("", ""))
+        old = number(known.get(key))
+        if old is not None and trigger.operator in (">", ">=") and trigger.value < old:
+            yield (
+                f"{trigger.trigger_id} {trigger.metric} {trigger.operator} {trigger.value:g}{unit} is tighter than the "
+                f"old side's own {old:g}{unit}: it fires after the rollback too"
+            )
+
+
+def flag_hours(plan: Plan) -> Iterator[str]:
+    """Yield the flags whose schedule does not end within the phases that the specification gives for it."""
+    steps = objects(plan.specification.get("migration_phases"))
+    hours = sum(number(step.get("estimated_duration_hours")) or 0 for step in steps)
+    for flag in objects(plan.specification.get("feature_flags")):
+        asked = sum(number(s.get("duration_hours")) or 0 for s in objects(flag.get("rollout_schedule")))
+        if hours and asked > hours:
+            yield (
+                f"flag {text_of(flag, 'name')} takes {asked:g} h to its last stage, migration_phases give {hours:g} h"
+            )
+
+
+STOPS, STARTS = ("Stop the writers", "Stop the migrated servers"), ("Let the writers", "Power on")
+
+
+def outage_minutes(phase: Dict[str, Any]) -> float:
+    """Return how long nothing can be written while a phase is undone: from the stop of the writers to their start."""
+    minutes, stopped = 0.0, False
+    for step in phase["steps"]:
+        stopped = stopped or step["name"].startswith(STOPS)
+        minutes += step["estimated_duration_minutes"] if stopped else 0
+        stopped = stopped and not step["name"].startswith(STARTS)
+    return minutes
 
 
 def assemble(
@@ -2439,7 +2851,7 @@ def assemble(
     started = order[names.index(from_phase) :] if from_phase else order
     shared = shared_of(plan)
     phases = [phase_json(plan, phase, facts, shared) for phase in started]
-    people = contacts(plan, facts)
+    people = contacts(plan, facts, phases)
     losses = sorted({step["data_loss"] for phase in phases for step in phase["steps"] if step["data_loss"]})
     watch = watch_of(plan, facts)
     triggers = [trigger_json(plan, trigger, phases, facts) for trigger in all_triggers(plan)]
@@ -2453,22 +2865,23 @@ def assemble(
         "from_phase": from_phase,
         "rollback_phases": phases,
         "point_of_no_return": point_of_no_return(plan),
-        "decision_tree": decision_tree(plan, phases, rto, watch),
+        "decision_tree": decision_tree(plan, phases, rto, watch, from_phase),
         "trigger_conditions": triggers,
         "data_recovery_plan": recovery_plan(plan, facts),
         "communication_templates": messages(plan, phases, rto, losses),
         "severity": severity(plan, losses),
-        "escalation_matrix": [
-            {"level": n, "role": person["role"], "after_minutes": 15 * (n - 1)} for n, person in enumerate(people, 1)
-        ],
+        "escalation_matrix": escalation(people, phases),
         "validation_checklist": checklist(plan, phases),
-        "post_rollback_procedures": post_procedures(plan),
+        "post_rollback_procedures": post_procedures(plan, facts),
         "emergency_contacts": people,
         "rto": rto,
         "rpo": recovery_point(plan, phases, losses),
         "service_order": service_order(plan),
+        "first_actions": first_actions(plan, phases, facts, from_phase),
+        "environment": environment(plan, phases),
+        "watched_by_people": watched_by_people(plan),
         "preconditions_captured_before_migration": preconditions(plan, facts),
-        "inconsistencies": inconsistencies(plan, rto, facts),
+        "inconsistencies": inconsistencies(plan, phases, rto, facts),
         "placeholders": [],
         "provenance": provenance(TOOL, inputs),
     }
@@ -2476,7 +2889,7 @@ def assemble(
     for message in runbook["communication_templates"]:
         message["send_ready"] = not any(find_placeholders(message["text"]))
     runbook["placeholders"] = list_placeholders(runbook)
-    runbook["readiness"] = readiness(runbook, plan)
+    runbook["readiness"] = readiness(runbook, plan, facts)
     return runbook
 
 
@@ -2508,26 +2921,118 @@ def service_order(plan: Plan) -> List[str]:
 
 
 def checklist(plan: Plan, phases: Sequence[Dict[str, Any]]) -> List[str]:
-    checks = [
-        f"{check['command'].strip()} says {check['expect']}"
-        for phase in phases
-        for step in phase["steps"]
-        for check in step["verify"]
-    ]
-    checks += [f"rows of {table} as counted before the migration" for table in plan_tables(plan)]
+    """Return what holds at the end: no script is there, the schema and the rows are as before, no trigger fires."""
+    scripted = [phase["forward_phase"] for phase in phases if any(s["source_script_id"] for s in phase["steps"])]
+    checks = []
+    if scripted:
+        checks.append(f"./rollback.sh --from-phase {shell_word(scripted[0])} --dry-run: each script is not-there")
+        export = EXPORTS[dialect_of(plan)]
+        checks.append(
+            f"{export} >after.json && compatibility_checker.py --before before/schema.json --after after.json -f text: "
+            "fully compatible, when every phase is undone"
+        )
+    by_hand = (step for phase in phases for step in phase["steps"] if not step["source_script_id"])
+    checks += dict.fromkeys(f"{c['command'].strip()} says {c['expect']}" for step in by_hand for c in step["verify"])
+    for table in plan_tables(plan):
+        counted = ask_command(plan, f"SELECT count(*) FROM {table}") or f"rows of {table}"
+        checks.append(f"{counted}: as in before/count_{table}.txt, and what was written since")
     kept = [t for t in all_triggers(plan) if t.source.startswith("rollback_triggers")]
-    return checks + [f"{t.metric} no longer {t.operator} {t.value:g} {t.unit}".rstrip() for t in kept]
+    return checks + [no_longer(trigger) for trigger in kept]
 
 
-def post_procedures(plan: Plan) -> List[str]:
+def post_procedures(plan: Plan, facts: Dict[str, Any]) -> List[str]:
+    """Return what is done when the last check has passed."""
     scripts = [s for phase in plan.phases for s in phase.scripts]
-    found = (
-        [f"Compare an export with the document before the migration ({plan.document.name} names its digest)"]
-        if scripts
-        else []
+    found = [f"Tell {name} that {plan.source or 'the old system'} serves again" for name in dependencies(plan)]
+    resume = facts.get("gitops_resume_command")
+    found.append(
+        "Revert in the repository what deployed the new side, then start deployments again"
+        + (f": {resume}" if isinstance(resume, str) else "")
     )
-    found += [f"Tell {name} that {plan.source or 'the old system'} serves again" for name in dependencies(plan)]
-    return found + ["Write down when each step ran (rollback.journal), for the next estimate"]
+    evidence = [name for name in frameworks(plan) if name in EVIDENCE]
+    if evidence:
+        found.append(f"Keep rollback.journal and the approvals as change evidence ({', '.join(evidence)})")
+    kept = "rollback.journal" if scripts else "the times that the scribe took"
+    return found + [f"Put the minutes of each step ({kept}) into the inventory: the next estimate is measured"]
+
+
+EVIDENCE = ("SOX", "PCI_DSS", "PCI DSS", "HIPAA", "ISO 27001")  # frameworks that ask for a record of every change
+EXPORTS = {
+    "postgresql": 'psql -X -qAt -d "$DB" -f assets/export_schema_postgresql.sql',
+    "mysql": 'mariadb -N -B -r "$DB" <assets/export_schema_mysql.sql',
+    "sqlite": 'sqlite3 "$DB" <assets/export_schema_sqlite.sql',
+}
+IN_PLACE = ("expand_contract", "parallel_schema", "dual_write")  # patterns in which both forms live in one database
+
+
+def in_place(plan: Plan) -> bool:
+    """Return whether old and new side are one database: the one that the scripts run on."""
+    tracks = sub(plan.root, "pattern_selection").get("tracks")
+    first = tracks[0] if isinstance(tracks, list) and tracks else plan.pattern
+    return first in IN_PLACE or (not first and any(phase.scripts for phase in plan.phases))
+
+
+def ask_command(plan: Plan, query: str, of_scripts: bool = False) -> str:
+    """Return the shell command that asks the source (or the scripts' database) a query, nothing without a client."""
+    engine = engine_of(plan, "source") or (dialect_of(plan) if any(phase.scripts for phase in plan.phases) else "")
+    own = of_scripts or in_place(plan)
+    return {
+        "postgresql": f"psql -X -qAt -d {PLACE if own else SOURCE} -c {shell_word(query)}",
+        "mysql": f"mariadb {'-N -B ' + PLACE if own else OPTIONS + ' -N -B'} -e {shell_word(query)}",
+        "sqlite": f"sqlite3 -bail {PLACE} {shell_word(query)}",
+    }.get(engine, "")
+
+
+PLACE, SOURCE, OPTIONS = '"$DB"', "'{{source_database}}'", "--defaults-file='{{source_option_file}}'"
+
+
+def environment(plan: Plan, phases: Sequence[Dict[str, Any]]) -> List[Dict[str, str]]:
+    """Return the shell variables that the commands read."""
+    scripted = [step for phase in phases for step in phase["steps"] if '"$DB"' in (step["client"] or "")]
+    if not scripted and not (in_place(plan) and plan_tables(plan) and ask_command(plan, "")):
+        return []
+    form = {"sqlite": "the database file"}.get(dialect_of(plan), "database name or connection string")
+    return [{"name": "DB", "value": "{{database}}", "meaning": f"{form} of {plan.source or 'the migrated database'}"}]
+
+
+def first_actions(
+    plan: Plan, phases: Sequence[Dict[str, Any]], facts: Dict[str, Any], started: Optional[str]
+) -> List[Dict[str, Any]]:
+    """Return what comes before the first step: who leads, what must not work against it, how far it got."""
+    pause = facts.get("gitops_pause_command")
+    changed = ", ".join(filter(None, (plan.target, *dependencies(plan)))) or "the migrated systems"
+    lead = "Name who leads (leads, executes nothing) and who writes times down; send the message engineering:start"
+    found: List[Tuple[str, Any]] = [
+        (lead, None),
+        (f"Stop what would put the change back: pipelines, GitOps sync and schedules that deploy {changed}", pause),
+    ]
+    names = [phase["forward_phase"] for phase in phases]
+    if started is None and len(names) > 1:
+        told = f"Begin with the last phase that has started ({', '.join(names)}); pass over those above it"
+        found.append((told, None))
+    scripted = [phase["forward_phase"] for phase in phases if any(s["source_script_id"] for s in phase["steps"])]
+    if scripted:
+        command = f"./rollback.sh --from-phase {shell_word(scripted[0])} --dry-run"
+        found.append(("Find out how far the migration went: it asks the database and changes nothing", command))
+    switches = any({"traffic", "flags"} & set(phase_actions(plan, phase)) for phase in plan.phases)
+    if switches and not in_place(plan):
+        old = old_side(plan)
+        found.append((f"Make sure that {plan.source or 'the old side'} can take the load: {old['capacity']}", None))
+    return [{"what": what, "command": command if isinstance(command, str) else None} for what, command in found]
+
+
+def watched_by_people(plan: Plan) -> List[Dict[str, Any]]:
+    """Return the rollback triggers that are sentences: no query measures them, somebody has to look."""
+    found: Dict[str, List[str]] = {}
+    for phase in plan.phases:
+        for line in phase.triggers:
+            if isinstance(line, str) and line.strip() and not phase.alarms and parse_trigger(line) is None:
+                found.setdefault(line.strip(), []).append(phase.name)
+    listed = sub(plan.root, "rollback_plan").get("rollback_triggers")
+    for line in listed if isinstance(listed, list) else ():
+        if isinstance(line, str) and line.strip() and parse_trigger(line) is None:
+            found.setdefault(line.strip(), [phase.name for phase in plan.phases])
+    return [{"condition": line, "watched_in_phases": names} for line, names in found.items()]
 
 
 def dependencies(plan: Plan) -> List[str]:
@@ -2543,41 +3048,81 @@ def dependencies(plan: Plan) -> List[str]:
 
 CAPTURE = {  # what an action needs that only the state before the migration knows: what, command, where it goes
     "traffic_alb": ("listener", "aws elbv2 describe-listeners --listener-arns '{{listener_arn}}'", "listener.json"),
-    "traffic_dns": ("DNS records", "aws route53 list-resource-record-sets --hosted-zone-id '{{zone_id}}'", "dns.json"),
     "traffic_service": ("selector", "kubectl -n '{{namespace}}' get service '{{service}}' -o json", "service.json"),
     "image": ("image digest", "kubectl -n '{{namespace}}' get 'deployment/{{deployment}}' -o json", "deployment.json"),
 }
+DNS_BATCH = (
+    "aws route53 list-resource-record-sets --hosted-zone-id '{{zone_id}}' --query \"ResourceRecordSets[?Name == "
+    "'@name@.']\" | jq '{Changes: [.[] | {Action: \"UPSERT\", ResourceRecordSet: .}]}'"
+)
 
 
 def preconditions(plan: Plan, facts: Dict[str, Any]) -> List[Dict[str, str]]:
     """Return what has to be recorded before the migration starts, without which the undo lacks its arguments."""
     found = [
-        (f"rows of {table}", f"SELECT count(*) FROM {table};", f"counts/{table}.txt") for table in plan_tables(plan)
-    ]
-    for flag in objects(plan.specification.get("feature_flags")):
-        name = text_of(flag, "name")
-        found.append((f"position of flag {name}", f"read {name} in {{{{flag_service}}}}", f"flags/{name}.txt"))
-    used = {name for phase in plan.phases for name in phase_actions(plan, phase)}
-    used |= {traffic_action(plan, facts)} if "traffic" in used else set()
-    found += [CAPTURE[name] for name in CAPTURE if name in used]
-    if any(phase.scripts for phase in plan.phases) and dialect_of(plan) == "postgresql":
-        point = f"rb_{plan.migration_id}_{next(p.name for p in plan.phases if p.scripts)}"
-        found.append(("restore point", f"SELECT pg_create_restore_point('{point}');", "restore_point.txt"))
-        found.append(("schema", 'psql -X -qAt -d "$DB" -f assets/export_schema_postgresql.sql', "before.json"))
+        (f"rows of {table}", ask_command(plan, f"SELECT count(*) FROM {table}") or f"count the rows of {table}",
+         f"count_{table}.txt")
+        for table in plan_tables(plan)
+    ]  # fmt: skip
+    found += [flag_capture(text_of(flag, "name"), facts) for flag in objects(plan.specification.get("feature_flags"))]
+    used = {name: phase for phase in plan.phases for name in phase_actions(plan, phase)}
+    traffic = traffic_action(plan, facts) if "traffic" in used else ""
+    found += [CAPTURE[name] for name in CAPTURE if name in (*used, traffic)]
+    if traffic == "traffic_dns":
+        found += dns_captures(plan, facts)
+    if "sequences" in used and engine_of(plan, "source") == "postgresql":
+        query = "SELECT schemaname, sequencename, last_value FROM pg_sequences"
+        found.append(("sequence values", ask_command(plan, query), "sequences.txt"))
+    found += script_captures(plan)
     return [
-        {"id": f"P{n:02d}", "what": what, "command": command, "saves_to": place}
+        {"id": f"P{n:02d}", "what": what, "command": command, "saves_to": f"before/{place}"}
         for n, (what, command, place) in enumerate(found, 1)
     ]
+
+
+def flag_capture(name: str, facts: Dict[str, Any]) -> Tuple[str, str, str]:
+    read = facts.get("flag_check_command")
+    command = f"FLAG={shell_word(name)} {read}" if isinstance(read, str) else f"read {name} in {{{{flag_service}}}}"
+    return f"position of flag {name}", command, f"flag_{file_slug(name)}.txt"
+
+
+def dns_captures(plan: Plan, facts: Dict[str, Any]) -> List[Tuple[str, str, str]]:
+    """Return the commands that save the records of each phase that switches DNS, in the form in which they go back."""
+    found = {}
+    for phase in plan.phases:
+        if "traffic" in phase_actions(plan, phase):
+            words = plan_words(plan, phase, facts)
+            place = f"dns_{words['phase_file']}.json"
+            found[place] = (f"DNS records of phase {phase.name}", DNS_BATCH.replace("@name@", words["dns_name"]), place)
+    return list(found.values())
+
+
+def script_captures(plan: Plan) -> List[Tuple[str, str, str]]:
+    """Return what the scripts' undo and a restore beside need: the schema, and a point in time for each phase."""
+    scripted = [phase.name for phase in plan.phases if phase.scripts]
+    if not scripted:
+        return []
+    found = [("schema", EXPORTS[dialect_of(plan)], "schema.json")]
+    managed = sub(plan.specification, "source").get("managed")
+    for name in scripted:
+        point = f"SELECT pg_create_restore_point('{restore_point(plan, name)}')"
+        is_own = dialect_of(plan) == "postgresql" and not managed  # a managed server lets nobody create one
+        command = ask_command(plan, point, True) if is_own else "date -u +%FT%TZ"
+        what = "restore point" if is_own else "time"
+        found.append((f"{what} at the start of phase {name}", command, f"start_{file_slug(name)}.txt"))
+    return found
 
 
 # == 8. Rendering =====================================================================================
 # In: the runbook. Out: the same blocks as text for a terminal at night, as Markdown, as one HTML page that prints.
 
 LONG_SCRIPT = 14  # lines; a longer one is run from its file, not pasted
+MANY_SCRIPTS = 6  # more of them in one phase stand in a list of one line each, with the details behind the phases
+TEXT_WIDTH = 100  # prose is wrapped for a terminal, a command never is
 
 
 class Block(NamedTuple):
-    """Lines of the document. kind: title | state | heading | step | text | list | checks | code."""
+    """Lines of the document. kind: title | state | heading | step | text | list | checks | quote | code."""
 
     kind: str
     items: Tuple[str, ...]
@@ -2592,6 +3137,16 @@ def lines_block(kind: str, lines: Iterable[str]) -> Iterator[Block]:
         yield Block(kind, items)
 
 
+def heredoc(client: str, content: str) -> Tuple[str, ...]:
+    """Return the lines that hand SQL to its client, to be pasted as they stand."""
+    mark = "SQL" if "\nSQL\n" not in f"\n{content}\n" else "END_OF_SQL"
+    return (f"{client.replace(' -f -', '')} <<'{mark}'", *content.split("\n"), mark)
+
+
+def from_file(client: str, path: str) -> str:
+    return client.replace("-f -", f"-f {path}") if "-f -" in client else f"{client} <{path}"
+
+
 def command_block(step: Dict[str, Any]) -> Iterator[Block]:
     """Yield what is to be run: the script itself, or how its file is run when nobody would paste it."""
     content = clean(step["script_content"]).rstrip()
@@ -2599,96 +3154,193 @@ def command_block(step: Dict[str, Any]) -> Iterator[Block]:
     if step["script_type"] == "manual":
         yield Block("text", (one_line(content),))
     elif many > LONG_SCRIPT and step["source_script_id"]:
-        stem = file_slug(step["source_script_id"])
-        command = step["client"].replace("-f -", f"-f sql/{stem}.rollback.sql")
-        command += "" if "-f sql/" in command else f" <sql/{stem}.rollback.sql"
-        yield Block("code", (f"# {many} lines, written by --export DIR", command), "bash")
+        yield Block("code", (from_file(step["client"], f"{script_stem(step)}.rollback.sql"),), "bash")
+    elif step["client"] and step["script_type"] == "sql":
+        yield Block("code", heredoc(step["client"], content), "bash")
     else:
-        yield Block("code", tuple(content.split("\n")), "sql" if step["script_type"] == "sql" else "bash")
+        yield Block("code", tuple(content.split("\n")), "bash")
+
+
+def script_stem(step: Dict[str, Any]) -> str:
+    return f"sql/{file_slug(step['source_script_id'])}"
+
+
+def check_blocks(step: Dict[str, Any], check: Dict[str, str], label: str, told: str) -> Iterator[Block]:
+    """Yield a check: what it must say, and the command that asks, or the words where a person looks."""
+    command = clean(check["command"]).strip()
+    ask = step["check_client"]
+    if step["source_script_id"] and ask:
+        code: Tuple[str, ...] = (from_file(ask, f"{script_stem(step)}.check.sql"),)
+    elif ask:
+        code = heredoc(ask, command)
+    else:
+        code = tuple(command.split("\n")) if is_command(command) else ()
+    if code:
+        yield Block("text", (f"{label} ({told}):",))
+        yield Block("code", code, "bash")
+    else:
+        yield Block("text", (f"{label}: {one_line(command)} ({told})",))
+
+
+def is_command(text: str) -> bool:
+    return bool(SHELL_WORD.match(text) or re.match(r"(FLAG=|\./|date |compatibility_checker)", text))
 
 
 def step_blocks(step: Dict[str, Any]) -> Iterator[Block]:
     limit = f"{step['owner_role']}, {step['estimated_duration_minutes']:g} min, stop after {step['timeout_seconds']} s"
     yield Block("step", (f"{step['step_id']}  {one_line(step['name'])}  ({limit})",), anchor=step["step_id"])
+    told = [f"LOSES: {step['data_loss']}"] if step["data_loss"] else []
+    told += [f"needs approval: {', '.join(step['approval'])}"] if step["approval"] else []
+    yield from lines_block("text", told)
     before = step["precheck"]
     if before:
-        yield from lines_block(
-            "text", [f"before: {before['command']}", f"must say: {before['expect']}, else {before['meaning_if_not']}"]
-        )
+        told = [f"must say {before['expect']}, else {before['meaning_if_not']}"]
+        yield from check_blocks(step, before, "before", one_line(told[0]))
     yield from command_block(step)
     told = [f"expect: {step['expected_output']}"]
-    told += [f"verify: {check['command']}  says {check['expect']}" for check in step["verify"]]
-    told += [f"LOSES: {step['data_loss']}"] if step["data_loss"] else []
-    told += [f"needs approval: {', '.join(step['approval'])}"] if step["approval"] else []
     told += [f"holds: {step['lock']}"] if step["lock"] else []
-    told += [
-        f"again: {step['idempotent_how']}"
-        if step["idempotent"] and step["idempotent_how"]
-        else "again: never, without a look at what the first run did"
-        if not step["idempotent"]
-        else "again: safe"
-    ]
-    yield from lines_block("text", [*told, f"fails: {step['failure_escalation']}"])
+    yield from lines_block("text", told)
+    for check in step["verify"]:
+        yield from check_blocks(step, check, "verify", f"says {one_line(check['expect'])}")
+    again = step["idempotent_how"] or "safe" if step["idempotent"] else "never, before a look at what the first run did"
+    yield from lines_block("text", [f"again: {again}", f"fails: {step['failure_escalation']}"])
 
 
-WHOLE_PHASE = (
-    "One command (of --export DIR) finds out how far the migration went and takes back every script, of this phase and "
-    "of those before. By hand, run a step only where its script did run: a query that says t is not enough."
+STOPS_WITH = (  # exit codes of rollback.sh, and what a person does
+    "0: undone; what was undone before is left alone, so that it may run again",
+    "64: usage; DB is not set, or a phase is misspelt",
+    "65: nothing was changed: the message says what is missing, or which later phase has to be undone first",
+    "66: nothing was changed by this step: put the name of who approved into APPROVED_BY, run the same command again",
+    "69: the database does not answer",
+    "70, 71: the step failed, or its check still sees the change; its details stand below, the reason in the message "
+    "and in rollback.journal. Run nothing after it",
+    "72: rows written since would not survive this step; nothing was changed by it. The Business owner decides",
+    "75: a lock is held; nothing was changed by this step. Run the same command again",
 )
 
 
-def shell_word(text: str) -> str:
-    import shlex
+def scripts_block(phase: Dict[str, Any]) -> Iterator[Block]:
+    """Yield the one command that undoes the scripts of a phase, and what to do for each way in which it can stop."""
+    count = sum(is_script(step) for step in phase["steps"])
+    told = (
+        f"Undoes {count} scripts, last first; each is skipped where it never ran. It may be stopped and run again. "
+        "In the folder of --export:"
+    )
+    yield Block("text", (told,))
+    command = " ".join(one_phase(phase["forward_phase"]))
+    yield Block("code", (f"{command} --dry-run", command), "bash")
+    yield Block("text", ("When it stops, its exit code says what to do: see `When rollback.sh stops`.",))
 
-    return shlex.quote(one_line(text))
+
+def is_script(step: Dict[str, Any]) -> bool:
+    return bool(step["source_script_id"]) and step["script_type"] == "sql"
 
 
 def phase_blocks(phase: Dict[str, Any]) -> Iterator[Block]:
+    """Yield one phase on one screen: what is left by hand in its order, one command for the scripts, the checks."""
     minutes = f"{phase['estimated_duration_minutes']:g} min, {phase['urgency_level']}"
     yield Block("heading", (f"{phase['phase_name']} ({minutes})",), anchor=phase["phase_name"])
     yield from lines_block("text", [phase["description"], *phase["prerequisites"]])
-    if any(step["source_script_id"] for step in phase["steps"]):
-        yield Block("text", (WHOLE_PHASE,))
-        yield Block("code", (f"./rollback.sh --from-phase {shell_word(phase['forward_phase'])}",), "bash")
+    if phase["reversible"] == IRREVERSIBLE:
+        yield Block("text", (NO_RETURN,))
+    shown = not has_many(phase)
+    asked = False
     for step in phase["steps"]:
-        yield from step_blocks(step)
-    yield from lines_block("checks", phase["validation_checkpoints"])
+        if is_script(step) and not asked:
+            asked = True
+            yield from scripts_block(phase)
+        if shown or not is_script(step):
+            yield from step_blocks(step)
+    if not shown:
+        scripts = filter(is_script, phase["steps"])
+        yield from lines_block("list", [f"{s['step_id']}  {s['source_script_id']}" for s in scripts])
+    told = tuple(f"{step['name']}: " for step in phase["steps"])  # what a step expects stands beside it
+    yield from lines_block("checks", [line for line in phase["validation_checkpoints"] if not line.startswith(told)])
+
+
+NO_RETURN = (
+    "POINT OF NO RETURN: this phase took away what the way back needs. What follows is a repair, not a rollback: "
+    "fix forward unless the approvals below are there."
+)
+
+
+def has_many(phase: Dict[str, Any]) -> bool:
+    return sum(is_script(step) for step in phase["steps"]) > MANY_SCRIPTS
 
 
 def front_blocks(runbook: Dict[str, Any]) -> Iterator[Block]:
     """Yield what has to be known before the first step: is it ready, when to stop, what decides."""
-    ready, point, rto, rpo = (runbook[key] for key in ("readiness", "point_of_no_return", "rto", "rpo"))
+    ready = runbook["readiness"]
     yield Block("title", (f"Rollback runbook {runbook['runbook_id']} for migration {runbook['migration_id']}",))
     state = (
         "READY: every step can be executed as it stands"
         if ready["executable"]
-        else "NOT READY: fill in what is open first"
+        else "NOT READY: fill in what is open first (--fill NAME=VALUE or --inventory FILE)"
     )
     yield Block("state", (state,))
     yield from lines_block("list", [f"blocker: {text}" for text in ready["blockers"]])
     yield from lines_block("list", [f"warning: {text}" for text in ready["warnings"]])
     yield Block("heading", ("Limits",))
-    parts = ", ".join(f"{name} {value:g}" for name, value in rto["components"].items())
-    lost = "0 s" if rpo["seconds"] == 0 else "not 0"
-    told = [
-        f"Point of no return: {point['phase'] or 'none'} ({point['reason']})",
-        *(f"It moves back when you {text}" for text in point["extend_by"]),
-        f"Time to recover: {rto['minutes']:g} min = {parts} ({rto['formula']})",
-        "By last phase started: " + ", ".join(f"{name} {value:g} min" for name, value in rto["by_from_phase"].items()),
-        f"Data lost: {lost} ({rpo['reason']})",
-        *rto["assumptions"],
-    ]
-    yield from lines_block("list", told)
-    yield Block("heading", ("Decide first",))
-    yield from lines_block(
-        "list",
-        [f"{d['order']}. {d['question']} -> {d['if_yes']} [{d['answered_by']}]" for d in runbook["decision_tree"]],
-    )
+    yield from lines_block("list", limits(runbook))
+    yield Block("heading", ("Decide first: the first yes decides",))
+    for d in runbook["decision_tree"]:
+        answer = d["answered_by"] if d["question"] == "Otherwise" else f"yes when {d['answered_by']}"
+        told = answer.replace("yes when yes", "yes").replace("yes when no", "no")
+        yield from lines_block("list", [f"{d['order']}. {d['question']} ({told}) -> {d['if_yes']}"])
+        if d["command"]:
+            yield Block("code", (one_line(d["command"]),), "bash")
     yield Block("heading", ("Roll back when",))
     yield from lines_block(
         "list",
-        [f"{t['trigger_id']} {t['condition']} -- {t['action']}" + auto_note(t) for t in runbook["trigger_conditions"]],
+        [f"{t['trigger_id']} {t['condition']} -- {t['action']}" + auto_note(t) for t in runbook["trigger_conditions"]]
+        + [f"somebody sees: {w['condition']}" for w in runbook["watched_by_people"]]
+        + blind_notes(runbook["trigger_conditions"]),
     )
+    yield Block("heading", ("Before the first step",))
+    values = [f"export {e['name']}={quoted_value(e['value'])}  # {e['meaning']}" for e in runbook["environment"]]
+    if values:
+        yield Block("code", tuple(map(one_line, values)), "bash")
+    for entry in runbook["first_actions"]:
+        yield Block("checks", (one_line(entry["what"]),))
+        if entry["command"]:
+            yield Block("code", tuple(clean(entry["command"]).split("\n")), "bash")
+    if any(is_script(step) for phase in runbook["rollback_phases"] for step in phase["steps"]):
+        yield Block("heading", ("When rollback.sh stops",))
+        yield from lines_block("list", STOPS_WITH)
+
+
+def quoted_value(value: str) -> str:
+    return f"'{value}'" if PLACEHOLDER.fullmatch(value) else shell_word(value)
+
+
+def limits(runbook: Dict[str, Any]) -> List[str]:
+    """Return how far back the way goes, how long it takes and what it loses, each with its figures."""
+    point, rto, rpo = (runbook[key] for key in ("point_of_no_return", "rto", "rpo"))
+    parts = " + ".join(f"{name} {value:g}" for name, value in rto["components"].items())
+    lost = "nothing" if rpo["seconds"] == 0 else "not nothing"
+    order = runbook["service_order"]
+    return [
+        f"Point of no return: {point['phase'] or 'none'} ({point['reason']})",
+        *([f"Its gate: {point['gate']}"] if point["gate"] else []),
+        *(f"It moves back when you {text}" for text in point["extend_by"]),
+        f"Time to recover: {rto['minutes']:g} min = {parts}; {rto['formula']}",
+        "By last phase started: " + ", ".join(f"{name} {value:g} min" for name, value in rto["by_from_phase"].items()),
+        *rto["assumptions"],
+        f"Data lost: {lost} ({rpo['reason']}); rule: {rpo['formula']}",
+        *([f"Services go back in this order: {', '.join(order)}"] if order else []),
+    ]
+
+
+def blind_notes(triggers: Sequence[Dict[str, Any]]) -> List[str]:
+    """Return for each trigger with a rollout the stages at which an alert, ours or on all traffic, sees nothing."""
+    found = []
+    for trigger in triggers:
+        for key, who in (("on_new_cohort", "this alert"), ("on_all_traffic", "an alert on all traffic")):
+            stages = [f"{row['percentage']:g} %" for row in trigger["blindness"] if "blind" in row[key]]
+            if stages:
+                told = ", ".join(dict.fromkeys(stages))
+                found.append(f"{trigger['trigger_id']}: {who} is blind at {told} of the traffic")
+    return found
 
 
 def auto_note(trigger: Dict[str, Any]) -> str:
@@ -2698,49 +3350,73 @@ def auto_note(trigger: Dict[str, Any]) -> str:
 
 
 def back_blocks(runbook: Dict[str, Any]) -> Iterator[Block]:
-    """Yield what follows the steps: data, checks, people, blanks."""
-    data = runbook["data_recovery_plan"]
-    yield Block("heading", ("Data",))
-    viability = data["restore_viability"]
-    yield from lines_block(
-        "list",
-        [
-            f"{data['method']}: {data['because']}; {data['how']}",
-            f"Never {data['never']}",
-            *([viability] if viability else []),
-            *data["point_in_time_restore_beside"],
-        ],
-    )
+    """Yield what follows the steps: data, checks, people, messages, blanks."""
+    yield from data_blocks(runbook["data_recovery_plan"])
     yield Block("heading", ("Record before the migration starts",))
-    yield from lines_block(
-        "checks",
-        [f"{p['what']}: {p['command']} > {p['saves_to']}" for p in runbook["preconditions_captured_before_migration"]],
-    )
+    recorded = runbook["preconditions_captured_before_migration"]
+    commands = [f"{p['command']} >{p['saves_to']}{capture_time(p)}" for p in recorded if is_command(p["command"])]
+    if commands:
+        yield Block("code", ("mkdir -p before", *map(one_line, commands)), "bash")
+    others = [f"{p['what']}: {p['command']}, into {p['saves_to']}" for p in recorded if not is_command(p["command"])]
+    yield from lines_block("checks", others)
     yield Block("heading", ("Check at the end",))
-    yield from lines_block("checks", runbook["validation_checklist"])
-    yield from lines_block("checks", runbook["post_rollback_procedures"])
-    yield Block("heading", ("Call",))
+    yield from lines_block("checks", [*runbook["validation_checklist"], *runbook["post_rollback_procedures"]])
+    yield Block("heading", ("Queries of the triggers",))
+    queries = [f"{t['trigger_id']}: {t['promql']}" for t in runbook["trigger_conditions"]]
+    if queries:
+        yield Block("code", tuple(map(one_line, queries)), "text")
+    yield Block("heading", (f"Call ({runbook['severity']})",))
+    reached = [f"after {e['after_minutes']} min: {e['role']}" for e in runbook["escalation_matrix"]]
+    yield from lines_block("list", reached)
     yield from lines_block("list", [f"{p['role']}: {p['name']}, {p['contact']}" for p in runbook["emergency_contacts"]])
-    yield Block("heading", ("Messages",))
+    yield Block("heading", ("Messages (--message AUDIENCE:STAGE prints one that is filled in)",))
     for message in runbook["communication_templates"]:
-        yield Block(
-            "text",
-            (f"{message['audience']}, {message['stage']} ({message['when']}):", *clean(message["text"]).split("\n")),
-        )
+        yield Block("text", (f"{message['audience']}:{message['stage']} ({message['when']})",))
+        yield Block("quote", tuple(clean(message["text"]).split("\n")))
     if runbook["placeholders"]:
         yield Block("heading", ("Open placeholders",))
         yield from lines_block("list", [f"{{{{{p['name']}}}}}: {p['how_to_obtain']}" for p in runbook["placeholders"]])
+
+
+def capture_time(recorded: Dict[str, str]) -> str:
+    when = re.search(r"at the start of phase .*", recorded["what"])
+    return f"  # {when.group()}" if when else ""
+
+
+def data_blocks(data: Dict[str, Any]) -> Iterator[Block]:
+    """Yield how data comes back: the method and its reason, the arithmetic of a restore, its commands."""
+    yield Block("heading", ("Data",))
+    told = [f"{data['method']}: {data['because']}; {data['how']}", f"Never {data['never']}"]
+    yield from lines_block("list", told + ([data["restore_viability"]] if data["restore_viability"] else []))
+    commands = data["point_in_time_restore_beside"]
+    if commands:
+        yield Block("text", (f"Restore beside production, from {one_line(data['backup_location'])}:",))
+        yield Block("code", tuple(map(one_line, commands)), "bash")
 
 
 def blocks(runbook: Dict[str, Any]) -> Iterator[Block]:
     yield from front_blocks(runbook)
     for phase in runbook["rollback_phases"]:
         yield from phase_blocks(phase)
+    for phase in runbook["rollback_phases"]:
+        if has_many(phase):
+            yield Block("heading", (f"Scripts of {phase['phase_name']}, one by one",))
+            yield Block("text", (ONE_BY_ONE,))
+            for step in filter(is_script, phase["steps"]):
+                yield from step_blocks(step)
     yield from back_blocks(runbook)
+
+
+ONE_BY_ONE = (
+    "For when the command of the phase stopped. Run a step only where its script did run: a query that says t is not "
+    "enough, since a later change can look like an earlier one."
+)
 
 
 def text_lines(block: Block) -> List[str]:
     """Return a block for a terminal: commands stand at the left margin, so that they can be copied as they are."""
+    import textwrap
+
     head = block.items[0]
     if block.kind in ("title", "state"):
         return [head]
@@ -2750,8 +3426,14 @@ def text_lines(block: Block) -> List[str]:
         return ["", f"[ ] {head}"]
     if block.kind == "code":
         return list(block.items)
-    mark = {"list": "  - ", "checks": "  [ ] "}.get(block.kind, "    ")
-    return [mark + item for item in block.items]
+    mark = {"list": "  - ", "checks": "  [ ] ", "quote": "      "}.get(block.kind, "    ")
+    lines: List[str] = []
+    for item in block.items:
+        lines += textwrap.wrap(
+            item, TEXT_WIDTH, initial_indent=mark, subsequent_indent=" " * len(mark), break_long_words=False,
+            break_on_hyphens=False,
+        )  # fmt: skip
+    return lines
 
 
 def render_text(runbook: Dict[str, Any]) -> str:
@@ -2766,17 +3448,22 @@ def markdown_text(text: str) -> str:
     return MARKDOWN_SPECIAL.sub(r"\\\1", text)
 
 
+MARKDOWN_MARKS = {
+    "title": "# ", "state": "**", "heading": "## ", "step": "- [ ] **", "list": "- ", "checks": "- [ ] ", "quote": "> ",
+}  # fmt: skip
+
+
 def markdown_lines(block: Block) -> List[str]:
     if block.kind == "code":
         longest = max((len(run) for line in block.items for run in re.findall("`+", line)), default=0)
         fence = "`" * max(3, longest + 1)
         return ["", f"{fence}{block.language}", *block.items, fence]
     items = [markdown_text(item) for item in block.items]
-    mark = {"title": "# ", "heading": "## ", "step": "- [ ] **", "list": "- ", "checks": "- [ ] "}.get(block.kind, "")
-    if block.kind == "step":
+    mark = MARKDOWN_MARKS.get(block.kind, "")
+    if block.kind in ("step", "state"):
         return ["", f"{mark}{items[0]}**"]
-    gap = [""] if block.kind in ("title", "state", "heading", "list", "checks", "text") else []
-    tail = "  " if block.kind == "text" else ""
+    gap = [""]
+    tail = "  " if block.kind in ("text", "quote") else ""
     return gap + [mark + item + tail for item in items]
 
 
@@ -2809,6 +3496,8 @@ def html_block(block: Block) -> str:
         return f'<ul class="checks">{rows}</ul>'
     if block.kind == "list":
         return "<ul>" + "".join(f"<li>{item}</li>" for item in items) + "</ul>"
+    if block.kind == "quote":
+        return "<blockquote>" + "<br>".join(items) + "</blockquote>"
     return "".join(f"<p>{item}</p>" for item in items)
 
 
@@ -2859,6 +3548,7 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 JOURNAL=${JOURNAL:-$HERE/rollback.journal}
 DB=${DB:-${@DB_VARIABLE@:-}}
 FROM_PHASE=@LAST_PHASE@
+TO_PHASE=
 DRY_RUN=
 STOPPED_IN=
 STEP=-
@@ -2866,8 +3556,9 @@ PHASES=(@PHASES@)
 @TUNING@
 usage() {
   cat <<USAGE
-usage: DB=@DB_EXAMPLE@ rollback.sh [--from-phase NAME] [--stopped-in SCRIPT] [--dry-run]
+usage: DB=@DB_EXAMPLE@ rollback.sh [--from-phase NAME] [--to-phase NAME] [--stopped-in SCRIPT] [--dry-run]
   --from-phase NAME  the last phase that started (default: $FROM_PHASE), one of: ${PHASES[*]}
+  --to-phase NAME    the last phase to undo (default: ${PHASES[0]:-}): the phases before it stay as they are
   --stopped-in NAME  the script (001_expand_...) in which the migration failed, where the database cannot tell
   --dry-run          print what would run, change nothing
 environment: DB, JOURNAL (default $JOURNAL), APPROVED_BY (name, where a step asks for approval)
@@ -3005,6 +3696,8 @@ while [ $# -gt 0 ]; do
   case $1 in
     --from-phase) [ $# -ge 2 ] || die 64 "--from-phase needs a name"; FROM_PHASE=$2; shift 2 ;;
     --from-phase=*) FROM_PHASE=${1#*=}; shift ;;
+    --to-phase) [ $# -ge 2 ] || die 64 "--to-phase needs a name"; TO_PHASE=$2; shift 2 ;;
+    --to-phase=*) TO_PHASE=${1#*=}; shift ;;
     --stopped-in) [ $# -ge 2 ] || die 64 "--stopped-in needs a script"; STOPPED_IN=$2; shift 2 ;;
     --dry-run) DRY_RUN=1; shift ;;
     -h | --help) usage; exit 0 ;;
@@ -3012,6 +3705,11 @@ while [ $# -gt 0 ]; do
   esac
 done
 FROM_RANK=$(rank "$FROM_PHASE") || die 64 "unknown phase: $FROM_PHASE; one of: ${PHASES[*]}"
+TO_RANK=0
+if [ -n "$TO_PHASE" ]; then
+  TO_RANK=$(rank "$TO_PHASE") || die 64 "unknown phase: $TO_PHASE; one of: ${PHASES[*]}"
+  [ "$TO_RANK" -le "$FROM_RANK" ] || die 64 "--to-phase $TO_PHASE comes after --from-phase $FROM_PHASE"
+fi
 HAS_SQL=
 for kind in "${KINDS[@]}"; do if [ "$kind" = sql ]; then HAS_SQL=1; fi; done
 [ -z "$HAS_SQL" ] || [ -n "$DB" ] || die 64 "set DB to the database"
@@ -3100,7 +3798,8 @@ fi
 
 for i in "${!IDS[@]}"; do
   STEP=${IDS[i]}
-  if [ "$(rank "${STEP_PHASES[i]}")" -gt "$FROM_RANK" ]; then continue; fi
+  place=$(rank "${STEP_PHASES[i]}")
+  if [ "$place" -gt "$FROM_RANK" ] || [ "$place" -lt "$TO_RANK" ]; then continue; fi
   if [ "${KINDS[i]}" = bash ]; then
     if [ -n "$DRY_RUN" ]; then printf '%s\twould run %s\n' "$STEP" "${FILES[i]}"; continue; fi
     log "$STEP" start "${TEXTS[i]}"
@@ -3133,7 +3832,14 @@ for i in "${!IDS[@]}"; do
   log "$STEP" undone
 done
 STEP=-
-[ -n "$DRY_RUN" ] || log - finished "from $FROM_PHASE"
+if [ -n "$DRY_RUN" ]; then exit 0; fi
+FIRST_RANK=$FROM_RANK
+for n in "${!ORDER[@]}"; do
+  place=$(rank "${STEP_PHASES[ORDER[n]]}")
+  if [ "$place" -lt "$FIRST_RANK" ]; then FIRST_RANK=$place; fi
+done
+if [ "$TO_RANK" -gt "$FIRST_RANK" ]; then log - paused "undone down to $TO_PHASE"; exit 0; fi
+log - finished "from $FROM_PHASE"
 """
 CATALOGUE = re.compile(r"\b(pg_\w+|to_reg\w+|information_schema|sqlite_\w+|pragma_\w+)", re.IGNORECASE)
 SHELL_SAFE = re.compile(r"[\w.-]+")

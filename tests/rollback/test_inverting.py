@@ -81,7 +81,7 @@ def test_flag_goes_back_to_where_it_stood(tmp_path: Path) -> None:
 
 def test_placeholder_blocks_until_it_is_filled(tmp_path: Path) -> None:
     assert runbook(tmp_path, PLAN, "--strict", code=1)["readiness"]["executable"] is False
-    filled = runbook(tmp_path, PLAN, "--strict", "--fill", "flag_service=flags.internal")
+    filled = runbook(tmp_path, PLAN, "--strict", "--fill", "flag_service=flags.internal", "--fill", "database=shop")
     assert filled["readiness"] == {"executable": True, "blockers": [], "warnings": filled["readiness"]["warnings"]}
 
 
