@@ -527,17 +527,9 @@ def read_plan(document: Document) -> Plan:
     phases = [read_phase(body, ("phases", index), faults) for index, body in enumerate(bodies)]
     specification = root.get("specification") or {}
     faults.typed(specification, ("specification",), dict, "the specification as an object")
-    known = {phase.name for phase in phases if phase}
-    for index, phase in enumerate(phases):
-        for name in phase.dependencies if phase else ():
-            if name not in known:
-                guess = did_you_mean(name, known)
-                faults.add(
-                    ("phases", index, "dependencies"),
-                    describe(name),
-                    "the name of a phase",
-                    f"did you mean {guess!r}?" if guess else "",
-                )
+    if isinstance(root.get("phases"), list) and not bodies:
+        faults.add(("phases",), "an empty list", "at least one phase")
+    check_names(phases, faults)
     faults.finish()
     return Plan(
         document,
@@ -550,6 +542,25 @@ def read_plan(document: Document) -> Plan:
         specification,
         root,
     )
+
+
+def check_names(phases: Sequence[Optional[Phase]], faults: Faults) -> None:
+    """Note the dependencies that name no phase, and the names and script ids that stand for two things."""
+    known = {phase.name for phase in phases if phase}
+    seen: Dict[Tuple[str, str], int] = {}
+    for index, phase in enumerate(phases):
+        for name in phase.dependencies if phase else ():
+            if name not in known:
+                guess = did_you_mean(name, known)
+                hint = f"did you mean {guess!r}?" if guess else ""
+                faults.add(("phases", index, "dependencies"), describe(name), "the name of a phase", hint)
+        if phase and seen.setdefault(("phase", phase.name), index) != index:
+            faults.add(("phases", index, "name"), describe(phase.name), "a name that no other phase has")
+        for place, script in enumerate(phase.scripts if phase else ()):
+            here = seen.setdefault(("script", text_of(script, "id")), place + 100_000 * index)
+            if here != place + 100_000 * index:
+                found = describe(script.get("id")) if script.get("id") else "no id"
+                faults.add(("phases", index, "scripts", place, "id"), found, "an id that no other script has")
 
 
 def text_of(mapping: Dict[str, Any], key: str) -> str:
@@ -587,6 +598,7 @@ def read_phase(body: Any, path: Path, faults: Faults) -> Optional[Phase]:
 def ordered(plan: Plan) -> List[Phase]:
     """Return the phases that must be undone first, first: the reverse of the order of execution."""
     import graphlib
+    import heapq
 
     position = {phase.name: index for index, phase in enumerate(plan.phases)}
     sorter = graphlib.TopologicalSorter({phase.name: phase.dependencies for phase in plan.phases})
@@ -597,10 +609,12 @@ def ordered(plan: Plan) -> List[Phase]:
             f"{plan.document.name}: phases: found the cycle {' -> '.join(error.args[1])}, expected phases that end"
         )
     names: List[str] = []
+    ready: List[int] = []  # places in the plan: what could run in either order ran as it is listed
     while sorter.is_active():
-        ready = sorted(sorter.get_ready(), key=lambda name: position[name])
-        names += ready
-        sorter.done(*ready)
+        for name in sorter.get_ready():
+            heapq.heappush(ready, position[name])
+        names.append(plan.phases[heapq.heappop(ready)].name)
+        sorter.done(names[-1])
     by_name = {phase.name: phase for phase in plan.phases}
     return [by_name[name] for name in reversed(names)]
 
@@ -1977,7 +1991,7 @@ PITR = {  # each entry is one command; {{…}} that only the backup's owner know
         "--db-parameter-group-name '{{db_parameter_group}}'  # always a new instance",
         "aws rds wait db-instance-available --db-instance-identifier '{{db_instance}}-rb'",
     ),
-    "": ("Restore the newest backup of before the phase, {{backup_location}}, into a new instance of the same kind.",),
+    "": (),
 }
 COPY_BACK = {  # per table: everything of the restored copy that production lacks
     "postgresql": "psql -X -q -p 54329 -d \"$DB\" -c '\\copy @table@ TO STDOUT' | psql -X -q -d \"$DB\" "
@@ -2265,8 +2279,8 @@ def step_timeout(step: Step) -> int:
     return max(600 if step.source_script_id else 120, int(step.minutes * 60 * 3))  # scripts wait 120 s for each lock
 
 
-def step_json(step: Step, phase: Phase, number_: int, clients: Tuple[str, str]) -> Dict[str, Any]:
-    prefix = f"rb-{step_slug(phase.name)}-"
+def step_json(step: Step, slug: str, number_: int, clients: Tuple[str, str]) -> Dict[str, Any]:
+    prefix = f"rb-{slug}-"
     lead = "Tech lead" if step.owner != "Tech lead" else "Business owner"
     run, ask = (step.client, step.asking) if step.client else clients
     is_sql = step.script_type == "sql"
@@ -2329,6 +2343,7 @@ class Shared(NamedTuple):
     clients: Tuple[str, str]
     triggers: Dict[str, List[Trigger]]
     final: FrozenSet[str]  # the point of no return and what the plan does after it
+    slugs: Dict[str, str]  # the part of the step ids that stands for a phase
 
 
 def shared_of(plan: Plan) -> Shared:
@@ -2339,14 +2354,28 @@ def shared_of(plan: Plan) -> Shared:
     dialect, names = dialect_of(plan), [phase.name for phase in ordered(plan)]
     point = point_of_no_return(plan)["phase"]
     final = frozenset(names[: names.index(point) + 1] if point else ())
-    return Shared(flags_home(plan), (CLIENTS[dialect], ASKING[dialect]), watched, final)
+    return Shared(flags_home(plan), (CLIENTS[dialect], ASKING[dialect]), watched, final, unique_slugs(plan))
+
+
+def unique_slugs(plan: Plan) -> Dict[str, str]:
+    """Return a slug for each phase; two names that differ only in signs or script get numbers."""
+    found: Dict[str, str] = {}
+    taken: Dict[str, int] = {}
+    for phase in plan.phases:
+        slug = step_slug(phase.name)
+        taken[slug] = taken.get(slug, 0) + 1
+        while taken[slug] > 1 and f"{slug}-{taken[slug]}" in taken:
+            taken[slug] += 1
+        found[phase.name] = slug if taken[slug] == 1 else f"{slug}-{taken[slug]}"
+        taken.setdefault(found[phase.name], 1)
+    return found
 
 
 def phase_json(plan: Plan, phase: Phase, facts: Dict[str, Any], shared: Shared) -> Dict[str, Any]:
     steps = invert(plan, phase, facts, shared.home)
     losses = list(dict.fromkeys(step.data_loss for step in steps if step.data_loss))
     lossy = any(script.get("reversibility") == "lossy" for script in phase.scripts)
-    told = [f"Phase {phase.name} has started"]
+    told, slug = [f"Phase {phase.name} has started"], shared.slugs[phase.name]
     return {
         "phase_name": f"rollback_{phase.name}",
         "forward_phase": phase.name,
@@ -2360,7 +2389,7 @@ def phase_json(plan: Plan, phase: Phase, facts: Dict[str, Any], shared: Shared) 
         "requires_approval": list(dict.fromkeys(role for step in steps for role in step.approval)),
         "data_at_risk": losses,
         "prerequisites": told + [f"{', '.join(s.approval)} accepted: {s.data_loss}" for s in steps if s.data_loss],
-        "steps": [step_json(step, phase, place, shared.clients) for place, step in enumerate(steps, 1)],
+        "steps": [step_json(step, slug, place, shared.clients) for place, step in enumerate(steps, 1)],
         "validation_checkpoints": checkpoints(phase, steps, shared.triggers.get(phase.name, ())),
         "communication_requirements": ["engineering:progress"]
         + (["executive:progress", "customers:progress"] if losses else []),
@@ -2770,7 +2799,7 @@ def inconsistencies(
     plan: Plan, phases: Sequence[Dict[str, Any]], rto: Dict[str, Any], facts: Dict[str, Any]
 ) -> List[str]:
     """Return what plan and specification say against each other, as far as it matters on the way back."""
-    found = [*tight_limits(plan), *flag_hours(plan)]
+    found = [*edited_by_hand(plan), *tight_limits(plan), *flag_hours(plan)]
     allowed, minutes = rto["allowed_minutes"], longest_way_back(plan, rto)
     if allowed is not None and minutes > allowed:
         found.append(
@@ -2787,6 +2816,21 @@ def inconsistencies(
     if fits is False and wants_no_loss(plan):
         found.append("no data may be lost, and a restore is no way back: it does not fit the allowed outage")
     return found
+
+
+def edited_by_hand(plan: Plan) -> Iterator[str]:
+    """Yield that the planner's id, a hash of the specification, is not that of the specification in the plan."""
+    import hashlib
+
+    if sub(plan.root, "provenance").get("tool") != "migration_planner" or not plan.specification:
+        return
+    text = json.dumps(plan.specification, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    if not digest.startswith(plan.migration_id):
+        yield (
+            f"migration_id {plan.migration_id} is not the one of the specification in the plan ({digest[:12]}): one of "
+            "them was edited; plan again"
+        )
 
 
 LIMITS_OF_OLD = {  # metric: (key of the baseline, unit)

@@ -55,9 +55,10 @@ def generate(folder: Path, plan: Any, *options: str) -> Done:
 
 
 def runbook(folder: Path, plan: Any, *options: str) -> Dict[str, Any]:
-    done = generate(folder, plan, "-f", "json", *options)
-    assert done.code == 0, done.err
-    return done.json
+    (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    command = ["-i", str(folder / "plan.json"), "-q", "-f", "json", "-o", str(folder / "book.json"), *options]
+    assert rollback.run(rollback.TOOL, rollback.main, command) == 0
+    return json.loads((folder / "book.json").read_text(encoding="utf-8"))
 
 
 def steps(book: Dict[str, Any]) -> List[Dict[str, Any]]:
