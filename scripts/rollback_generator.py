@@ -1141,9 +1141,7 @@ def plan_words(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Dict[str, str
     watch = watch_of(plan, facts)
     undo = text_of(sub(phase.recovery), "steps")
     loss = text_of(sub(phase.recovery), "data_at_risk")
-    tables, servers = plan_tables(plan), wave_servers(plan, phase)
-    grant = "GRANT INSERT, UPDATE, DELETE ON {} TO {};"
-    mysql_role = "'{{application_role}}'@'%'"
+    servers = wave_servers(plan, phase)
     slug = re.sub(r"\W+", "_", phase.name)
     return {
         "source": plan.source or "the old side",
@@ -1155,15 +1153,25 @@ def plan_words(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Dict[str, str
         "what": (loss if not loss.startswith("none") else "") or phase.reason or f"what {phase.name} removed",
         "cohort": "{" + watch.cohort + "}",
         "whole": "{" + watch.whole + "}",
-        "tables": ", ".join(tables) or "every migrated table",
         "consumers": ", ".join(dependencies(plan)) or "every consumer",
         **old_side(plan),
         "servers": ", ".join(servers) or "{{source_servers}}",
         "servers_down": ", ".join(reversed(servers)) or "{{source_servers}}",
-        "grants": "\n".join(grant.format(name, '"{{application_role}}"') for name in tables or ("{{old_tables}}",)),
-        "mysql_grants": "\n".join(grant.format(name, mysql_role) for name in tables or ("{{old_tables}}",)),
-        "both_counts": both_counts(plan, tables),
+        **table_words(plan),
         "target_use": target_use(plan) or NEW_REQUESTS.replace("@cohort@", "{" + watch.cohort + "}"),
+    }
+
+
+def table_words(plan: Plan) -> Dict[str, str]:
+    """Return the words that stand for the plan's tables."""
+    tables = plan_tables(plan)
+    grant = "GRANT INSERT, UPDATE, DELETE ON {} TO {};"
+    named = tables or ["{{old_tables}}"]
+    return {
+        "tables": ", ".join(tables) or "every migrated table",
+        "grants": "\n".join(grant.format(name, '"{{application_role}}"') for name in named),
+        "mysql_grants": "\n".join(grant.format(name, "'{{application_role}}'@'%'") for name in named),
+        "both_counts": both_counts(plan, tables),
     }
 
 
@@ -1929,22 +1937,21 @@ MOVING = {"wave", "move_compute", "distribute", "data_layer", "pilot"}  # phases
 
 def recovery_method(plan: Plan) -> Tuple[str, str]:
     """Return how data comes back and the fact that decides it."""
-    scripts = [s for phase in plan.phases for s in phase.scripts]
-    undo = "".join(text_of(s, "rollback_script") for s in scripts)
+    undo = "".join(text_of(s, "rollback_script") for phase in plan.phases for s in phase.scripts)
     archives = set(re.findall(r"migration_archive\.\w+|_migration_archive_\w+", undo))
-    phases = {re.sub(r"_\d+$", "", phase.name) for phase in plan.phases}
+    phases = {re.sub(r"_\d+$", "", phase.name): phase.name for phase in reversed(plan.phases)}
     if archives:
         return "archive join", f"the undo scripts put dropped values back from {len(archives)} archive tables"
     if sub(plan.specification, "cutover").get("reverse_replication"):
         return "reverse replication", "the specification keeps the old side current (cutover.reverse_replication)"
-    if scripts:
+    if any(phase.scripts for phase in plan.phases):
         return "undo scripts", "every script carries its undo, none archives rows"
-    if phases & {"reverse_soak", "route", "cut_writes"} and not keeps_no_way_back(plan):
-        kept = next(name for name in ("reverse_soak", "route", "cut_writes") if name in phases)
+    kept = next((name for name in ("reverse_soak", "route", "cut_writes") if name in phases), None)
+    if kept and not keeps_no_way_back(plan):
         return "reverse replication", f"phase {kept} of pattern {plan.pattern} keeps the old side current"
-    if phases & MOVING:
-        moved = ", ".join(phase.name for phase in plan.phases if re.sub(r"_\d+$", "", phase.name) in MOVING)
-        return "copy back", f"the new servers take writes of their own from {moved} on"
+    moved = next((name for stem, name in reversed(phases.items()) if stem in MOVING), None)
+    if moved:
+        return "copy back", f"the new servers take writes of their own from phase {moved} on"
     if engine_of(plan, "source") or plan.kind in ("database", "data"):
         return "restore beside", "the plan holds neither scripts nor a way back for rows written since"
     named = ", ".join(phase.name for phase in plan.phases[:8])
@@ -3327,12 +3334,7 @@ def front_blocks(runbook: Dict[str, Any]) -> Iterator[Block]:
     yield Block("heading", ("Limits",))
     yield from lines_block("list", limits(runbook))
     yield Block("heading", ("Decide first: the first yes decides",))
-    for d in runbook["decision_tree"]:
-        answer = d["answered_by"] if d["question"] == "Otherwise" else f"yes when {d['answered_by']}"
-        told = answer.replace("yes when yes", "yes").replace("yes when no", "no")
-        yield from lines_block("list", [f"{d['order']}. {d['question']} ({told}) -> {d['if_yes']}"])
-        if d["command"]:
-            yield Block("code", (one_line(d["command"]),), "bash")
+    yield from decision_blocks(runbook["decision_tree"])
     yield Block("heading", ("Roll back when",))
     yield from lines_block(
         "list",
@@ -3340,6 +3342,20 @@ def front_blocks(runbook: Dict[str, Any]) -> Iterator[Block]:
         + [f"somebody sees: {w['condition']}" for w in runbook["watched_by_people"]]
         + blind_notes(runbook["trigger_conditions"]),
     )
+    yield from start_blocks(runbook)
+
+
+def decision_blocks(tree: Sequence[Dict[str, Any]]) -> Iterator[Block]:
+    for d in tree:
+        answer = d["answered_by"] if d["question"] == "Otherwise" else f"yes when {d['answered_by']}"
+        told = answer.replace("yes when yes", "yes").replace("yes when no", "no")
+        yield from lines_block("list", [f"{d['order']}. {d['question']} ({told}) -> {d['if_yes']}"])
+        if d["command"]:
+            yield Block("code", (one_line(d["command"]),), "bash")
+
+
+def start_blocks(runbook: Dict[str, Any]) -> Iterator[Block]:
+    """Yield what is done before the first step, and what the exit codes of rollback.sh ask for."""
     yield Block("heading", ("Before the first step",))
     values = [f"export {e['name']}={quoted_value(e['value'])}  # {e['meaning']}" for e in runbook["environment"]]
     if values:
