@@ -1801,6 +1801,11 @@ def blindness(plan: Plan, trigger: Trigger, watch: Watch) -> List[Dict[str, Any]
 SWITCHING = re.compile(r"flag|traffic|route|weight", re.IGNORECASE)
 
 
+AUTOMATIC_LIMIT = (  # a program that flips back and forth hides the fault: one attempt, then a person
+    "once for each stage of the rollout, and not within 10 min of the last time: then a person decides and resumes"
+)
+
+
 def automation(trigger: Trigger, phases: Sequence[Dict[str, Any]], facts: Dict[str, Any]) -> Tuple[bool, str]:
     """Return whether a program may act on a trigger without a person, and why."""
     if trigger.action != AUTOMATIC:
@@ -1811,14 +1816,14 @@ def automation(trigger: Trigger, phases: Sequence[Dict[str, Any]], facts: Dict[s
         return False, "nobody would execute it: the inventory names no executor_url"
     watched = [phase for phase in phases if not trigger.phases or phase["forward_phase"] in trigger.phases]
     for phase in watched:
+        if phase["past_point_of_no_return"]:
+            return False, f"it is watched in {phase['forward_phase']} too, past the point of no return"
         for step in phase["steps"]:
             reason = hand_reason(step)
             if reason:
                 return False, f"the rollback of {phase['forward_phase']} holds {step['step_id']}, which {reason}"
-    return (
-        True,
-        f"every step of {', '.join(p['forward_phase'] for p in watched)} only switches traffic and loses nothing",
-    )
+    names = ", ".join(phase["forward_phase"] for phase in watched)
+    return True, f"every step of {names} only switches traffic and loses nothing; {AUTOMATIC_LIMIT}"
 
 
 def hand_reason(step: Dict[str, Any]) -> str:
@@ -2133,9 +2138,13 @@ MESSAGES = {
         "failed_escalated",
     ): "$consumers: the way back has stopped; pause writes where you can and join {{bridge_url}}.",
 }
-REGULATOR = """DRAFT, counsel decides whether it is sent (GDPR Art. 33: only when a personal data breach is confirmed).
-Deadline: {{awareness_utc}} + 72 h. Authority: {{authority_name}}. It may be sent in parts;
-a late one gives its reasons.
+DEADLINES = (  # mark of the framework, what it asks for
+    ("GDPR", "Deadline: {{awareness_utc}} + 72 h (GDPR Art. 33: only when a breach of personal data is confirmed)."),
+    ("HIPAA", "HIPAA: without delay, at the latest {{awareness_utc}} + 60 days (45 CFR 164.404-408)."),
+    ("PCI", "PCI DSS: acquirer and card brands at once, as the incident response plan says (requirement 12.10)."),
+)
+REGULATOR = """DRAFT, counsel decides whether it is sent. $deadlines
+Authority: {{authority_name}}. It may be sent in parts; a late one gives its reasons.
 (a) Nature: during the rollback of $title, $nature. Categories and numbers of persons and records: $personal;
     {{persons_approximate}} persons, {{records_approximate}} records.
 (b) Contact: {{dpo_name}}, {{dpo_contact}}.
@@ -2195,13 +2204,20 @@ def message_words(
         else "We expect no loss of what you entered.",
         "lost_endpoints": f"These calls end: {', '.join(gone)}." if gone else "",
         "personal": ", ".join(personal_columns(plan)) or "{{personal_data_categories}}",
+        "deadlines": "\n".join(reported_to(plan)),
     }
+
+
+def reported_to(plan: Plan) -> List[str]:
+    """Return the deadlines of the frameworks under which a loss may have to be reported."""
+    named = " ".join(frameworks(plan)).upper() + (" GDPR" if personal_columns(plan) else "")
+    return [deadline for mark, deadline in DEADLINES if mark in named]
 
 
 def messages(
     plan: Plan, phases: Sequence[Dict[str, Any]], rto: Dict[str, Any], losses: Sequence[str]
 ) -> List[Dict[str, Any]]:
-    """Return the drafts of every audience at every stage; the regulator's only where personal data is at stake."""
+    """Return the drafts of every audience at every stage; the regulator's only where a framework asks for them."""
     import string
 
     words = message_words(plan, phases, rto, losses)
@@ -2211,13 +2227,13 @@ def messages(
         for stage in STAGES
         if (audience, stage) in MESSAGES and (audience != "dependents" or dependencies(plan))
     ]
-    if "GDPR" in frameworks(plan) or personal_columns(plan):
+    if reported_to(plan):
         drafts += [("regulator", stage, REGULATOR) for stage in ("complete", "failed_escalated")]
     return [
         {
             "audience": audience,
             "stage": stage,
-            "when": CADENCE[stage] if audience != "regulator" else "within 72 h of awareness",
+            "when": CADENCE[stage] if audience != "regulator" else "when counsel says so, within the deadline",
             "send_ready": False,
             "text": " ".join(text.split(" ")).strip(),
         }
@@ -2713,7 +2729,8 @@ def decision_tree(
         (
             "Is a tested fix ready that is live sooner than the rollback?",
             "",
-            f"from {phases[0]['forward_phase'] if phases else 'here'} the rollback takes {rto['minutes']:g} min",
+            f"it is live in less than {rto['minutes']:g} min, the time of the rollback"
+            + (f" from {phases[0]['forward_phase']}" if phases else ""),
             "forward_fix",
             "release the fix",
         )
@@ -2747,7 +2764,7 @@ def decision_tree(
 
 
 Question = Tuple[str, str, str, str, str]  # what is asked, command, what answers yes, outcome, what to do then
-DAMAGE = re.compile(r"mismatch|corrupt|integrity|validation_failure|differ|lost", re.IGNORECASE)
+DAMAGE = re.compile(r"mismatching_rows|corrupt|integrity|validation_failure|differing|rows_lost", re.IGNORECASE)
 
 
 def damage_question(plan: Plan, watch: Watch) -> Question:
@@ -2757,7 +2774,7 @@ def damage_question(plan: Plan, watch: Watch) -> Question:
     counted = ask_command(plan, f"SELECT count(*) FROM {table}") if table else ""
     if trigger:
         expr = condition(trigger, watch).replace("'", QUOTES["bash"])
-        command, answer = PROMETHEUS % expr, f"it prints a value (trigger {trigger.trigger_id})"
+        command, answer = PROMETHEUS % expr, f"it prints a value: trigger {trigger.trigger_id}"
     elif counted:
         command, answer = counted, f"fewer than in before/count_{table}.txt, or so in another table"
     else:
@@ -3349,7 +3366,7 @@ def decision_blocks(tree: Sequence[Dict[str, Any]]) -> Iterator[Block]:
     for d in tree:
         answer = d["answered_by"] if d["question"] == "Otherwise" else f"yes when {d['answered_by']}"
         told = answer.replace("yes when yes", "yes").replace("yes when no", "no")
-        yield from lines_block("list", [f"{d['order']}. {d['question']} ({told}) -> {d['if_yes']}"])
+        yield from lines_block("text", [f"{d['order']}. {d['question']} ({told}) -> {d['if_yes']}"])
         if d["command"]:
             yield Block("code", (one_line(d["command"]),), "bash")
 
@@ -3377,7 +3394,7 @@ def limits(runbook: Dict[str, Any]) -> List[str]:
     """Return how far back the way goes, how long it takes and what it loses, each with its figures."""
     point, rto, rpo = (runbook[key] for key in ("point_of_no_return", "rto", "rpo"))
     parts = " + ".join(f"{name} {value:g}" for name, value in rto["components"].items())
-    lost = "nothing" if rpo["seconds"] == 0 else "not nothing"
+    lost = "nothing" if rpo["seconds"] == 0 else "some"
     order = runbook["service_order"]
     return [
         f"Point of no return: {point['phase'] or 'none'} ({point['reason']})",
@@ -3535,7 +3552,10 @@ PAGE_STYLE = """body{font:15px/1.45 sans-serif;max-width:60em;margin:2em auto;pa
 h1{font-size:1.5em}h2{border-bottom:2px solid #555;margin-top:2em}h3{margin:1.4em 0 .3em}
 pre{background:#f2f2f2;border:1px solid #bbb;padding:.6em;white-space:pre-wrap;overflow-wrap:anywhere}
 ul{padding-left:1.3em}p{margin:.2em 0}.checks{list-style:none;padding-left:0}
-@media print{body{max-width:none;margin:0;font-size:10.5pt}h2{break-before:page}h3,pre{break-inside:avoid}}"""
+blockquote{margin:.2em 0 .8em;padding-left:.8em;border-left:3px solid #bbb}
+.state{font-weight:bold;border:2px solid #111;padding:.4em .6em}
+@media print{body{max-width:none;margin:0;font-size:10pt}h2,h3{break-after:avoid}
+h2[id]{break-before:page}pre,blockquote{break-inside:avoid}}"""
 
 
 def html_block(block: Block) -> str:
@@ -3549,6 +3569,8 @@ def html_block(block: Block) -> str:
         return f"<h2{name}>{items[0]}</h2>"
     if block.kind == "step":
         return f'<h3{name}><label><input type="checkbox"> {items[0]}</label></h3>'
+    if block.kind == "state":
+        return f'<p class="state">{items[0]}</p>'
     if block.kind == "code":
         return "<pre><code>" + "\n".join(items) + "</code></pre>"
     if block.kind == "checks":
@@ -3567,7 +3589,8 @@ def render_html(runbook: Dict[str, Any]) -> str:
 
     title = html.escape(f"Rollback of {runbook['migration_id']}")
     body = "\n".join(html_block(block) for block in blocks(runbook))
-    head = f'<meta charset="utf-8"><title>{title}</title><style>{PAGE_STYLE}</style>'
+    wide = '<meta name="viewport" content="width=device-width">'
+    head = f'<meta charset="utf-8">{wide}<title>{title}</title><style>{PAGE_STYLE}</style>'
     return clean(f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n')
 
 
@@ -4390,40 +4413,40 @@ def executor_receiver(url: str, secrets: str) -> Dict[str, Any]:
     }
 
 
+GRAFANA_UNITS = {"quantile": "s", **dict.fromkeys(("ratio", "idle", "share", "unused"), "percentunit")}
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 
-def grafana_panel(number_: int, title: str, expr: str, limit: Optional[float]) -> Dict[str, Any]:
-    steps: List[Dict[str, Any]] = [{"color": "green", "value": None}]
-    steps += [{"color": "red", "value": limit}] if limit is not None else []
+def grafana_panel(number_: int, trigger: Trigger, watch: Watch) -> Dict[str, Any]:
+    limit = f"{trigger.operator} {plain(trigger.value)} {trigger.unit}".rstrip()
+    below, above = ("red", "green") if trigger.operator in ("<", "<=") else ("green", "red")
+    steps = [{"color": below, "value": None}, {"color": above, "value": limit_of(trigger)}]
+    metric = metric_of(trigger.metric)
     return {
         "id": number_,
         "type": "timeseries",
-        "title": title,
+        "title": f"{trigger.metric}: {trigger.trigger_id} {limit}",
         "datasource": DATASOURCE,
         "gridPos": {"h": 8, "w": 12, "x": 12 * ((number_ - 1) % 2), "y": 8 * ((number_ - 1) // 2)},
         "fieldConfig": {
             "defaults": {
                 "custom": {"thresholdsStyle": {"mode": "line"}},
                 "thresholds": {"mode": "absolute", "steps": steps},
+                "unit": GRAFANA_UNITS.get(metric.kind, "short"),
             },
             "overrides": [],
         },
         "options": {"legend": {"displayMode": "list", "placement": "bottom", "showLegend": True}},
-        "targets": [{"refId": "A", "expr": expr, "datasource": DATASOURCE}],
+        "targets": [{"refId": "A", "expr": promql(metric, watch), "datasource": DATASOURCE}],
     }
 
 
 def grafana_dashboard(plan: Plan, facts: Dict[str, Any]) -> Dict[str, Any]:
-    """Return a dashboard to import: one panel for each metric that a trigger watches, with its strictest limit."""
+    """Return a dashboard to import: one panel for each metric that a trigger watches, with its first limit."""
     watch = watch_of(plan, facts)
-    panels: List[Dict[str, Any]] = []
-    for trigger in {t.metric: t for t in reversed(all_triggers(plan))}.values():
-        title = (
-            f"{trigger.metric}: {trigger.trigger_id} {trigger.operator} {plain(trigger.value)} {trigger.unit}".rstrip()
-        )
-        expr = promql(metric_of(trigger.metric), watch)
-        panels.append(grafana_panel(len(panels) + 1, title, expr, limit_of(trigger)))
+    shown = {trigger.metric: trigger for trigger in reversed(all_triggers(plan))}
+    ranked = sorted(shown.values(), key=lambda trigger: trigger.trigger_id)
+    panels = [grafana_panel(place, trigger, watch) for place, trigger in enumerate(ranked, 1)]
     source = {"type": "datasource", "name": "datasource", "label": "Data source", "query": "prometheus"}
     return {
         "uid": f"rb-{file_slug(plan.migration_id)}"[:40],
