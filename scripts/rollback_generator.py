@@ -1944,17 +1944,22 @@ def recovery_method(plan: Plan) -> Tuple[str, str]:
     """Return how data comes back and the fact that decides it."""
     undo = "".join(text_of(s, "rollback_script") for phase in plan.phases for s in phase.scripts)
     archives = set(re.findall(r"migration_archive\.\w+|_migration_archive_\w+", undo))
-    phases = {re.sub(r"_\d+$", "", phase.name): phase.name for phase in reversed(plan.phases)}
     if archives:
         return "archive join", f"the undo scripts put dropped values back from {len(archives)} archive tables"
     if sub(plan.specification, "cutover").get("reverse_replication"):
         return "reverse replication", "the specification keeps the old side current (cutover.reverse_replication)"
     if any(phase.scripts for phase in plan.phases):
         return "undo scripts", "every script carries its undo, none archives rows"
+    return recovery_by_phases(plan)
+
+
+def recovery_by_phases(plan: Plan) -> Tuple[str, str]:
+    """Return how data comes back where no script says it: what the phases move and keep decides."""
+    phases = {re.sub(r"_\d+$", "", phase.name): phase.name for phase in reversed(plan.phases)}
     kept = next((name for name in ("reverse_soak", "route", "cut_writes") if name in phases), None)
     if kept and not keeps_no_way_back(plan):
         return "reverse replication", f"phase {kept} of pattern {plan.pattern} keeps the old side current"
-    moved = next((name for stem, name in reversed(phases.items()) if stem in MOVING), None)
+    moved = next((name for stem, name in reversed(list(phases.items())) if stem in MOVING), None)
     if moved:
         return "copy back", f"the new servers take writes of their own from phase {moved} on"
     if engine_of(plan, "source") or plan.kind in ("database", "data"):
