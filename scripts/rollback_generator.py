@@ -625,8 +625,8 @@ def ordered(plan: Plan) -> List[Phase]:
 
 DIALECT_MARKS = (  # what only the scripts of one dialect hold; the first that matches decides
     ("postgresql", r"\bto_reg\w+\(|\bpg_\w+|\$ma\$|lock_timeout = '"),
-    ("sqlite", r"\bsqlite_(master|schema)\b|\bpragma\b"),
-    ("mysql", r"`|\bDELIMITER\b|\binnodb_lock_wait_timeout\b"),
+    ("sqlite", r"\bsqlite_(master|schema)\b|\bpragma(_\w+)?\b"),
+    ("mysql", r"`|\bDELIMITER\b|\binnodb_lock_wait_timeout\b|\bDATABASE\(\)"),
 )
 
 

@@ -1,14 +1,18 @@
 """The exported rollback.sh on SQLite and MariaDB: from any script back, with the rows written meanwhile."""
 
 import json
+import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import time
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, List
 
 import pytest
 from running import ASSETS
-from undo_live import Kit, changed, kit_of, shellcheck
+from undo_live import Kit, changed, exported, kit_of, shellcheck, start
 
 pytestmark = pytest.mark.live
 BEFORE = """
@@ -108,3 +112,73 @@ def test_locked_file_has_its_own_exit_code(new_sqlite: Callable[[], Any], tmp_pa
     holder.close()
     assert (held.code, changed(held)) == (75, [])
     assert kit.undo(live.name).code == 0
+
+
+COLUMNS = {  # the query that finds a column, as the checker writes it for the dialect
+    "sqlite": "SELECT count(*) FROM pragma_table_info('t') WHERE name = '{0}';",
+    "mariadb": "SELECT count(*) FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 't' "
+    "AND column_name = '{0}';",
+}
+
+
+def columns_kit(folder: Path, engine: str, names: List[str]) -> Kit:
+    """Return the undo of a migration that added columns to `t`, one script for each."""
+    scripts = [
+        {
+            "id": f"{number:03d}_expand_{name}",
+            "phase": "expand",
+            "rollback_script": f"ALTER TABLE {'`t`' if engine == 'mariadb' else 't'} DROP COLUMN {name};",
+            "validation_query": COLUMNS[engine].format(name),
+        }
+        for number, name in enumerate(names, 1)
+    ]
+    return exported(folder, {"migration_id": "abc", "phases": [{"name": "expand", "scripts": scripts}]})
+
+
+def with_columns(live: Any, names: List[str]) -> Any:
+    added = "".join(f"ALTER TABLE t ADD COLUMN {name} int;\n" for name in names)
+    assert live.apply(f"CREATE TABLE t (id int PRIMARY KEY);\n{added}INSERT INTO t (id) VALUES (1);").code == 0
+    return live
+
+
+def clients() -> Dict[str, str]:
+    return {"SQLITE3": shutil.which("sqlite3") or "", "MARIADB": shutil.which("mariadb") or ""}
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "mariadb"])
+def test_killed_between_steps_and_run_again(engine: str, request: Any, tmp_path: Path) -> None:
+    """kill -9 of the whole group after some steps: the next run undoes the rest, and the one after it nothing."""
+    names = [f"c{number}" for number in range(12)]
+    live = with_columns(request.getfixturevalue(f"new_{engine}")(), names)
+    kit = columns_kit(tmp_path / "kit", engine, names)
+    running = start(kit, live.name, clients())
+    log = kit.folder / f"{Path(live.name).name}.journal"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and running.poll() is None:
+        if log.exists() and log.read_text(encoding="utf-8").count("\tundone\t") >= 3:
+            break
+        time.sleep(0.02)
+    assert running.poll() is None, running.communicate()
+    os.killpg(running.pid, signal.SIGKILL)
+    running.communicate()
+    done = kit.undo(live.name, env=clients())
+    assert done.code == 0, (done.out, done.err)
+    assert [live.query(COLUMNS[engine].format(name)) for name in names] == ["0"] * len(names)
+    assert live.query("SELECT count(*) FROM t") == "1"
+    assert changed(kit.undo(live.name, env=clients())) == []
+
+
+def test_held_lock_of_mariadb_has_its_own_exit_code(new_mariadb: Callable[[], Any], tmp_path: Path) -> None:
+    live = with_columns(new_mariadb(), ["b"])
+    kit = columns_kit(tmp_path, "mariadb", ["b"])
+    holder = subprocess.Popen([*live.client, "--unbuffered"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        holder.stdin.write("BEGIN; SELECT id FROM t;\n")  # a reader's metadata lock: ALTER waits for its end
+        holder.stdin.flush()
+        assert "1" in [holder.stdout.readline().strip() for _ in range(2)]
+        held = kit.undo(live.name, env=clients())
+        assert (held.code, live.query(COLUMNS["mariadb"].format("b"))) == (75, "1"), held
+    finally:
+        holder.communicate("COMMIT;\n")
+    assert kit.undo(live.name, env=clients()).code == 0
+    assert live.query(COLUMNS["mariadb"].format("b")) == "0"

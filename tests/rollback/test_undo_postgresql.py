@@ -252,6 +252,23 @@ def test_phase_that_did_start_is_not_left_out(table: Any, reach: Any, tmp_path: 
     assert "--from-phase contract" in done.err
 
 
+def test_one_phase_at_a_time_leaves_room_for_what_is_done_by_hand(table: Any, reach: Any, tmp_path: Path) -> None:
+    """Between two phases a person throws a switch: --to-phase stops there, and the next call goes on."""
+    table.query("ALTER TABLE t ADD c int")
+    told = {"rollback_script": "ALTER TABLE t DROP COLUMN c;", "id": "002_contract_c", "phase": "contract"}
+    told["validation_query"] = TINY["validation_query"].replace("'b'", "'c'")
+    later = {"name": "contract", "scripts": [{**TINY, **told}], "dependencies": ["expand"]}
+    kit = exported(tmp_path, {"migration_id": "abc", "phases": [{"name": "expand", "scripts": [TINY]}, later]})
+    columns = "SELECT string_agg(attname, ',') FROM pg_attribute WHERE attrelid = 't'::regclass AND attnum > 0 "
+    seen = []
+    for phase in ("contract", "expand"):
+        done = kit.undo(table.name, "--from-phase", phase, "--to-phase", phase, env=reach)
+        assert done.code == 0, done
+        seen.append((journal(done)[-1][1], table.query(columns + "AND NOT attisdropped")))
+    assert seen == [("paused", "id,b"), ("finished", "id")]
+    assert kit.undo(table.name, "--from-phase", "expand", "--to-phase", "contract", env=reach).code == 64
+
+
 def test_database_that_does_not_answer(table: Any, reach: Any, tmp_path: Path) -> None:
     assert tiny(tmp_path).undo(table.name + "_absent", env=reach).code == 69
 
