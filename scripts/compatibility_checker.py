@@ -2489,10 +2489,15 @@ def read_table(key: str, body: Dict[str, Any], faults: Faults, dialect: "Dialect
     )
 
 
+QUOTED_TEXT = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")  # the label 'a;b' of an enum
+
+
 def read_column(name: str, spec: Dict[str, Any], path: Path, faults: Faults, dialect: "Dialect") -> Column:
     faults.keys(spec, path, COLUMN_KEYS)
     kind = faults.typed(spec.get("type"), path + ("type",), str, 'a type, such as "integer"')
     kind = "text" if kind is None else kind
+    if ";" in QUOTED_TEXT.sub("", kind):
+        faults.add(path + ("type",), describe(kind), "one type, without a second statement")
     nullable = spec.get("nullable", True)
     faults.typed(nullable, path + ("nullable",), bool, "true or false")
     identity = spec.get("identity")
@@ -2567,6 +2572,22 @@ def listed(value: Any, path: Path, faults: Faults, expected: str) -> List[Any]:
     return [] if value is None else faults.typed(value, path, list, expected) or []
 
 
+CONSTRAINT_TEXTS = ("name", "definition", "expression", "comment")
+REFERENTIAL_ACTIONS = ("no action", "restrict", "cascade", "set null", "set default")  # SQL:2016, 11.8
+
+
+def constraint_entry(entry: Dict[str, Any], path: Path, faults: Faults) -> Dict[str, Any]:
+    """Return the object of a constraint without the members that are no text or no action, each noted."""
+    wrong = [key for key in CONSTRAINT_TEXTS
+             if entry.get(key) is not None and faults.typed(entry[key], path + (key,), str, "a text") is None]
+    for key in ("on_delete", "on_update"):
+        action = str(entry.get(key) or "no action").lower().replace("_", " ")
+        if not re.fullmatch(rf"(?:{'|'.join(REFERENTIAL_ACTIONS)})(?: \(.*\))?", action) or ";" in action:
+            faults.add(path + (key,), describe(entry[key]), f"one of {', '.join(REFERENTIAL_ACTIONS)}")
+            wrong.append(key)
+    return {key: value for key, value in entry.items() if key not in wrong} if wrong else entry
+
+
 def read_constraints(
     table: str, body: Dict[str, Any], columns: Dict[str, Any], path: Path, faults: Faults, dialect: "Dialect"
 ) -> Iterator[Constraint]:
@@ -2577,6 +2598,7 @@ def read_constraints(
     primary = spec.get("primary_key", body.get("primary_key"))
     if primary:
         entry = primary if isinstance(primary, dict) else {"columns": primary}
+        entry = constraint_entry(entry, where + ("primary_key",), faults)
         names = name_list(entry.get("columns"), where + ("primary_key",), faults)
         yield dialect.key_constraint("primary_key", table, names, entry)
     flagged = tuple(n for n, c in columns.items() if isinstance(c, dict) and c.get("primary_key"))
@@ -2587,6 +2609,7 @@ def read_constraints(
         uniques = [[name] for name in uniques]
     for index, entry in enumerate(uniques):
         entry = entry if isinstance(entry, dict) else {"columns": entry}
+        entry = constraint_entry(entry, where + ("unique", index), faults)
         yield dialect.key_constraint(
             "unique", table, name_list(entry.get("columns"), where + ("unique", index), faults), entry
         )
@@ -2599,6 +2622,7 @@ def read_constraints(
         for index, entry in enumerate(listed(spec.get(kind), where + (kind,), faults, "a list")):
             entry = {"expression": entry} if isinstance(entry, str) else entry
             if faults.typed(entry, where + (kind, index), dict, "an expression or an object") is not None:
+                entry = constraint_entry(entry, where + (kind, index), faults)
                 yield dialect.check_constraint(kind, table, entry, tuple(columns))
     yield from read_column_constraints(table, columns, path, faults, dialect)
 
@@ -2623,6 +2647,7 @@ def read_column_constraints(
 def read_foreign_key(
     table: str, entry: Dict[str, Any], path: Path, faults: Faults, dialect: "Dialect"
 ) -> Iterator[Constraint]:
+    entry = constraint_entry(entry, path, faults)
     columns = name_list(entry.get("columns", entry.get("column")), path + ("columns",), faults)
     target = entry.get("references")
     if isinstance(target, str):
