@@ -5525,7 +5525,7 @@ def check_windows(facts: Facts, work: Work) -> Iterable[Finding]:
                           "start before end, or a window over midnight",
                           "probably swapped" if length > 12 else "read as a window over midnight")
     for index, row in enumerate(facts.at("business_continuity.blackout_dates", [])):
-        if row and row.get("end", row["start"]) < row["start"]:
+        if row and "start" in row and row.get("end", row["start"]) < row["start"]:
             yield Finding("V031", ERROR, ("business_continuity", "blackout_dates", index),
                           f"{row['start']} to {row['end']}", "an end that is not before the start")
 
@@ -5652,7 +5652,7 @@ def short_steps(facts: Facts, flag: Flag) -> Iterable[Finding]:
 def check_phase_hours(facts: Facts, work: Work) -> Iterable[Finding]:
     total = sum(step.hours for flag in facts.flags for step in flag.steps)
     for index, row in enumerate(facts.at("migration_phases", [])):
-        own = row and row.get("estimated_duration_hours")
+        own = row and "phase" in row and row.get("estimated_duration_hours")
         if own and re.search(r"gradual|redirect|rollout|canary|traffic", row["phase"].lower()) and total > own:
             parts = " + ".join(figure(sum(step.hours for step in flag.steps)) for flag in facts.flags)
             yield Finding("V052", WARNING, ("migration_phases", index, "estimated_duration_hours"), f"{figure(own)} h",
