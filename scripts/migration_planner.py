@@ -1331,8 +1331,9 @@ SERVICE_PATTERNS = (  # their subject is a running service
                  "its data", (30, 120, 480), "owner platform", "deleting {source_name}", "contract")), "progressive"),
     Pattern("parallel_run", "Parallel run", ("service", "api"), "correctness is critical and outputs can be compared", (
         PREPARATION._replace(gates="G01 G02 G03 G05"),
-        PhaseRow("setup", "Decide what equal means for {endpoint_count} endpoints; isolate the side effects of "
-                 "{write_count} writing ones.", "comparison_setup", "G41", "", "rollback: nothing is live", (0, 0, 1),
+        PhaseRow("setup", "Decide what equal means for {every_endpoint}; isolate the side effects of "
+                 "{writing_endpoints}.", "comparison_setup", "G41", "", "rollback: nothing is live",
+                 (0, 0, 1),
                  "lead dev"),
         PhaseRow("deploy", "Deploy {target_name} dark, with capacity for the mirrored peak.",
                  "deploy_dark scripts_expand", "G24 G21", "T3", "rollback: remove the deployment", (1, 3, 10),
@@ -1352,7 +1353,7 @@ SERVICE_PATTERNS = (  # their subject is a running service
         PhaseRow("build_green", "Build {target_name} from the same code as blue; only intended differences.",
                  "build_green scripts_expand", "G29 G07", "", "rollback: destroy green", (2, 5, 15), "sre platform",
                  carries="expand"),
-        PhaseRow("sync_data", "Give green the data of blue.", "sync_green scripts_migrate", "G11", "T5",
+        PhaseRow("sync_data", "Give green the data of blue.", "sync_green scripts_migrate", "G11 G07", "T5",
                  "rollback: drop the replica", (1, 3, 10), "dba dba", carries="migrate"),
         PhaseRow("verify_green", "Warm caches and pools, smoke and load test green.", "verify_green", "G24 G29", "T3",
                  "rollback: nothing is live", (0, 1, 2), "lead sre"),
@@ -1894,6 +1895,7 @@ class Work(NamedTuple):
     copy: Copy
     waves: Tuple[Tuple[Workload, ...], ...]
     collected: Tuple[str, ...] = ()  # evidence that an earlier phase collects
+    reported: bool = False  # the scripts come from a report; `scripts` are those of one phase
 
 
 def is_small(facts: Facts) -> bool:
@@ -2950,10 +2952,11 @@ def consumer_words(facts: Facts) -> Dict[str, str]:
 def endpoint_words(facts: Facts) -> Dict[str, str]:
     """Return the endpoints in numbers and words."""
     endpoints = len(facts.legacy) or len(facts.new)
-    return {"endpoint_count": figure(endpoints), "new_count": figure(len(facts.new) or len(facts.legacy)),
+    writing = sum(1 for endpoint in facts.legacy if endpoint.writes)
+    return {"every_endpoint": plural(endpoints, "endpoint") if endpoints else "every endpoint",
             "compared_by": f"endpoint and field, {plural(endpoints, 'endpoint')}" if endpoints else "query and column",
             "build_text": build_text(facts), "unmatched": unmatched_text(facts),
-            "write_count": figure(sum(1 for endpoint in facts.legacy if endpoint.writes))}
+            "writing_endpoints": plural(writing, "writing endpoint") if writing else "writes"}
 
 
 def rows_text(facts: Facts) -> str:
@@ -3024,7 +3027,8 @@ def build_text(facts: Facts) -> str:
     twins = {id(new) for _, new, _ in match_endpoints(facts) if new}
     extra = len(facts.new) - len(twins)
     own = f" ({extra} more are new and no part of the move)" if extra and twins else ""
-    return plural(len(twins) or len(facts.legacy), "endpoint") + own
+    count = len(twins) or len(facts.legacy)
+    return (plural(count, "endpoint") if count else "the endpoints") + own
 
 
 def encryption_query(facts: Facts) -> str:
@@ -3079,12 +3083,23 @@ def gate_limits(facts: Facts, tracks: Sequence[str]) -> Dict[str, Any]:
     error = max(5 * facts.value("baseline_error_rate"), 14.4 * budget)  # SRE workbook, alerting on SLOs
     outage = facts.allowed_minutes
     return {"p95_limit": round(p95, 1) if p95 else "1.10 x the old side's p95", "p95_unit": "ms" if p95 else "",
-            "p95_trigger": round(1.5 * max(base, p95), 1) if p95 and base > 0 else "1.5 x baseline p95",
+            "p95_trigger": round(1.5 * max(base, p95), 1) if p95 else "1.5 x baseline p95",
             "error_rate_trigger": round(error, 5),
             "error_delta": round(max(0.001, facts.value("baseline_error_rate")), 5),
             "cpu_limit": facts.alerts.get("cpu_utilization", 0.8), "outage_minutes": round(outage, 3),
-            "abort_minutes": round(0.7 * outage, 3), "target_disk_gb": round(1.5 * volume_of(facts), 1),
+            "abort_minutes": round(abort_minutes(facts, tracks), 3), "target_disk_gb": round(1.5 * volume_of(facts), 1),
             "link_gbps": round(0.8 * facts.value("bandwidth_gbps"), 3)}
+
+
+def abort_minutes(facts: Facts, tracks: Sequence[str]) -> float:
+    """Return when a cutover is broken off: at 70 % of the outage, and while its window still holds the way back."""
+    limit = 0.7 * facts.allowed_minutes
+    back = [way_back_minutes(row) for track in tracks for row in PATTERNS[track].phases
+            if row.name in ("cutover", "wave")]
+    if not back or not facts.at("business_continuity.preferred_migration_window"):
+        return limit
+    room = 60 * night_hours(facts) - max(back)
+    return min(limit, room) if room > 0 else limit
 
 
 def limit_of(value: Any, limits: Dict[str, Any]) -> Any:
@@ -3451,6 +3466,11 @@ REQUIREMENT_TASKS = {
 }
 
 
+SERVICE_LOSS = ("for 24 h before and after each step count, hour by hour, the writes that the gateway accepted and the "
+                "rows that were stored; keep {source_name} ready until the point of no return; recovery point 0 s",
+                "both counts equal in each hour; the rehearsed way back kept every row", "sre")
+
+
 def requirement_tasks(work: Work, name: str) -> Iterable[Task]:
     index = [plain.strip().lower().replace(" ", "_").replace("-", "_")
              for plain in work.facts.at("constraints.special_requirements", [])].index(name)
@@ -3461,6 +3481,8 @@ def requirement_tasks(work: Work, name: str) -> Iterable[Task]:
                    after=BESIDE)
         return
     title, action, check, role = REQUIREMENT_TASKS[name]
+    if name == "zero_data_loss" and not is_data(work.facts):
+        action, check, role = SERVICE_LOSS
     words = {**work.words, "load_order": " -> ".join(load_order(work.facts)) or "{{load_order}}",
              "p95_text": f"{work.limits['p95_limit']} {work.limits['p95_unit']}".strip()}
     yield task(title, fill(action, words), fill(check, words), role, human("requirement"), path=path, after=BESIDE)
@@ -3588,11 +3610,15 @@ def make_rehearse(work: Work, phase: str) -> Iterable[Task]:
                    f"timed",
                    "dba", human("rehearse_small"))
     else:
-        machine = plus(work.copy.hours, work.machine["index"], work.machine["hash"], work.machine["catch_up"])
-        yield task(f"Rehearse the copy of {words['volume']} (machine time)",
-                   f"run copy, index, check on {{{{rehearsal_target}}}} with method {work.copy.method}, "
-                   f"{words['streams']} streams", f"copy at most 1.25 x {span(work.copy.hours.likely)}; limit seen: "
-                   f"{work.copy.bound_by}", "dba", machine, "machine")
+        images = work.copy.method == "block_replication"
+        machine = work.copy.hours if images else plus(work.copy.hours, work.machine["index"], work.machine["hash"],
+                                                      work.machine["catch_up"])
+        if work.tracks != ("hybrid_cloud",):  # there the data stays
+            yield task(f"Rehearse the copy of {words['volume']} (machine time)",
+                       f"run {'the replication and one boot' if images else 'copy, index, check'} on "
+                       f"{{{{rehearsal_target}}}} with method {work.copy.method}, {words['streams']} streams",
+                       f"copy at most 1.25 x {span(work.copy.hours.likely)}; limit seen: "
+                       f"{work.copy.bound_by}", "platform" if images else "dba", machine, "machine")
         yield task("Rehearse cutover and way back", f"switch test clients to {words['target_name']} and back; write "
                    f"the measured figures into `measured` and plan "
                    "again", f"outage at most {words['downtime_limit_70']}; "
@@ -3797,13 +3823,24 @@ def make_backfill(work: Work, phase: str) -> Iterable[Task]:
                    "machine")
 
 
+def proof_of(script: Script) -> str:
+    """Return how one sees that a script took hold."""
+    return str(script.body.get("validation_query") or f"{script.id}: what it says, seen by a second person").rstrip(";")
+
+
 @makes("verify")
 def make_verify(work: Work, phase: str) -> Iterable[Task]:
     names = listed([table.name for table in work.facts.tables if table.critical], "every changed table")
     subject = names if any(table.critical for table in work.facts.tables) else work.words["mapped_tables"]
-    if not has_two_forms(work.facts, work.scripts) and "expand_contract" in work.tracks:
-        changed = listed([f"{change.table}.{change.column}" if change.column else change.table
-                          for change in work.facts.changes], most=3)
+    if work.reported and work.scripts:
+        yield task(f"Prove that the {plural(len(work.scripts), 'script')} of this phase took hold",
+                   "; ".join(proof_of(script) for script in work.scripts[:6]), "each query returns true", "data",
+                   human("verify"))
+        yield from framework_tasks(work, "validate")
+        return
+    if "expand_contract" in work.tracks and (work.reported or not has_two_forms(work.facts, work.scripts)):
+        names = [f"{change.table}.{change.column}" if change.column else change.table for change in work.facts.changes]
+        changed = "the expanded schema" if work.reported else listed(names, most=3)
         yield task(f"Prove that the running and the next release both work with {changed}",
                    "run the tests of both releases against a copy with the expanded schema, then release the next one",
                    "both test runs green; G20 holds for one hour after the release", "dev", human("verify"))
@@ -3818,7 +3855,7 @@ def make_verify(work: Work, phase: str) -> Iterable[Task]:
 
 @makes("switch_readers")
 def make_switch_readers(work: Work, phase: str) -> Iterable[Task]:
-    if not has_two_forms(work.facts, work.scripts):
+    if (work.reported and not work.scripts) or not has_two_forms(work.facts, work.scripts):
         return
     readers = [row for row in work.facts.dependencies if row.direction in ("read", "both", "")]
     flag = work.facts.flags[0].name if work.facts.flags else "{{read_flag}}"
@@ -3901,7 +3938,7 @@ def script_tasks(work: Work, stage: str) -> Iterable[Task]:
         body = script.body
         lock = f"; lock: {body['lock']}" if body.get("lock") else ""
         action = (f"{client} {script.id}.sql" if body.get("script_type", "sql") == "sql" else
-                  f"by hand: {str(body.get('script_content', ''))[:200]}")
+                  f"by hand: {' '.join(str(body.get('script_content', '')).split())[:1000]}")
         check = str(body.get("validation_query") or "the person who did it confirms in the ticket")
         yield task(f"Run {script.id}: {body.get('description', '')}", action + lock, f"returns true: {check}"
                    if body.get("validation_query") else check, "dba", script_hours(work, script), "business")
@@ -4189,8 +4226,9 @@ def make_route_consumers(work: Work, phase: str) -> Iterable[Task]:
     rows = sorted(work.facts.dependencies, key=lambda row: (row.direction in ("write", "both"), row.name))
     for row in rows:
         yield task(f"Route {row.name} to v2",
-                   f"set its search_path or connection string to v2 ({row.direction or 'reads'} "
-                   "first)", f"application_name {row.name} appears only on v2; G20 holds", "dev",
+                   "set its search_path or connection string to v2" + (
+                       "" if row.direction == "read" else ": its reads, a day later its writes"),
+                   f"{row.name} has sessions only on v2; G20 holds", "dev",
                    pooled(work.facts, "writer", len(rows)), path=row.path)
     if not rows:
         yield task("Route the application to v2", "set search_path = v2 for {{application_role}}", "no session on v1",
@@ -4341,7 +4379,7 @@ def make_facade(work: Work, phase: str) -> Iterable[Task]:
              and (how == "moved" or old.route != new.route)]
     rules = "; ".join(f"{old.text} -> {new.route}" for old, new in moved if new)[:600]
     balancer = facts.at("service_details.legacy_service.infrastructure.load_balancer", "the load balancer")
-    yield task(f"Put the facade behind {balancer} at 0 %", f"route all {work.words['endpoint_count']} endpoints to "
+    yield task(f"Put the facade behind {balancer} at 0 %", f"route {work.words['every_endpoint']} to "
                f"{work.words['source_name']}; pass request ids, sessions and rate limits through",
                "added p95 at most 5 ms for 24 h, error difference 0", "platform",
                Range(8, 16, 40, "assumed", (), "facade hours"))
@@ -4389,14 +4427,16 @@ def load_test(work: Work) -> Task:
 @makes("mirror")
 def make_mirror(work: Work, phase: str) -> Iterable[Task]:
     facts = work.facts
-    reads = [endpoint for endpoint in facts.legacy if not endpoint.writes]
-    rate = requests_per_second(facts)
-    hours = 24.0
+    both = "parallel_run" in work.tracks  # its writes end in the sandbox that the setup built
+    mirrored = [endpoint for endpoint in facts.legacy if both or not endpoint.writes]
+    rate, hours = requests_per_second(facts), 24.0
     if rate > 0:
-        hours = min(max(24.0, 4603 * max(len(reads), 1) / (rate * 0.1) / 3600), 168)
-    yield task(f"Mirror {len(reads) or 'the'} reading endpoints",
-               f"copy 10 % of {listed([e.text for e in reads], 'the reads')} to {work.words['target_name']}, discard "
-               f"its answers, log differences by field",
+        hours = min(max(24.0, 4603 * max(len(mirrored), 1) / (rate * 0.1) / 3600), 168)
+    what = plural(len(mirrored), "endpoint" if both else "reading endpoint") if mirrored else "the reading endpoints"
+    store = ", its writes in the sandbox" if any(endpoint.writes for endpoint in mirrored) else ""
+    yield task(f"Mirror {what}",
+               f"copy 10 % of {listed([e.text for e in mirrored], 'the reads')} to {work.words['target_name']}{store}, "
+               f"discard its answers, log differences by field",
                f"G18: 4 603 comparisons for each endpoint, at most 0.1 % differ ({span(hours)} at "
                + (f"{figure(rate)} rps)" if rate else "an unknown rate)"), "sre",
                Range(max(24, hours), max(48, hours), max(72, hours), "assumed", (), "max(24 h, samples / rate)"),
@@ -4407,8 +4447,8 @@ def step_hours(facts: Facts, step: Step) -> Tuple[float, str]:
     """Return how long a step must be held, and which rule asks for the most."""
     need = step_minutes(facts, step.percentage)
     cycle = 24.0 if 25 <= step.percentage < 100 and len(facts.flags) and step.hours == 0 else 0.0
-    rows = [(step.hours, "the schedule")] + ([(need / 60, "the sample size")] if need
-                                             else []) + [(cycle, "one day cycle")]
+    rows = [(step.hours, "the schedule" if step.path else "no schedule is given: one day a step")]
+    rows += ([(need / 60, "the sample size")] if need else []) + [(cycle, "one day cycle")]
     return max(rows, key=lambda row: row[0])
 
 
@@ -4434,9 +4474,11 @@ def make_rollout(work: Work, phase: str) -> Iterable[Task]:
             if step.percentage >= 100 and not step.hours:  # what follows is the next flag or the soak
                 hours, hold = 0.0, ("go on when G19 to G22 hold" if flag is not flags[-1] else
                                     f"the {span(facts.value('soak_hours'))} of soak follow")
+            to = "=" if flag.path else " to "
             yield task(f"Set {flag.name} to {figure(step.percentage)} %",
-                       f"{replicas_before(room, step.percentage, reached)}set {flag.name}={figure(step.percentage)}; "
-                       f"{hold}; back: {flag.name}={figure(before if before < step.percentage else 0)}",
+                       f"{replicas_before(room, step.percentage, reached)}set {flag.name}{to}"
+                       f"{figure(step.percentage)}; {hold}; back: {flag.name}{to}"
+                       f"{figure(before if before < step.percentage else 0)}",
                        "G19 to G22 hold for the whole step", "sre",
                        plus(human("flip"), fixed(hours)), "soak", step.path, (f"flag {flag.name}",) if alone else ())
             before, reached = step.percentage, max(reached, step.percentage)
@@ -4483,7 +4525,7 @@ def make_retire_service(work: Work, phase: str) -> Iterable[Task]:
     old = work.facts.at("service_details.legacy_service.infrastructure.instances")
     what = f"{figure(old)} instances of {work.words['source_name']}" if old else work.words["source_name"]
     yield task(f"Retire {what}", f"archive image and data with checksums; remove the routes of "
-               f"{work.words['endpoint_count']} endpoints; revoke its credentials; delete {work.words['source_name']}",
+               f"{work.words['every_endpoint']}; revoke its credentials; delete {work.words['source_name']}",
                "the archived image starts once in a scratch network; its cost in billing is 0", "platform",
                Range(2, 4, 12, "assumed", (), "retire hours"))
     yield from make_close(work, phase)
@@ -4493,7 +4535,7 @@ def make_retire_service(work: Work, phase: str) -> Iterable[Task]:
 def make_comparison_setup(work: Work, phase: str) -> Iterable[Task]:
     facts = work.facts
     writers = [endpoint for endpoint in facts.legacy if endpoint.writes]
-    yield task(f"Write the comparison for {work.words['endpoint_count']} endpoints",
+    yield task(f"Write the comparison for {work.words['every_endpoint']}",
                "key, tolerance and ignore list by "
                "endpoint", "10 recorded answers of each endpoint compare equal to themselves", "dev",
                Range(8, 24, 60, "assumed", (), "comparison hours"))
@@ -4663,6 +4705,10 @@ def make_decommission(work: Work, phase: str) -> Iterable[Task]:
 @makes("placement")
 def make_placement(work: Work, phase: str) -> Iterable[Task]:
     loads = work.facts.workloads
+    if not loads:
+        yield task("List the workloads and decide where each runs", "for each: residency, latency, licence, data "
+                   "gravity; write them into workloads, with r_strategy retain for what stays, and plan again",
+                   "a written reason for each, signed", "lead", Range(8, 24, 60, "assumed", (), "24 h over all"))
     for load in loads:
         yield task(f"Decide where {load.name} runs",
                    f"residency, latency, licence, data gravity; today: {load.strategy}",
@@ -4790,7 +4836,7 @@ def build_phases(work: Work) -> Tuple[Phase, ...]:
     for track, row in rows:
         scripts = tuple(script for script in work.scripts if script.phase == row.carries and row.carries not in carried)
         carried.add(row.carries)
-        held = work._replace(scripts=scripts, collected=tuple(
+        held = work._replace(scripts=scripts, reported=bool(work.scripts), collected=tuple(
             word.strip(",") for phase in phases for item in phase.tasks if item.title.startswith("Collect the ")
             for word in item.check.split()))
         names = {phase.name for phase in phases}
@@ -4926,6 +4972,7 @@ SERVICE_HOW = {  # how the same gate is measured where there is no database to a
     "G03": "start the archived image or restored server of {source_name} in a scratch network; note the minutes",
     "G05": "df -BG on each volume of {target_name}; quota of the account at least 1.5 x {volume}",
     "G07": "compatibility_checker.py --type api --before expected.json --after live.json exits 0",
+    "G11": "lag of each replica in the console that runs it, in seconds",
     "G29": "openssl s_client -connect {{target_host}}:443 -verify_return_error; port scan from outside; roles of both "
     "sides "
            "compared",
@@ -4943,12 +4990,17 @@ def gate_applies(work: Work, name: str) -> bool:
              "G09": filled or twice or bool(work.scripts),
              "G15": is_data(facts) and ("REFERENCES" in str(facts.spec.get("schema_changes", "")).upper()
                                         or "referential_integrity" in facts.requirements or relocates(facts)),
-             "G05": relocates(facts) or facts.kind == "infrastructure",
+             "G11": replicates(facts), "G05": relocates(facts) or facts.kind == "infrastructure",
              "G12": work.copy.method in ("logical_replication", "mysqlsh", "dms"),
              "G23": facts.kind == "service" and ("session_continuity" in facts.requirements
                                                  or any("auth" in item.route or "login" in item.route
                                                         for item in facts.legacy))}
     return needs.get(name, True)
+
+
+def replicates(facts: Facts) -> bool:
+    """Return whether a replica of the data has a lag: not where both sides of a service use one database."""
+    return is_data(facts) or facts.kind == "infrastructure" or relocates(facts) or "cdc" in facts.partners
 
 
 def phase_triggers(work: Work, row: PhaseRow) -> Tuple[Trigger, ...]:
@@ -4958,6 +5010,8 @@ def phase_triggers(work: Work, row: PhaseRow) -> Tuple[Trigger, ...]:
     triggers = []
     for name in row.triggers.split():
         if quiet and name in ("T10", "T4", "T6", "T7"):  # nothing is written twice or filled
+            continue
+        if name == "T5" and not replicates(work.facts):
             continue
         item = TRIGGERS[name]
         alarm = own.pop(item.metric, None) or own.pop(item.metric.replace("_above_baseline", ""), None)
@@ -6821,13 +6875,13 @@ EVENTS = (  # event, when, audiences, text
     ("announcement", "T-14 d", ("executives", "technical", "consumers", "support"),
      "{source} is to become {target}. Planned for {window}. Expected outage: {outage}. Please name a person on call."),
     ("reminder", "T-2 d", ("technical", "consumers", "support"),
-     "{source} -> {target}: {window}. Expected outage: {outage}. Freeze: no release of {consumers} from T-1 d until "
+     "{source} -> {target}: {window}. Expected outage: {outage}. Freeze: no release of {released} from T-1 d until "
      "the all-clear. Decision deadline: {deadline}."),
     ("go/no-go", "before {main_phase}", ("executives", "technical"),
      "Go/no-go for {main_phase}: {gate_count} measurable lines, decided by {decider}. No decision by the deadline "
      "means no-go."),
     ("start", "at the start of {main_phase}", ("technical", "consumers", "support"),
-     "{main_phase} started. Users see: {users_see}. Next message in {half} min or at the end."),
+     "{main_phase} started. Users see: {users_see}. Next message in {next_message} min or at the end."),
     ("half time", "after {half} min of {main_phase}", ("technical", "executives"),
      "{main_phase} has used half of its {budget}. Steps left: {{steps_left}}. It is rolled back after {abort}."),
     ("done", "at the end of {main_phase}", ("executives", "technical", "consumers", "support"),
@@ -6875,6 +6929,8 @@ def message_words(work: Work, phases: Sequence[Phase], forecast: Forecast, calen
     seen = ("nothing, requests are retried" if outage["p80"] <= 0.1 else
             f"an outage of about {figure(outage['p50'])} min")
     return {"source": clean(facts.source.text), "target": clean(facts.target.text), "window": when,
+            "released": listed([row.name for row in facts.dependencies], "any program that uses it"),
+            "next_message": figure(round(min(max(allowed / 2, 15), 30))),
             "outage": "none" if outage["p80"] == 0 else f"P50 {span(outage['p50'] / 60)}, P80 "
             f"{span(outage['p80'] / 60)}, at most {span(allowed / 60)}", "consumers": work.words["dependency_names"],
             "deadline": deadline_text(work, main), "main_phase": main.name, "gate_count": figure(gates),
@@ -6890,11 +6946,19 @@ def message_words(work: Work, phases: Sequence[Phase], forecast: Forecast, calen
 def deadline_text(work: Work, main: Phase) -> str:
     """Return until when the main phase can still be turned back inside its window."""
     window = work.facts.at("business_continuity.preferred_migration_window", {})
+    if not any(item.calendar == "window" for item in main.tasks):
+        return (f"the start of {main.name}, which needs no window: each of its steps is turned back within "
+                f"{figure(main.row.undo_minutes[2])} min")
     end = clock(window.get("end", "06:00"))
-    minutes = main.row.undo_minutes[1] + (main.row.undo_minutes[2] - main.row.undo_minutes[1]) / 2
+    minutes = way_back_minutes(main.row)
     moment_of_day = (end - minutes / 60) % 24
     return (f"{int(moment_of_day):02d}:{int(moment_of_day * 60 % 60):02d} {window.get('timezone', 'UTC')} (end of the "
             f"window less {figure(round(minutes))} min for the way back)")
+
+
+def way_back_minutes(row: PhaseRow) -> float:
+    """Return the minutes that the undo of a phase takes when it goes rather badly."""
+    return row.undo_minutes[1] + (row.undo_minutes[2] - row.undo_minutes[1]) / 2
 
 
 def local_text(calendar: Calendar, hours: float, facts: Facts) -> str:
@@ -7271,18 +7335,21 @@ def text_head(document: Dict[str, Any]) -> List[str]:
     return lines + [line for name, text in rows for line in wrap(text, " " * 15, f"{name + ':':<15}")]
 
 
-def text_next(plan: Plan) -> List[str]:
+def next_steps(plan: Plan) -> List[str]:
     """Return what somebody has to do now, most pressing first."""
     document = plan.document
     codes = list(dict.fromkeys(row["code"] for row in document["findings"] if row["severity"] == WARNING))
-    lines = heading("Next")
     steps = [f"settle what stands under Findings: {', '.join(codes)}"] if codes else []
     unowned = [row.name for row in plan.work.facts.dependencies if not (row.owner or row.contact)]
     steps += [f"name who answers for {listed(unowned)}"] if unowned else []
     steps += [f"measure {row['input']}: {row['how']}" for row in document["confidence"]["measure_first"][:1]]
     first = document["phases"][0]["task_details"][0]
-    steps += [f"begin: {first['title']} -- {first['owner']}"]
-    for number, text in enumerate(steps, 1):
+    return steps + [f"begin: {first['title']} -- {first['owner']}"]
+
+
+def text_next(plan: Plan) -> List[str]:
+    lines = heading("Next")
+    for number, text in enumerate(next_steps(plan), 1):
         lines += wrap(text, "     ", f"  {number}. ")
     return lines
 
@@ -7529,6 +7596,7 @@ def render_markdown(plan: Plan) -> str:
     lines = [f"# Migration plan {document['migration_id']}: {md(document['source_system'])} → "
              f"{md(document['target_system'])}", ""]
     lines += md_table(("What", "Figure"), summary_rows(document))
+    lines += ["## Next", "", *(f"{number}. {md(text)}" for number, text in enumerate(next_steps(plan), 1)), ""]
     lines += ["## Timeline", "", "```mermaid", *mermaid_lines(plan), "```", ""]
     for part in (md_findings, md_choice, md_phases, md_risks, md_success, md_assumptions, md_compliance, md_people):
         lines += part(document)
@@ -7713,12 +7781,13 @@ padding:0 1rem}h1{font-size:1.6rem;line-height:1.25}h2{margin-top:2.2rem;border-
 margin-top:1.6rem}table{border-collapse:collapse;width:100%;margin:.6rem 0}th,td{border:1px solid var(--line);
 padding:.3rem .5rem;text-align:left;vertical-align:top}th{background:var(--band)}caption{text-align:left;
 color:var(--soft)}code{font:.88em/1.4 ui-monospace,monospace;overflow-wrap:anywhere;white-space:pre-wrap}pre{
-background:var(--band);padding:.6rem;overflow-x:auto}.scroll{overflow-x:auto}svg{max-width:100%;height:auto}
-svg text{fill:var(--ink);font:13px system-ui,sans-serif}.soft{color:var(--soft)}.low{background:var(--low)}
-.medium{background:var(--medium)}.high{background:var(--high)}.critical{background:var(--critical)}.matrix{
+background:var(--band);padding:.6rem;overflow-x:auto}.scroll{overflow-x:auto}svg{min-width:46rem;
+max-width:100%;height:auto}svg text{fill:var(--ink);font:13px system-ui,sans-serif}.soft{
+color:var(--soft)}.low{background:var(--low)}.medium{background:var(--medium)}.high{background:var(--high)}
+.critical{background:var(--critical)}.matrix{
 width:auto}.matrix td{width:6.5rem;height:2.6rem}.error,.warning{font-weight:600}li{margin:.35rem 0}dl{
 display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{font-weight:600}dd{margin:0}
-@media(max-width:40rem){dl{display:block}dd{margin:0 0 .5rem}}@media print{body{max-width:none;margin:0;
+@media(max-width:40rem){dl{display:block}dd{margin:0 0 .5rem}}@media print{svg{min-width:0}body{max-width:none;margin:0;
 font-size:11px}h2,h3{break-after:avoid}tr,li{break-inside:avoid}}
 """.strip()
 CHART_LABEL, CHART_WIDTH, CHART_ROW = 230, 1000, 26  # pixels of the drawing's own coordinates
@@ -7749,7 +7818,9 @@ def render_html(plan: Plan) -> str:
     document = plan.document
     title = f"Migration plan {document['migration_id']}: {document['source_system']} → {document['target_system']}"
     summary = tag("dl", *(tag("dt", esc(name)) + tag("dd", esc(text)) for name, text in summary_rows(document)))
-    parts = [tag("h1", esc(title)), summary, tag("h2", "Timeline"), gantt_svg(plan), html_timeline(plan)]
+    steps = tag("ol", *(tag("li", esc(text)) for text in next_steps(plan)))
+    parts = [tag("h1", esc(title)), summary, tag("h2", "Next"), steps, tag("h2", "Timeline"), gantt_svg(plan)]
+    parts.append(html_timeline(plan))
     parts += [part(document) for part in (html_findings, html_choice, html_phases, html_risks, html_success,
                                           html_assumptions, html_compliance, html_people)]
     head = ('<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -8291,7 +8362,7 @@ def compute(given: Inputs) -> Tuple[Work, Tuple[Phase, ...], Forecast, Calendar,
     """Return the records behind a plan and all findings."""
     work, choice = work_of(given.facts, given.scripts)
     facts = work.facts
-    findings = [*given.notes, *find_all(facts, work)]
+    findings = [*given.notes, *find_all(facts, work), *find_in_reports(facts, given.documents[1:])]
     if any(finding.code == "V040" for finding in findings):
         raise Unplannable(findings)
     phases = build_phases(work)
@@ -8301,6 +8372,49 @@ def compute(given: Inputs) -> Tuple[Work, Tuple[Phase, ...], Forecast, Calendar,
                         overruns_of(given.records))
     findings += find_outage(facts, work, forecast, calendar)
     return work, phases, forecast, calendar, choice, findings
+
+
+def find_in_reports(facts: Facts, documents: Sequence[Document]) -> Iterable[Finding]:
+    """Yield where a compatibility report and the specification say different things."""
+    for document in documents:
+        report = document.value if isinstance(document.value, dict) else {}
+        if "migration_scripts" in report:
+            yield from find_in_report(facts, document.name, report)
+
+
+def find_in_report(facts: Facts, name: str, report: Dict[str, Any]) -> Iterable[Finding]:
+    issues = [row for row in report.get("issues", []) if isinstance(row, dict)]
+    breaking = [row for row in issues if row.get("severity") == "breaking"]
+    kind = report.get("schema_type")
+    if breaking and "api_backward_compatibility" in facts.requirements and kind == "api":
+        yield Finding("V085", WARNING, ("constraints", "special_requirements"), "api_backward_compatibility, but "
+                      f"{name} finds {plural(len(breaking), 'breaking change')}, first "
+                      f"{breaking[0].get('field_path', '')}",
+                      "a report without breaking changes",
+                      "serve the old version until its last caller has moved, or take the change back")
+    engine, dialect = facts.target.engine.replace("mariadb", "mysql"), report.get("dialect")
+    if engine and dialect and kind == "database" and engine != dialect:
+        yield Finding("V086", WARNING, facts.target.path, f"{engine}, but the scripts of {name} are for {dialect}",
+                      f"a report made with --dialect {engine}", "these scripts do not run on the target")
+    scripts = [row for row in report["migration_scripts"] if isinstance(row, dict)]
+    rewriting = [row["id"] for row in scripts if row.get("rewrites_table")]
+    if rewriting and facts.limited and facts.downtime == 0:
+        yield Finding("V088", WARNING, ("constraints", "max_downtime_minutes"), "0 min, but "
+                      f"{listed(rewriting, most=3)} of {name} rewrites a table under its lock",
+                      "scripts that hold a lock for an instant",
+                      "time it on a full-size copy, or ask for the minutes")
+    yield from find_absent(facts, name, issues) if kind == "database" else ()
+
+
+def find_absent(facts: Facts, name: str, issues: Sequence[Dict[str, Any]]) -> Iterable[Finding]:
+    """Yield the changes of the specification whose table a report does not mention."""
+    known = set(re.split(r"[.\s]", " ".join(str(row.get("field_path", "")) for row in issues).lower()))
+    absent = [change for change in facts.changes if change.table.lower() not in known]
+    if absent:
+        names = listed(list(dict.fromkeys(change.table for change in absent)))
+        yield Finding("V087", WARNING, absent[0].path, f"{plural(len(absent), 'change')} of {names} that {name} "
+                      "does not know", "the same changes in both", "export the schema again; only the report's "
+                      "scripts are run")
 
 
 def work_of(facts: Facts, scripts: Sequence[Script]) -> Tuple[Work, Choice]:
