@@ -8,8 +8,10 @@ from typing import Any, Callable, List, NamedTuple
 
 import pytest
 
+import documents_page
 from json_schema import problems, read_schema
-from running import ASSETS, EPOCH, Done, copy_product, execute, interpreters
+from running import ASSETS, EPOCH, ROOT, SCRIPTS, Done, copy_product, execute, interpreters
+from test_schemas import parts
 
 EXPECTED = ASSETS / "expected"
 
@@ -125,6 +127,38 @@ def test_oldest_and_newest_python_agree_with_the_goldens(folder: Path, case: Gol
 def test_goldens_are_all_made_by_a_command() -> None:
     made = {f"{case.name}.{suffix}" for case in GOLDENS for suffix in ("json", "txt")}
     assert {path.name for path in EXPECTED.iterdir()} == made
+
+
+# Pages of references/ that are written from what the scripts and schemas say
+
+
+def rule_catalogue() -> str:
+    return execute([sys.executable, SCRIPTS / "compatibility_checker.py", "--list-rules", "-f", "markdown"]).out
+
+
+@pytest.mark.parametrize(
+    "page, write",
+    [
+        pytest.param("rule_catalogue.md", rule_catalogue, id="rules"),
+        pytest.param("json_documents.md", documents_page.page, id="documents"),
+    ],
+)
+def test_generated_page_is_current(golden: Callable[[Path, str], None], page: str, write: Callable[[], str]) -> None:
+    golden(ROOT / "references" / page, write())
+
+
+def test_every_schema_has_its_section() -> None:
+    names = {path.name.replace(".schema.json", "") for path in (ASSETS / "schemas").iterdir()}
+    assert set(documents_page.ORDER) == names
+
+
+@pytest.mark.parametrize("name", sorted(documents_page.ORDER))
+def test_every_key_of_a_document_is_told(name: str) -> None:
+    """No key of a schema is missing from its section, however deep it stands."""
+    text = documents_page.section(name)
+    schema = json.loads((ASSETS / "schemas" / f"{name}.schema.json").read_text(encoding="utf-8"))
+    keys = {key for rules in parts(schema) if isinstance(rules, dict) for key in rules.get("properties", {})}
+    assert sorted(key for key in keys if not re.search(rf"`(?:[^`|]*\.)?{re.escape(key)}`", text)) == []
 
 
 # The quick start of the product: three commands, one after the other, nothing else given

@@ -7,7 +7,7 @@ import pytest
 from rule_examples import filled, rules_found
 
 import compatibility_checker as checker
-from running import ROOT, Done
+from running import Done
 
 ALL = [(kind, name) for kind in sorted(checker.RULES) for name in checker.RULES[kind]]
 NEVER_FOUND = {  # rules that no pair of documents can meet
@@ -51,12 +51,6 @@ def test_list_holds_every_rule(run: Callable[..., Done]) -> None:
         ALL, key=lambda rule: (rule[0], checker.SEVERITIES.index(checker.RULES[rule[0]][rule[1]].severity), rule[1])))
     table = run("compatibility_checker", "--list-rules").out
     assert all(f"  {name} " in table for _, name in ALL)
-
-
-def test_catalogue_is_current(run: Callable[..., Done]) -> None:
-    """python3 scripts/compatibility_checker.py --list-rules -f markdown > references/rule_catalogue.md"""
-    done = run("compatibility_checker", "--list-rules", "-f", "markdown")
-    assert (ROOT / "references" / "rule_catalogue.md").read_text("utf-8") == done.out
 
 
 def test_unknown_rule_is_answered_with_the_nearest(run: Callable[..., Done]) -> None:
