@@ -3424,7 +3424,11 @@ def function_head(definition: str) -> str:
 
 @judges("comment.changed")
 def judge_comment(change: Change, dialect: Dialect) -> Iterator[Verdict]:
-    yield "comment_changed", f"The comment of {show_path(change.path)} changes."
+    owner = [str(part) for part in change.path if part != "comment"]  # tables.users.columns.email.comment
+    kind = {"indexes": "index", "policies": "policy"}.get(owner[-2], owner[-2].rstrip("s")) if len(owner) > 1 else ""
+    what = f'{kind.replace("_", " ")} "{owner[-1]}"' if kind else "the database"
+    table = f' of table "{owner[1]}"' if owner[:1] == ["tables"] and len(owner) > 2 else ""
+    yield "comment_changed", f"The comment of {what}{table} changes."
 
 
 SAME_RULES = {"materialized_view": "view", "procedure": "function"}  # kinds that share the rules of another
@@ -12549,9 +12553,9 @@ HARMLESS_FRAMES: Dict[str, str] = {
     RESPONSE: "Responses stay within what the old document allowed.",
 }
 BLANK_FRAMES = ("Clients of the old document are not concerned.", "Nothing to do.")
-GENERAL_WORDS = {"old": "the old value", "new": "the new value", "name": "the property", "added": "the added values",
+GENERAL_WORDS = {"old": "OLD", "new": "NEW", "name": "the property", "added": "the added values",
                  "removed": "the removed values", "part": "the keyword", "marked": "readOnly or writeOnly",
-                 "what": "it"}
+                 "what": "that place"}
 
 
 def schema_rules() -> Iterator[Tuple[str, str, str, str, str]]:
@@ -18911,6 +18915,8 @@ def explain_text(kind: str, rule: Rule, screen_width: int = 100) -> str:
     lines = [f"{rule.id} ({rule.severity}, --type {kind})", ""]
     for label, text in parts:
         lines += textwrap.wrap(f"{label}: {text}", width=screen_width, initial_indent="  ", subsequent_indent="    ")
+    if {"OLD", "NEW"} & set(re.findall("[A-Z]+", f"{rule.impact} {rule.remedy}")):
+        lines.append("  OLD and NEW are the values before and after.")
     lines += ["", "  example:"] + [f"    {line}" for line in example_lines(example)] if example else []
     lines += ["", "  silence it in a --config file; * in the path is any characters, the day is the last one:",
               f"    {waiver_example(rule, example)}"]
@@ -18952,8 +18958,8 @@ def list_rules_text() -> str:
 CATALOGUE_HEAD = """# Rules of the compatibility checker
 
 Each finding names one rule, and a rule always has the same severity. Each rule stands here with what happens, what to
-do instead, and an example: one place of a document before and after. `compatibility_checker.py --explain RULE` prints
-the same.
+do instead, and an example: one place of a document before and after. OLD and NEW stand for the values before and after.
+`compatibility_checker.py --explain RULE` prints the same.
 
 To accept a finding for a while, put a waiver into a `--config` file: by the finding's `fingerprint`, or by its rule and
 its path, in which `*` stands for any characters. It needs a reason and the last day on which it counts. What it hides
@@ -19616,7 +19622,7 @@ DATA_VERDICTS = {
 SEVERITY_WORDS = {BREAKING: "breaking", POTENTIALLY: "potentially breaking", NON_BREAKING: "non-breaking",
                   ADDITIVE: "additive"}
 PLAIN_WIDTH = 100  # of a text that goes to a file or a pipe
-TEXT_SQL_LINES = 400  # of all scripts together; what does not fit is named, and --export writes it
+TEXT_SQL_LINES = 300  # of all scripts together; what does not fit is named, and --export writes it
 TEXT_ROWS_SHOWN = 30  # of lists that are beside the point
 COLOURS = {BREAKING: "31", POTENTIALLY: "33", NON_BREAKING: "36", ADDITIVE: "32", "heading": "1"}  # ECMA-48 SGR
 MARKDOWN_LIMIT = 65_000  # GitHub refuses comments of more than 65,536 characters
@@ -19712,18 +19718,46 @@ def script_head(number: int, script: Dict[str, Any]) -> str:
     return f"{number}. {kind}{one_line(script['description'])} ({one_line(', '.join(notes))})"
 
 
+RETRY_LOOP = re.compile(r"DO \$ma\$\nDECLARE\n  _deadline [^\n]*_tries integer := 0;\nBEGIN\n  LOOP\n.*?\n      END IF;\n"
+                        r"((?:      [^\n]*;\n)+?)      RETURN;\n    EXCEPTION WHEN .*?\nEND \$ma\$;", re.DOTALL)
+PLPGSQL_ONLY = re.compile(r"^\s*(?:IF|PERFORM|EXECUTE|FOR|WHILE|LOOP|RAISE|RETURN|GET|EXIT)\b|:=|\bINTO\b", re.MULTILINE)
+
+
+def short_sql(content: str) -> str:
+    """Return a script as a person pastes it: without the loops that try again while a table is locked, and with the
+    one setting that the application would notice."""
+    import textwrap
+
+    def bare(loop: "re.Match[str]") -> str:
+        statements = textwrap.dedent(loop.group(1))
+        if PLPGSQL_ONLY.search(statements):
+            return loop.group()
+        limits = re.findall(r"SET lock_timeout = (\S+);", content[:loop.start()])
+        limit = "" if limits[-1:] == ["'2s'"] else "SET lock_timeout = '2s';\n"
+        many = statements.count(";\n") > 1  # one transaction, as in the loop
+        return limit + (f"BEGIN;\n{statements}COMMIT;" if many else statements.rstrip("\n"))
+
+    short = RETRY_LOOP.sub(bare, content)
+    for settings in (SETTINGS, UNLIMITED):
+        short = short.replace(settings, settings.partition("\n")[0] + "\n")
+    return short
+
+
 def script_lines(report: Dict[str, Any], screen: Screen) -> Iterator[str]:
-    """Yield the scripts in their order; as long as there is room, whole and ready to paste."""
+    """Yield the scripts in their order; as long as there is room, ready to paste."""
     scripts = report["migration_scripts"]
     if scripts:
         yield from heading(f"SCRIPTS ({len(scripts)}), in the order of execution", screen)
+    if any(short_sql(script["script_content"]) != script["script_content"] for script in scripts):
+        yield from [*wrapped("", "Shown without the loops that try again while a table is locked, and without settings of "
+                             "the session: --export and -f json hold the scripts whole.", screen), ""]
     room, hidden = TEXT_SQL_LINES, max(0, len(scripts) - TEXT_ISSUES_SHOWN)
     for number, script in enumerate(scripts[:TEXT_ISSUES_SHOWN], 1):
         comment = "-- " if script["script_type"] == "sql" else ""
         yield comment + script_head(number, script)
         if script["data_loss"]:
             yield f"{comment}   loses: {one_line(script['data_loss'])}"
-        content = script["script_content"].rstrip().splitlines()
+        content = short_sql(script["script_content"]).rstrip().splitlines()
         if len(content) <= room:
             yield from [*content, ""]
         hidden += len(content) > room
@@ -19863,7 +19897,7 @@ def md_issue(issue: Dict[str, Any], scripts: Sequence[Dict[str, Any]]) -> str:
     body += f"- At: {md_code(place)}\n" if place else ""
     for script in scripts:
         body += f"\n{md_text(script['description'])} ({script['phase']}, {script['reversibility']}):\n\n"
-        body += md_fence(script["script_content"], "sql" if script["script_type"] == "sql" else "")
+        body += md_fence(short_sql(script["script_content"]), "sql" if script["script_type"] == "sql" else "")
     return md_details(f"<b>{SEVERITY_WORDS[issue['severity']]}</b> {md_text(issue['type'])}: "
                       f"{md_text(issue['field_path'])}", body)
 

@@ -8231,10 +8231,10 @@ def read_reports(documents: Sequence[Document]) -> Tuple[Tuple[Script, ...], Lis
 
 def list_patterns() -> str:
     """Return the pattern catalogue as a table."""
-    lines = [f"{'pattern':<16} {'for':<24} phases"]
+    lines = [f"{'pattern':<16} {'for':<28} phases"]
     for pattern in PATTERNS.values():
         names = ", ".join(row.name for row in pattern.phases)
-        lines += wrap(names, " " * 42, f"{pattern.name:<16} {'/'.join(pattern.kinds)[:24]:<24} ")
+        lines += wrap(names, " " * 46, f"{pattern.name:<16} {'/'.join(pattern.kinds):<28} ")
         lines += wrap(f"use when {pattern.fits}", " " * 17)
     return "\n".join(lines) + "\n"
 
@@ -8262,10 +8262,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     history = load(options.history) if options.history else None
     given, problems = read_inputs_of(document, reports, history, options)
     if given is None:
-        return report_problems(problems)
+        return report_problems(problems, options)
     computed, problems = judge(given, problems, options)
     if problems or computed is None:
-        return report_problems(problems)
+        return report_problems(problems, options)
     if options.validate:
         if not options.quiet:
             warnings = sum(row.severity == WARNING for row in computed[-1])
@@ -8303,9 +8303,12 @@ def write_plan(plan: Plan, options: argparse.Namespace) -> None:
             "markdown": lambda: render_markdown(plan), "html": lambda: render_html(plan)}, options.quiet)
 
 
-def report_problems(problems: Sequence[str]) -> int:
+def report_problems(problems: Sequence[str], options: argparse.Namespace) -> int:
+    """Say every problem, one line each, and with --validate the verdict as the last line."""
     for line in problems:
         say(f"{TOOL}: {line}")
+    if options.validate:
+        say(f"{TOOL}: Migration plan validation failed: {len(problems)} problem(s)")
     return EXIT_INVALID
 
 

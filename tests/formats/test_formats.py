@@ -265,6 +265,27 @@ def test_text_keeps_to_the_width_but_for_what_is_pasted(width: int) -> None:
     assert max(len(line) for line in prose if not words(line.strip())) <= width
 
 
+def test_sql_of_the_text_is_short() -> None:
+    """What stands around every statement is left out; a body that only PL/pgSQL understands stays whole."""
+    text = checker.render_text(sample())
+    assert "_deadline" not in text and "ALTER TABLE public.audit_log ADD COLUMN IF NOT EXISTS request_id uuid;" in text
+    loop = next(script["script_content"] for script in sample()["migration_scripts"] if "_deadline" in
+                script["script_content"])
+    assert "_deadline" in checker.short_sql(re.sub("ALTER TABLE.*", "PERFORM 1;", loop))
+
+
+@pytest.mark.live
+def test_short_sql_does_the_same(postgresql: Any) -> None:
+    before = json.loads((ASSETS / "database_schema_before.json").read_text(encoding="utf-8"))
+    for script in report({"tables": {}}, before)["migration_scripts"]:
+        assert postgresql.apply(script["script_content"]).code == 0
+    for script in sample()["migration_scripts"]:
+        done = postgresql.apply(checker.short_sql(script["script_content"]))
+        assert done.code == 0, (script["id"], done.err)
+    assert {postgresql.query(script["validation_query"]) for script in sample()["migration_scripts"]
+            if script["validation_query"] and script["phase"] == "contract"} == {"t"}
+
+
 def test_colour_is_for_terminals_only() -> None:
     made = sample()
     assert "\x1b" not in checker.render_text(made)
