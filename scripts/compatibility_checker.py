@@ -19800,6 +19800,8 @@ def next_steps(report: Dict[str, Any]) -> List[Tuple[str, str]]:
     paths = [shlex.quote(clean(entry["path"])) for entry in report["provenance"]["inputs"]]
     again = f"compatibility_checker.py --before {paths[0]} --after {paths[-1]} --type {report['schema_type']}"
     plan = "migration_planner.py -i SPEC.json --compatibility report.json"
+    if report["schema_type"] == "data":
+        return data_steps(report, again)
     if report["schema_type"] != "database" or not report["migration_scripts"]:
         return [("Plan the release with this report:", f"{again} -o report.json; {plan}")] if report["issues"] else []
     steps = [("Write the scripts as files:",
@@ -19814,6 +19816,17 @@ def next_steps(report: Dict[str, Any]) -> List[Tuple[str, str]]:
     steps += [(words[phase], f"migration/apply.sh --phase {phase} DATABASE") for phase in PHASES if phase in phases]
     return [*steps, ("Back, the last script first:", "migration/rollback.sh DATABASE"),
             ("Plan the release around it:", plan)]
+
+
+def data_steps(report: Dict[str, Any], again: str) -> List[Tuple[str, str]]:
+    """Return what to do after a comparison of profiles: look closer or repair, then compare again."""
+    states = {table.get("follow_up", {}).get("step") for table in (report["reconciliation"] or {}).get("tables", ())}
+    look = ("Run the queries of the next look on both sides, and append what they print to the profiles:",
+            f"{again} -f json -q | jq '.reconciliation.tables[].follow_up.queries'")
+    mend = ("Look at the proposed repair, and run it if it is right:",
+            f"{again} -f json -q | jq '.reconciliation.tables[].follow_up.repair'")
+    steps = [look] * bool(states & {"sections", "rows", "recheck"}) + [mend] * ("repair" in states)
+    return steps + [("Compare again:", again)] if report["issues"] else []
 
 
 def render_text(report: Dict[str, Any], screen: Screen = Screen()) -> str:
