@@ -19718,9 +19718,10 @@ def script_head(number: int, script: Dict[str, Any]) -> str:
     return f"{number}. {kind}{one_line(script['description'])} ({one_line(', '.join(notes))})"
 
 
-RETRY_LOOP = re.compile(r"DO \$ma\$\nDECLARE\n  _deadline [^\n]*_tries integer := 0;\nBEGIN\n  LOOP\n.*?\n      END IF;\n"
-                        r"((?:      [^\n]*;\n)+?)      RETURN;\n    EXCEPTION WHEN .*?\nEND \$ma\$;", re.DOTALL)
-PLPGSQL_ONLY = re.compile(r"^\s*(?:IF|PERFORM|EXECUTE|FOR|WHILE|LOOP|RAISE|RETURN|GET|EXIT)\b|:=|\bINTO\b", re.MULTILINE)
+RETRY_LOOP = re.compile(r"DO \$ma\$\nDECLARE\n  _deadline [^\n]*_tries integer := 0;\nBEGIN\n  LOOP\n.*?\n"
+                        r"      END IF;\n((?:      [^\n]*;\n)+?)      RETURN;\n    EXCEPTION WHEN .*?\nEND \$ma\$;", re.DOTALL)
+PLPGSQL_ONLY = re.compile(r"^\s*(?:IF|PERFORM|EXECUTE|FOR|WHILE|LOOP|RAISE|RETURN|GET|EXIT)\b|:=|\bINTO\b",
+                          re.MULTILINE)
 
 
 def short_sql(content: str) -> str:
@@ -19749,8 +19750,9 @@ def script_lines(report: Dict[str, Any], screen: Screen) -> Iterator[str]:
     if scripts:
         yield from heading(f"SCRIPTS ({len(scripts)}), in the order of execution", screen)
     if any(short_sql(script["script_content"]) != script["script_content"] for script in scripts):
-        yield from [*wrapped("", "Shown without the loops that try again while a table is locked, and without settings of "
-                             "the session: --export and -f json hold the scripts whole.", screen), ""]
+        yield from wrapped("", "Shown without the loops that try again while a table is locked, and without settings of "
+                           "the session: --export and -f json hold the scripts whole.", screen)
+        yield ""
     room, hidden = TEXT_SQL_LINES, max(0, len(scripts) - TEXT_ISSUES_SHOWN)
     for number, script in enumerate(scripts[:TEXT_ISSUES_SHOWN], 1):
         comment = "-- " if script["script_type"] == "sql" else ""

@@ -1,4 +1,4 @@
-"""Writes references/json_documents.md from assets/schemas/: `PYTHONPATH=tests python3 tests/documents/documents_page.py`."""
+"""Writes references/json_documents.md from the schemas: `PYTHONPATH=tests python3 tests/documents/documents_page.py`."""
 
 import json
 import re
@@ -91,7 +91,8 @@ def plain_keys(rules: Rules, whole: Rules) -> List[str]:
     """Return the keys of an object whose values are all plain and need no words: they fit into one line."""
     inner = [target(value, whole)[1] for value in rules.get("properties", {}).values()]
     tells = ("description", "properties", "items", "anyOf", "oneOf", "additionalProperties", "enum")
-    return list(rules.get("properties", {})) if inner and not any(key in value for value in inner for key in tells) else []
+    plain = inner and not any(key in value for value in inner for key in tells)
+    return list(rules["properties"]) if plain else []
 
 
 def kind_of(kind: str, rules: Rules, whole: Rules) -> str:
@@ -145,8 +146,8 @@ def table(rules: Rules, whole: Rules) -> str:
 def section(name: str) -> str:
     """Return one document: what it is, its keys, and its parts."""
     whole = json.loads((ASSETS / "schemas" / f"{name}.schema.json").read_text(encoding="utf-8"))
-    text = f"## {whole['title']}\n\n{cell(whole.get('description', ''))}\n\nSchema: `assets/schemas/{name}.schema.json`; " \
-           f"{ORDER[name]}.\n\n{table(whole, whole)}\n"
+    text = f"## {whole['title']}\n\n{cell(whole.get('description', ''))}\n\n" \
+           f"Schema: `assets/schemas/{name}.schema.json`; {ORDER[name]}.\n\n{table(whole, whole)}\n"
     for part, rules in whole.get("$defs", {}).items():
         if has_section(part, whole):
             words = cell(rules.get("description", ""))

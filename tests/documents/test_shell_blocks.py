@@ -52,7 +52,7 @@ def story(tmp_path: Path, postgresql: Any, mariadb: Any) -> Story:
     copy_product(tmp_path)
     execute([program("sqlite3"), tmp_path / "file.db", "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT)"])
     assert postgresql.apply("CREATE TABLE users (id bigint PRIMARY KEY, name varchar(50), fax text);"
-                            "INSERT INTO users SELECT g, 'n' || g, 'f' || g FROM generate_series(1, 100) AS g").code == 0
+                            "INSERT INTO users SELECT g, 'n' || g, 'f' || g FROM generate_series(1, 100) g").code == 0
     assert mariadb.apply("CREATE TABLE users (id bigint PRIMARY KEY, name varchar(50))").code == 0
     shutil.copy(ASSETS / "sample_inventory.json", tmp_path / "inventory.json")
     user = postgresql.client[postgresql.client.index("-U") + 1]
