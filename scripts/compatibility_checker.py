@@ -19750,8 +19750,8 @@ def script_lines(report: Dict[str, Any], screen: Screen) -> Iterator[str]:
     if scripts:
         yield from heading(f"SCRIPTS ({len(scripts)}), in the order of execution", screen)
     if any(short_sql(script["script_content"]) != script["script_content"] for script in scripts):
-        yield from wrapped("", "Shown without the loops that try again while a table is locked, and without settings of "
-                           "the session: --export and -f json hold the scripts whole.", screen)
+        yield from wrapped("", "Shown without the loops that try again while a table is locked, and without settings "
+                           "of the session: --export and -f json hold the scripts whole.", screen)
         yield ""
     room, hidden = TEXT_SQL_LINES, max(0, len(scripts) - TEXT_ISSUES_SHOWN)
     for number, script in enumerate(scripts[:TEXT_ISSUES_SHOWN], 1):

@@ -1,4 +1,4 @@
-"""Writes references/json_documents.md from the schemas: `PYTHONPATH=tests python3 tests/documents/documents_page.py`."""
+"""Writes references/json_documents.md: `PYTHONPATH=tests python3 tests/documents/documents_page.py`."""
 
 import json
 import re
