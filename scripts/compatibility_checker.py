@@ -19719,7 +19719,8 @@ def script_head(number: int, script: Dict[str, Any]) -> str:
 
 
 RETRY_LOOP = re.compile(r"DO \$ma\$\nDECLARE\n  _deadline [^\n]*_tries integer := 0;\nBEGIN\n  LOOP\n.*?\n"
-                        r"      END IF;\n((?:      [^\n]*;\n)+?)      RETURN;\n    EXCEPTION WHEN .*?\nEND \$ma\$;", re.DOTALL)
+                        r"      END IF;\n((?:      [^\n]*;\n)+?)      RETURN;\n    EXCEPTION WHEN .*?\n"
+                        r"END \$ma\$;", re.DOTALL)
 PLPGSQL_ONLY = re.compile(r"^\s*(?:IF|PERFORM|EXECUTE|FOR|WHILE|LOOP|RAISE|RETURN|GET|EXIT)\b|:=|\bINTO\b",
                           re.MULTILINE)
 
