@@ -12908,6 +12908,7 @@ class Side:
         self.faults = Faults(document)
         self.files: Dict[str, Optional[Document]] = {"": document}  # with those beside it; None cannot be read
         self.targets: Dict[Tuple[str, str], Optional[Place]] = {}
+        self.anchors: Dict[str, Dict[str, Place]] = {}  # file -> name -> the schema that calls itself so
         self.leaf_sets: Dict[int, Places] = {}
         self.shapes: Dict[Tuple[int, ...], Shape] = {}
         self.held: List[Any] = []  # keeps what is keyed by id() alive
@@ -12956,9 +12957,17 @@ class Side:
         name, _, pointer = reference.partition("#")
         name = os.path.normpath(os.path.join(os.path.dirname(file), unquote(name))) if name else file
         document = self.beside(name)
-        value = None if document is None else document.value
+        if document is None:
+            return None
+        value = document.value
         path: List[Union[str, int]] = [name] if name else []
-        for step in unquote(pointer).split("/")[1:]:
+        pointer = unquote(pointer)
+        if pointer and not pointer.startswith("/"):
+            if name not in self.anchors:
+                self.anchors[name] = anchors(value)
+            found = self.anchors[name].get(pointer)
+            return found and found._replace(path=(*path, *found.path), file=name)
+        for step in pointer.split("/")[1:]:
             key = step.replace("~1", "/").replace("~0", "~")
             if isinstance(value, dict) and key in value:
                 value = value[key]
@@ -13046,6 +13055,22 @@ class Side:
             facets.pop("null_is_meant", None)
             shape = self.shapes[key] = Shape(**facets)
         return shape
+
+
+def anchors(value: Any) -> Dict[str, Place]:
+    """Return the schemas of a document that have a name of their own (JSON Schema: $anchor, before 2019-09 $id)."""
+    found: Dict[str, Place] = {}
+    waiting = [Place(value, ())]
+    for place in waiting:  # the list grows while it is read
+        items = enumerate(place.value) if isinstance(place.value, list) else ()
+        if isinstance(place.value, dict):
+            items = place.value.items()
+            for key in ("$anchor", "$dynamicAnchor", "$id", "id"):
+                name = place.value.get(key)
+                if isinstance(name, str) and name.startswith("#") == key.endswith("id"):
+                    found.setdefault(name.lstrip("#"), place)
+        waiting.extend(Place(item, place.path + (key,)) for key, item in items if isinstance(item, (dict, list)))
+    return found
 
 
 def load_if_readable(path: str) -> Optional[Document]:
@@ -15923,13 +15948,30 @@ def compare_schema_documents(survey: Survey, direction: str) -> List[Event]:
     """Let two JSON Schema documents meet as a whole: written by clients, read by clients, or both."""
     if not (is_schema_document(survey.before) and is_schema_document(survey.after)):
         raise InputError("--before and --after: found a JSON Schema and an API document, expected two of one kind")
-    root: Path = ()
-    operation = Operation("document", {}, root, {}, None, {}, [], root, {})
+    operation = Operation("document", {}, (), {}, None, {}, [], (), {})
     for one in DIRECTIONS if direction == "both" else (direction,):
         meeting = Meeting(operation, operation, "write" if one == REQUEST else "read")
-        survey.meet(meeting, (Place(survey.before.value, root),), (Place(survey.after.value, root),), one, "JSON",
-                    JSON_VALUE)
-    return []
+        for old, new in schema_roots(survey):
+            survey.meet(meeting, (old,), (new,), one, "JSON", JSON_VALUE)
+    old_parts, new_parts = ([(section, name) for section in DEFINITIONS for name in side.mapping(
+        side.value.get(section), (section,))] for side in (survey.before, survey.after))
+    kept = {name for _, name in new_parts}
+    return [Event("named_schema_removed", f"The named schema {name} is gone.", (section, name), None)
+            for section, name in old_parts if name not in kept]
+
+
+DEFINITIONS = ("$defs", "definitions")
+
+
+def schema_roots(survey: Survey) -> Iterator[Tuple[Place, Place]]:
+    """Yield what two JSON Schema documents describe: the whole, or the definitions of one that only has those."""
+    old, new = survey.before.value, survey.after.value
+    yield Place(old, ()), Place(new, ())
+    for section in DEFINITIONS:
+        if says_nothing(old) and says_nothing(new) and "$ref" not in old and "$ref" not in new:
+            parts = [side.mapping(side.value.get(section), (section,)) for side in (survey.before, survey.after)]
+            for name in sorted(parts[0].keys() & parts[1].keys()):
+                yield Place(parts[0][name], (section, name)), Place(parts[1][name], (section, name))
 
 
 def unread(side: Side) -> List[Dict[str, Any]]:

@@ -99,6 +99,20 @@ def test_schema_documents_are_data_contracts(direction, expected):
     assert rules(SCHEMA, SCHEMA) == []
 
 
+@pytest.mark.parametrize("section", ["$defs", "definitions"])
+def test_collection_of_definitions_is_compared_one_by_one(section):
+    before = {section: {"Id": {"type": "string"}, "Old": {"type": "string"}}}
+    after = {section: {"Id": {"type": "integer"}}}
+    assert rules(before, after) == ["named_schema_removed", "type_changed"]
+
+
+@pytest.mark.parametrize("name", [{"$anchor": "id"}, {"$id": "#id"}])
+def test_reference_to_an_anchor_is_followed(name):
+    before = {"type": "object", "properties": {"id": {"$ref": "#id"}}, "$defs": {"Id": {**name, "type": "string"}}}
+    finding = found(before, edited(before, ("$defs.Id.type", "integer")), "type_changed")
+    assert finding.extra["locations"]["after"]["path"] == '["$defs"].Id'
+
+
 def test_schema_and_api_cannot_be_compared():
     with pytest.raises(checker.InputError, match="two of one kind"):
         compare(SCHEMA, api())
