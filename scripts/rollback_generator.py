@@ -1365,7 +1365,7 @@ def flag_steps(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Iterator[Step
             FLAG_MINUTES,
             "Developer",
             expected="0 %",
-            verify=({"command": f"read it again in {{{{flag_service}}}}", "expect": "0 %"},),
+            verify=({"command": f"read the switch of phase {phase.name} in {{{{flag_service}}}}", "expect": "0 %"},),
             idempotent_how="0 % stays 0 %",
         )
     for flag in reversed(flags):
@@ -1406,7 +1406,9 @@ def plan_steps(plan: Plan, phase: Phase) -> Iterator[Step]:
     entry = next((entry for entry in entries if entry.get("phase") == phase.name), {})
     undo = text_of(sub(phase.recovery), "steps") or text_of(entry, "steps")
     changes = schema_changes(plan, phase) if phase.recovery else []
-    if changes:
+    if phase.recovery and phase.name == "contract" and plan.specification.get("schema_changes") and not changes:
+        yield worded_step(phase, NOTHING_REMOVED, SCRIPT_MINUTES, "")._replace(idempotent=True)
+    elif changes:
         yield change_step(plan, phase, changes)
     elif undo:
         source = phase.recovery if sub(phase.recovery) else entry
@@ -1454,6 +1456,10 @@ def old_actions(plan: Plan, phase: Phase) -> List[str]:
     return [action for action in reversed(listed) if isinstance(action, str)] if isinstance(listed, list) else []
 
 
+NOTHING_REMOVED = (
+    "Nothing to put back: the schema changes of the specification remove and narrow nothing. What this phase enforced "
+    "goes with its columns in the undo of phase expand."
+)
 REMOVING = ("drop", "remove", "modify", "rename")
 
 
@@ -1499,7 +1505,16 @@ def invert(plan: Plan, phase: Phase, facts: Dict[str, Any], home: Optional[str])
     ]
     if not phase.scripts and not phase_actions(plan, phase):
         steps += plan_steps(plan, phase)
-    return steps or [unknown_step(plan, phase, facts)]
+    return answered_for(phase, steps or [unknown_step(plan, phase, facts)])
+
+
+def answered_for(phase: Phase, steps: List[Step]) -> List[Step]:
+    """Return the steps of a phase; where the plan calls it final, somebody answers for what its undo loses."""
+    if not is_final(phase) or any(step.data_loss for step in steps):
+        return steps
+    loss = phase.reason or f"phase {phase.name} is final, as the plan marks it"
+    approval = tuple(dict.fromkeys((*steps[0].approval, "Business owner")))
+    return [steps[0]._replace(data_loss=loss, approval=approval), *steps[1:]]
 
 
 def unknown_step(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Step:
@@ -1957,7 +1972,8 @@ def restore_arithmetic(plan: Plan, facts: Dict[str, Any]) -> Tuple[Optional[str]
         return None, None
     speed, origin = restore_speed(plan, facts)
     minutes = volume * 1000 / speed / 60
-    shown = f"{volume:g} GB at {speed:.4g} MB/s{f' ({origin})' if origin != 'inventory' else ''} = {minutes:.0f} min"
+    took = f"{minutes:.0f}" if minutes >= 10 else f"{minutes:.1f}"
+    shown = f"{volume:g} GB at {speed:.4g} MB/s{f' ({origin})' if origin != 'inventory' else ''} = {took} min"
     if allowed is None:
         return f"{shown}: no allowed outage is stated", None
     if minutes <= allowed:
@@ -2021,8 +2037,8 @@ PITR = {  # each entry is one command; {{…}} that only the backup's owner know
         "\"recovery_target_name = '@point@'\" \"recovery_target_action = 'promote'\" 'archive_mode = off' "
         "'port = 54329' >>'{{side_directory}}/postgresql.auto.conf'",
         "touch '{{side_directory}}/recovery.signal' && pg_ctl -D '{{side_directory}}' -w start",
-        "psql -X -qAt -p 54329 -d postgres -c 'SELECT pg_is_in_recovery()'  # f; the log: recovery stopping at restore "
-        "point",
+        "timeout 600 bash -c 'until [ \"$(psql -X -qAt -p 54329 -d postgres -c \"SELECT pg_is_in_recovery()\")\" = f ]"
+        "; do sleep 1; done'  # its log says: recovery stopping at restore point",
     ),
     "mysql": (
         "mariadb --defaults-file='{{side_option_file}}' <'{{dump_file}}'  # its head names the binlog position",
@@ -3202,10 +3218,12 @@ def dns_captures(plan: Plan, facts: Dict[str, Any]) -> List[Tuple[str, str, str]
 def script_captures(plan: Plan) -> List[Tuple[str, str, str]]:
     """Return what the scripts' undo and a restore beside need: the schema, and a point in time for each phase."""
     scripted = [phase.name for phase in plan.phases if phase.scripts]
-    if not scripted:
-        return []
-    found = [("schema", EXPORTS[dialect_of(plan)], "schema.json")]
     managed = sub(plan.specification, "source").get("managed")
+    if not scripted:
+        point, first = f"SELECT pg_create_restore_point('{restore_point(plan, plan.phases[0].name)}')", plan.phases[0]
+        known = engine_of(plan, "source") == "postgresql" and not managed
+        return [("restore point", ask_command(plan, point), f"start_{file_slug(first.name)}.txt")] if known else []
+    found = [("schema", EXPORTS[dialect_of(plan)], "schema.json")]
     for name in scripted:
         point = f"SELECT pg_create_restore_point('{restore_point(plan, name)}')"
         is_own = dialect_of(plan) == "postgresql" and not managed  # a managed server lets nobody create one
@@ -3344,7 +3362,8 @@ def phase_blocks(phase: Dict[str, Any]) -> Iterator[Block]:
     yield Block("heading", (f"{phase['phase_name']} ({minutes})",), anchor=phase["phase_name"])
     yield from lines_block("text", [phase["description"], *phase["prerequisites"]])
     if phase["reversible"] == IRREVERSIBLE:
-        yield Block("text", (NO_RETURN,))
+        lost = "; ".join(phase["data_at_risk"]) or "its undo is a repair, not a rollback"
+        yield Block("text", (one_line(f"POINT OF NO RETURN: {lost}. Fix forward, unless the approvals are there."),))
     shown = not has_many(phase)
     asked = False
     for step in phase["steps"]:
@@ -3358,12 +3377,6 @@ def phase_blocks(phase: Dict[str, Any]) -> Iterator[Block]:
         yield from lines_block("list", [f"{s['step_id']}  {s['source_script_id']}" for s in scripts])
     told = tuple(f"{step['name']}: " for step in phase["steps"])  # what a step expects stands beside it
     yield from lines_block("checks", [line for line in phase["validation_checkpoints"] if not line.startswith(told)])
-
-
-NO_RETURN = (
-    "POINT OF NO RETURN: this phase took away what the way back needs. What follows is a repair, not a rollback: "
-    "fix forward unless the approvals below are there."
-)
 
 
 def has_many(phase: Dict[str, Any]) -> bool:
