@@ -174,7 +174,8 @@ def put_index(rng: random.Random, schema: Schema) -> str:
     def term(key: str) -> str:
         kind = table["columns"][key]["type"]
         long = kind.split("(")[0] in LONG or kind in ("varchar(300)", "varchar(70)")
-        return quoted(key) + (f"({rng.choice([4, 9])})" if long and kind != "varchar(70)" else rng.choice(["", " DESC"]))
+        prefix = f"({rng.choice([4, 9])})" if long and kind != "varchar(70)" else rng.choice(["", " DESC"])
+        return quoted(key) + prefix
 
     kind = rng.choice(["KEY", "KEY", "UNIQUE KEY", "FULLTEXT KEY"])
     if kind == "FULLTEXT KEY":
@@ -261,12 +262,19 @@ def change_reference(rng: random.Random, schema: Schema) -> str:
     return f"{kind} as key of p and its children"
 
 
+OPTIONS = [
+    ("comment", "COMMENT='it''s new'"),
+    ("collate", "COLLATE=utf8mb4_unicode_ci"),
+    ("collate", "DEFAULT CHARSET=latin1"),
+    ("row", "ROW_FORMAT=COMPRESSED"),
+    ("row", "ROW_FORMAT=DYNAMIC"),
+    ("stats", "STATS_PERSISTENT=1"),
+]
+
+
 def change_options(rng: random.Random, schema: Schema) -> str:
     table = some_table(rng, schema)
-    member, text = rng.choice(
-        [("comment", "COMMENT='it''s new'"), ("collate", "COLLATE=utf8mb4_unicode_ci"), ("row", "ROW_FORMAT=COMPRESSED")]
-        + [("collate", "DEFAULT CHARSET=latin1"), ("row", "ROW_FORMAT=DYNAMIC"), ("stats", "STATS_PERSISTENT=1")]
-    )
+    member, text = rng.choice(OPTIONS)
     if member in table["options"] and rng.random() < 0.5:
         del table["options"][member]
     else:

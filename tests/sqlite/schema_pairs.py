@@ -46,7 +46,7 @@ def column(rng: random.Random, table: Dict[str, Any], name: str) -> Dict[str, An
 def set_generated(rng: random.Random, table: Dict[str, Any], made: Dict[str, Any], name: str) -> None:
     source = rng.choice([key for key, other in table["columns"].items() if key != name and not other["generated"]])
     words = rng.choice(["{0} || '!'", "coalesce({0}, 1)", "length({0}) * 2"]).format(quoted(source))
-    made["generated"], made["default"], made["references"] = f"({words}) {rng.choice(['STORED', 'VIRTUAL'])}", None, None
+    made.update(generated=f"({words}) {rng.choice(['STORED', 'VIRTUAL'])}", default=None, references=None)
 
 
 def clause(member: str, choices: Callable[[str], List[Any]]) -> Callable[..., None]:

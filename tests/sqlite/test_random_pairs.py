@@ -1,4 +1,4 @@
-"""Schemas that nobody wrote: a seed makes a pair, and the scripts must go there and back, or stop and leave no trace."""
+"""Schemas that nobody wrote: a seed makes a pair, and the scripts go there and back, or stop and leave no trace."""
 
 import json
 import shutil
