@@ -3038,7 +3038,7 @@ def diff_table(key: str, old: Table, new: Table, tables: Dict[Optional[str], str
 def under_new_names(trait: Any, tables: Dict[Optional[str], str]) -> Any:
     """Return a trait with the parents that it names as they are called afterwards: they take their children along."""
     if isinstance(trait, list):
-        return [tables.get(key, key) for key in trait]
+        return [tables.get(key, key) if isinstance(key, str) else key for key in trait]
     if isinstance(trait, dict) and "parent" in trait:
         return {**trait, "parent": tables.get(trait["parent"], trait["parent"])}
     return trait
@@ -18904,13 +18904,24 @@ def example_value(cell: str) -> Any:
     return None if cell == "-" else json.loads(cell)
 
 
+# rule | table | its rows on the source | on the target; what only servers, samples or the clock show has no example.
+DATA_EXAMPLES = r"""
+table_missing | tables.orders | [[1, "tea"], [2, "milk"]] | -
+table_empty | tables.orders | [[1, "tea"], [2, "milk"]] | []
+missing_rows | tables.orders | [[1, "tea"], [2, "milk"], [3, "salt"]] | [[1, "tea"], [3, "salt"]]
+extra_rows | tables.orders | [[1, "tea"], [3, "salt"]] | [[1, "tea"], [2, "milk"], [3, "salt"]]
+value_mismatch | tables.orders | [[1, "tea"], [2, "milk"]] | [[1, "tea"], [2, "mil"]]
+"""
+
+
 def example_of(kind: str, rule: str) -> Optional[Example]:
     """Return the example of one rule."""
     if kind == "database":
         path, before, after, *dialect = example_rows(DATABASE_EXAMPLES, 3)[rule]
         return Example(example_path(path), example_value(before), example_value(after), "".join(dialect))
-    if kind != "api":
-        return None
+    if kind == "data":
+        row = example_rows(DATA_EXAMPLES, 3).get(rule)
+        return Example(example_path(row[0]), example_value(row[1]), example_value(row[2])) if row else None
     documents, schemas = example_rows(DOCUMENT_EXAMPLES, 3), example_rows(SCHEMA_EXAMPLES, 2)
     if rule in documents:
         path, before, after, *config = documents[rule]
@@ -19036,11 +19047,13 @@ def list_rules(chosen: str) -> str:
     return list_rules_markdown() if chosen == "markdown" else list_rules_text()
 
 
-def explain(name: str, chosen: str) -> str:
+def explain(name: str, chosen: str, width: int) -> str:
     rules = find_rules(name)
     if chosen == "json":
         return to_json([rule_json(kind, rule) for kind, rule in rules])
-    return "\n".join((explain_markdown if chosen == "markdown" else explain_text)(kind, rule) for kind, rule in rules)
+    if chosen == "markdown":
+        return "\n".join(explain_markdown(kind, rule) for kind, rule in rules)
+    return "\n".join(explain_text(kind, rule, width) for kind, rule in rules)
 
 
 # == 48. Exporting: the scripts as files, and the programs that run them ==============================
@@ -20357,7 +20370,8 @@ def show_rules(args: argparse.Namespace) -> int:
     """Carry out --list-rules or --explain."""
     if args.format not in ("both", "text", "json", "markdown"):
         raise InputError(f"--format: found {args.format}, expected text, json or markdown for rules")
-    text = list_rules(args.format) if args.list_rules else explain(args.explain, args.format)
+    screen = look_at_terminal(1) if args.output in (None, "-") else Screen()
+    text = list_rules(args.format) if args.list_rules else explain(args.explain, args.format, screen.width)
     if args.output in (None, "-"):
         print_out(text)
     else:

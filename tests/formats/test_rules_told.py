@@ -1,6 +1,9 @@
 """--list-rules, --explain and the catalogue: every rule, with an example that is true."""
 
+import contextlib
 import json
+import sqlite3
+from pathlib import Path
 from typing import Callable, Tuple
 
 import pytest
@@ -14,7 +17,7 @@ NEVER_FOUND = {  # rules that no pair of documents can meet
     ("api", "request_required_property_revealed"): "a request never gets a property that it did not carry",
     ("database", "extension_changed"): "versions of extensions are not compared",
 }
-SHOWN = [rule for rule in ALL if rule[0] != "data"]  # profiles are too long for an example
+SHOWN = [rule for rule in ALL if rule[0] != "data"]  # the examples of data are rows, and are compared below
 each_rule = pytest.mark.parametrize("rule", ALL, ids=[f"{kind}-{name}" for kind, name in ALL])
 
 
@@ -33,6 +36,20 @@ def test_example_is_found_as_its_rule_and_silenced_as_told(rule: Tuple[str, str]
     issues = [checker.issue_json(finding) for finding in checker.COMPARERS[kind](*sides, options).findings]
     places = [issue["field_path"] for issue in issues if issue["type"] == name]
     assert any(checker.waives(waiver, issue) for issue in issues), (waiver.path, places)
+
+
+@pytest.mark.parametrize("name", sorted(checker.example_rows(checker.DATA_EXAMPLES, 3)))
+def test_example_of_data_is_found_between_two_databases(run: Callable[..., Done], tmp_path: Path, name: str) -> None:
+    example = checker.example_of("data", name)
+    for side, rows in (("before", example.before), ("after", example.after)):
+        with contextlib.closing(sqlite3.connect(str(tmp_path / f"{side}.db"))) as database, database:
+            database.execute("CREATE TABLE other (id INTEGER PRIMARY KEY)")
+            if rows is not None:
+                database.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, name TEXT)")
+                database.executemany("INSERT INTO orders VALUES (?, ?)", rows)
+    done = run("compatibility_checker", "--type", "data", "--before", tmp_path / "before.db", "--after",
+               tmp_path / "after.db", "-f", "json", "-q")
+    assert done.code == 2 and [issue["type"] for issue in done.json["issues"]] == [name]
 
 
 @each_rule
