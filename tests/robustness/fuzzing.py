@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -175,7 +176,7 @@ def fuzz(script: str, first: int, last: int, folder: str) -> Dict[str, Any]:
             code, out, err = called(script, argv)
             wrong = fault_of(script, chosen, code, out, err, None if seed % VALIDATED else schema)
         except BaseException as error:  # whatever leaves a script is a fault of it
-            code, wrong = -1, f"{type(error).__name__}: {error}"
+            code, wrong = -1, "".join(traceback.format_exception(type(error), error, error.__traceback__)[-3:])
         signal.alarm(0)
         codes[code] = codes.get(code, 0) + 1
         if wrong:
@@ -198,7 +199,11 @@ def write_inputs(target: Target, chance: random.Random, folder: Path) -> List[st
 
 
 def reproduce(script: str, seed: int, folder: str) -> None:
-    """Run one seed again with a traceback: python3 -c 'import fuzzing; fuzzing.reproduce("rollback_generator", 7, ".")'"""
+    """Run one seed again; the place of the error is told.
+
+    export PYTHONPATH=scripts:tests:tests/robustness
+    python3 -c 'import fuzzing; fuzzing.reproduce("rollback_generator", 7, "/tmp")'
+    """
     os.environ.update(MIGRATION_ARCHITECT_DEBUG="1")
     print(fuzz(script, seed, seed + 1, folder))
 

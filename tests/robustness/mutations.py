@@ -19,8 +19,10 @@ HOSTILE: List[Any] = [
     {"$ref": "#"}, {"$ref": "#/x/y"}, {"expression": "now()"},
 ]  # fmt: skip
 TEXT_FAULTS: List[str] = [  # what a JSON writer does not write: put in place of one value
-    "[" * 10000 + "]" * 10000, '{"a":' * 10000 + "1" + "}" * 10000, r'"\ud800"', r'{"\udfff": 1}', "1e308", "-0", "1e999",
-    "NaN", "-Infinity", "9" * 5000, '{"type": 1, "type": 2}', '"' + "x" * 1000000 + '"', "", "01", "'a'", '"\x07"', "//",
+    "[" * 10000 + "]" * 10000, '{"a":' * 10000 + "1" + "}" * 10000, r'"\ud800"', r'{"\udfff": 1}', "1e308",
+    "-0", "1e999",
+    "NaN", "-Infinity", "9" * 5000,
+    '{"type": 1, "type": 2}', '"' + "x" * 1000000 + '"', "", "01", "'a'", '"\x07"', "//",
 ]  # fmt: skip
 Spot = Tuple[Any, Any]  # a container and the key or index of one of its values
 

@@ -12,7 +12,8 @@ import pytest
 
 from running import ASSETS, EPOCH, SCRIPTS, execute
 
-SCHEMAS = ["--before", str(ASSETS / "database_schema_before.json"), "--after", str(ASSETS / "database_schema_after.json")]
+SCHEMAS = ["--before", str(ASSETS / "database_schema_before.json"),
+           "--after", str(ASSETS / "database_schema_after.json")]
 TOOLS = {
     "compatibility_checker": SCHEMAS,
     "migration_planner": ["-i", str(ASSETS / "examples" / "a_small_schema_change.json")],
@@ -45,7 +46,7 @@ def whole(path: Path) -> bool:
 
 
 @each_tool
-@pytest.mark.parametrize("call", [("chmod", 1), ("replace", 1), ("replace", 2)], ids=lambda call: f"{call[0]} {call[1]}")
+@pytest.mark.parametrize("call", [("chmod", 1), ("replace", 1), ("replace", 2)], ids=str)
 def test_kill_during_a_write_leaves_whole_files(tool: str, call: Tuple[str, int], tmp_path: Path) -> None:
     outputs = [tmp_path / "out.json", tmp_path / "out.txt"]
     for path in outputs:
