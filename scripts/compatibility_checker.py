@@ -76,7 +76,7 @@ import json
 import os
 import re
 import sys
-from typing import Any, Callable, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, NoReturn, Optional
+from typing import Any, Callable, Container, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, NoReturn, Optional
 from typing import Sequence, Set, Tuple, Union
 
 TOOL = "compatibility_checker"
@@ -1380,13 +1380,13 @@ class Dialect:
         )
         return Constraint(kind, name, mentioned, definition, None, entry.get("comment"), bool(entry.get("name")))
 
-    def index(self, table: str, entry: Dict[str, Any]) -> Index:
-        """Return an index from its full definition or from its columns."""
+    def index(self, table: str, entry: Dict[str, Any], own: Container[str] = ()) -> Index:
+        """Return an index from its full definition or from its columns; `own` are the columns of its table."""
         listed_columns = entry.get("columns") or []
         columns = tuple([listed_columns] if isinstance(listed_columns, str) else listed_columns)
         flags = tuple(flag for flag in ("clustered", "replica_identity") if entry.get(flag))
         definition = entry.get("definition")
-        tail = index_tail(definition) if definition else self.index_tail_sql(columns, entry)
+        tail = index_tail(definition) if definition else self.index_tail_sql(columns, entry, own)
         unique = bool(entry.get("unique")) or bool(definition and re.match(r"(?i)\s*create\s+unique\b", definition))
         plain = [
             column.split()[0].strip('"') if PLAIN_NAME.match(column) and "(" not in column else "expr"
@@ -1395,15 +1395,15 @@ class Dialect:
         name = entry.get("name") or self.implied_name(table, plain, "idx")
         return Index(name, unique, tail, columns, entry.get("comment"), flags, bool(entry.get("name")))
 
-    def index_tail_sql(self, columns: Tuple[str, ...], entry: Dict[str, Any]) -> str:
+    def index_tail_sql(self, columns: Tuple[str, ...], entry: Dict[str, Any], own: Container[str]) -> str:
         method = str(entry.get("method") or "btree").lower()
         include = f" INCLUDE ({self.names_sql(entry['include'])})" if entry.get("include") else ""
         where = f" WHERE ({entry['where']})" if entry.get("where") else ""
-        return f"USING {method} ({', '.join(self.index_column(column) for column in columns)}){include}{where}"
+        return f"USING {method} ({', '.join(self.index_column(column, own) for column in columns)}){include}{where}"
 
-    def index_column(self, text: str) -> str:
+    def index_column(self, text: str, own: Container[str]) -> str:
         """Return one index column: a name, a name with an order, a call, or an expression in parentheses."""
-        if re.fullmatch(r"[\w$ -]+", text) and not re.search(r"(?i)\s(asc|desc|nulls|\w+_ops)\b", text):
+        if text in own or re.fullmatch(r"[\w$ -]+", text) and not re.search(r"(?i)\s(asc|desc|nulls|\w+_ops)\b", text):
             return self.quote(text)
         if text.startswith(("(", '"')) or re.fullmatch(
             r"(?is)[\w.]+\s*\(.*\)(?:\s+(?:asc|desc|nulls\s+\w+|\w+_ops))*", text
@@ -1898,29 +1898,32 @@ class MySQL(Dialect):
         check = super().check_constraint(kind, table, entry, columns)
         return check._replace(definition=check.definition + (" NOT ENFORCED" if entry.get("enforced") is False else ""))
 
-    def index(self, table: str, entry: Dict[str, Any]) -> Index:
+    def index(self, table: str, entry: Dict[str, Any], own: Container[str] = ()) -> Index:
         listed_columns = entry.get("columns") or []
         columns = [str(text) for text in ([listed_columns] if isinstance(listed_columns, str) else listed_columns)]
         exact = isinstance(entry.get("definition"), str)
         lengths, descending = entry.get("lengths") or {}, entry.get("descending") or ()
-        terms = ", ".join(self.index_term(text, lengths.get(text), text in descending, exact) for text in columns)
+        terms = ", ".join(self.index_term(text, lengths.get(text), text in descending, exact, own) for text in columns)
         method = str(entry.get("method") or "btree").lower()
         flags = {"spatial": ("spatial",), "rtree": ("spatial",), "fulltext": ("fulltext",)}.get(method, ())
         flags += ("invisible",) if entry.get("invisible") else ()
-        names = tuple(text if exact else re.sub(r"(?i)\s*\(\d+\)|\s+(asc|desc)$", "", text) for text in columns)
+        names = tuple(text if exact or text in own else re.sub(r"(?i)\s*\(\d+\)|\s+(asc|desc)$", "", text)
+                      for text in columns)
         plain = [part for part in names if "(" not in part] or ["expr"]
         tail = f"({terms})" + (" USING HASH" if method == "hash" else "")
         name = entry.get("name") or self.implied_name(table, plain, "idx")
         return Index(name, bool(entry.get("unique")), tail, names, entry.get("comment"), flags, bool(entry.get("name")))
 
-    def index_term(self, text: str, length: Optional[int], descending: bool, exact: bool) -> str:
+    def index_term(
+        self, text: str, length: Optional[int], descending: bool, exact: bool, own: Container[str]
+    ) -> str:
         """Return one term of an index; a document that is no export may write the prefix and
         the order into the name.
         """
         match = re.fullmatch(r"(?is)(.+?)\s*(?:\((\d+)\))?(\s+(?:asc|desc))?", text)
-        if text.startswith("("):
+        if text.startswith("(") and text not in own:
             return text + (" DESC" if descending else "")
-        if not exact and match:
+        if not exact and match and text not in own:
             text, length = match.group(1), length or (int(match.group(2)) if match.group(2) else None)
             descending = descending or (match.group(3) or "").strip().lower() == "desc"
         return self.quote(text) + (f"({length})" if length else "") + (" DESC" if descending else "")
@@ -2052,13 +2055,13 @@ class SQLite(Dialect):
         mentioned = tuple(column for column in columns if column.lower() in used)
         return made._replace(comment=None, named=bool(entry.get("name")), columns=mentioned)
 
-    def index(self, table: str, entry: Dict[str, Any]) -> Index:
+    def index(self, table: str, entry: Dict[str, Any], own: Container[str] = ()) -> Index:
         if isinstance(entry.get("definition"), str):
             name, unique, tail = index_text(entry["definition"])
             return Index(entry.get("name") or name, unique, tail, tuple(index_terms(tail)[0]))
         columns = [entry["columns"]] if isinstance(entry["columns"], str) else list(entry["columns"])
         falling = entry.get("descending") or ()
-        terms = ", ".join(self.index_column(name) + (" DESC" if name in falling else "") for name in columns)
+        terms = ", ".join(self.index_column(name, own) + (" DESC" if name in falling else "") for name in columns)
         tail = f"({terms})" + (f" WHERE {entry['where']}" if entry.get("where") else "")
         name = entry.get("name") or self.implied_name(table, [re.sub(r"\W+", "_", name) for name in columns], "idx")
         return Index(name, bool(entry.get("unique")), tail, tuple(columns), named=bool(entry.get("name")))
@@ -2479,7 +2482,7 @@ def read_table(key: str, body: Dict[str, Any], faults: Faults, dialect: "Dialect
         name,
         columns,
         {c.name: c for c in constraints},
-        {index.name: index for index in read_indexes(name, body, path, faults, dialect)},
+        {index.name: index for index in read_indexes(name, body, columns, path, faults, dialect)},
         parts,
         {trait: body[trait] for trait in (*TABLE_TRAITS, *dialect.table_traits) if body.get(trait)},
         read_text(body, "comment", path, faults),
@@ -2712,7 +2715,9 @@ def refuse_unknown_columns(
                            f"did you mean {guess!r}?" if guess else "")
 
 
-def read_indexes(table: str, body: Dict[str, Any], path: Path, faults: Faults, dialect: "Dialect") -> Iterator[Index]:
+def read_indexes(
+    table: str, body: Dict[str, Any], own: Container[str], path: Path, faults: Faults, dialect: "Dialect"
+) -> Iterator[Index]:
     for number, entry in enumerate(listed(body.get("indexes"), path + ("indexes",), faults, "a list of objects")):
         where = path + ("indexes", number)
         entry = {"columns": [entry]} if isinstance(entry, str) else entry
@@ -2725,7 +2730,7 @@ def read_indexes(table: str, body: Dict[str, Any], path: Path, faults: Faults, d
             if key == "columns" or entry.get(key) is not None:
                 name_list(entry.get(key), where + (key,), faults)
         if len(faults.found) == noted:
-            yield dialect.index(table, entry)
+            yield dialect.index(table, entry, own)
 
 
 def read_parts(body: Dict[str, Any], path: Path, faults: Faults) -> Iterator[Part]:
