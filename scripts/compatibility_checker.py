@@ -16031,6 +16031,9 @@ DATA_RULES = catalogue(
     ("within_tolerance", NON_BREAKING, "Values differ within the tolerance",
      "Programs read values that are equal to the agreed precision.",
      "Nothing; the tolerance is the one that was given."),
+    ("fewer_digits", NON_BREAKING, "A column is compared to fewer digits than a side can hold",
+     "What stands beyond these digits is not compared.",
+     "Nothing, where the target shall keep fewer; else set the scale of the column in the type_map."),
     ("weak_column", NON_BREAKING, "A column is compared by a fingerprint only",
      "Edits that keep the length and the number of quotes, colons and commas are not seen.",
      "Compare the scalar values that matter as columns of their own."),
@@ -16086,10 +16089,11 @@ KIND_OF = {"single": "float", "double": "float", "enum": "text", "flag": "intege
 FLOAT_SCALE = {"single": 3, "double": 6}
 FAMILY = {  # kind -> which facts of a column a profile tells
     "integer": "number", "decimal": "number", "boolean": "number", "date": "number", "timestamp": "number",
-    "instant": "number", "bytes": "number", "text": "text", "char": "text", "float": "approximate",
+    "instant": "number", "bytes": "number", "text": "text", "char": "text", "jsonb": "text", "float": "approximate",
     "approximate": "approximate",
 }
 WEAK_KINDS = ("json", "interval")
+MOMENTS = ("timestamp", "instant", "time")
 COLUMN_SETTINGS = ("rounding", "storage", "source_expr", "target_expr", "empty_is_null")
 
 
@@ -16123,7 +16127,7 @@ def digits_of(dialect: str, form: str, args: Tuple[int, ...]) -> Optional[int]:
     """Return the digits after the point that a form keeps; None where its type does not say."""
     if form == "decimal":
         return args[1] if len(args) > 1 else 0 if args else None
-    if form in ("timestamp", "instant"):
+    if form in MOMENTS:
         return args[0] if args else 0 if dialect == "mysql" else 6
     return FLOAT_SCALE.get(form, args[0] if form == "bit" and args else None)
 
@@ -16157,9 +16161,20 @@ def common_kind(forms: Tuple[str, str], dialects: Tuple[str, str]) -> str:
     known = PAIRS.get(" ".join(forms)) or PAIRS.get(" ".join(reversed(forms)))
     if known or "sqlite" not in dialects:
         return known or ""
-    # SQLite stores any value in any column: the other side says what it is
-    flexible = next((form for form, dialect in zip(forms, dialects) if dialect != "sqlite"), "")
-    return KIND_OF.get(flexible, flexible).replace("other", "")
+    # SQLite stores any value in any column: the other side says what it is, or the more telling of two types
+    told = [form for form, dialect in zip(forms, dialects) if dialect != "sqlite" and form != "other"]
+    telling = told or [form for form in forms if form not in ("other", "text")]
+    telling = telling or ["text"] * (dialects[0] == dialects[1])
+    return KIND_OF.get(telling[0], telling[0]) if len(telling) == 1 else ""
+
+
+def own_kind(dialects: Tuple[str, str], forms: Tuple[str, str], types: Tuple[str, str]) -> str:
+    """Return the kind of two columns that one engine prints in one way, where other engines would print another."""
+    if dialects[0] != dialects[1] or "mysql" in dialects and "json" in forms:  # MySQL sorts its keys, MariaDB does not
+        return ""
+    if types[0] == types[1] and forms[0] in ("other", "json"):
+        return "text"
+    return "jsonb" if {*forms} == {"json"} and "postgresql" in dialects else ""
 
 
 def pair_column(old: Column, new: Column, schemas: Tuple[Schema, Schema], given: Dict[str, Any]) -> Dict[str, Any]:
@@ -16168,13 +16183,13 @@ def pair_column(old: Column, new: Column, schemas: Tuple[Schema, Schema], given:
     shapes = [form_of(schema.dialect, column.type, {key for kind, key in schema.things if kind == "enum"})
               for schema, column in zip(schemas, (old, new))]
     forms = (shapes[0][0], shapes[1][0])
-    kind = given.get("kind") or common_kind(forms, dialects)
-    if not kind and dialects[0] == dialects[1] and old.type == new.type:
-        kind = "text"  # one engine prints its own type in one way
+    kind = given.get("kind") or own_kind(dialects, forms, (old.type, new.type)) or common_kind(forms, dialects)
     entry: Dict[str, Any] = {"name": new.name, "kind": kind, "scale": None}
     entry.update({side: {"column": column.name, "form": form} for side, column, form in zip(SIDES, (old, new), forms)})
     if new.generated:
         entry["target"]["generated"] = True
+    if "mariadb" in schemas[1].server_version.lower() and kind in MOMENTS:
+        entry["rounding"] = "truncate"  # what its INSERT does unless sql_mode has TIME_ROUND_FRACTIONAL; others round
     if not kind:
         zone = " without a time zone: type_map kind timestamp takes UTC" if {*forms} == {"timestamp", "instant"} else ""
         return {**entry, "reason": f"{old.type} and {new.type} have no common text form{zone}"}
@@ -16189,16 +16204,39 @@ def set_scale(
     """Put into a column the digits that both sides keep, and whether SQLite would keep fewer."""
     kind = entry["kind"]
     scales = [shape[1] for shape in shapes if shape[1] is not None]
-    moment = kind in ("timestamp", "instant")
+    moment = kind in MOMENTS
     if kind == "decimal" and not scales and "scale" not in given:
         entry["kind"] = "text"
     elif moment or kind in ("decimal", "float", "bit"):
         entry["scale"] = given.get("precision" if moment else "scale", min(scales, default=6 if moment else 0))
-    for side, dialect, (form, digits, precision) in zip(SIDES, dialects, shapes):
+    for side, (form, digits, _) in zip(SIDES, shapes):
         if moment or form == "decimal" and digits is not None:
             entry[side]["digits"] = 6 if digits is None else digits
-        if (kind, form, dialect) == ("decimal", "decimal", "sqlite") and precision > EXACT_DIGITS:
-            entry["imprecise"] = True
+    set_limits(entry, shapes, dialects)
+
+
+def set_limits(
+    entry: Dict[str, Any], shapes: Sequence[Tuple[str, Optional[int], int]], dialects: Tuple[str, str]
+) -> None:
+    """Put into a column by what it is compared less than exactly."""
+    kind = entry["kind"]
+    if kind == "decimal" and any(map(imprecise, dialects, shapes)):
+        entry["imprecise"] = True
+    if kind == "float" or entry["scale"] is not None and entry["scale"] < max(map(held_digits, shapes)):
+        entry["cut"] = True
+
+
+def imprecise(dialect: str, shape: Tuple[str, Optional[int], int]) -> bool:
+    """Tell whether SQLite would keep a decimal as a double that has not all its digits."""
+    return dialect == "sqlite" and shape[0] == "decimal" and shape[2] > EXACT_DIGITS
+
+
+def held_digits(shape: Tuple[str, Optional[int], int]) -> int:
+    """Return how many digits after the point a type can hold, as far as they are compared."""
+    form, digits, _ = shape
+    if form == "decimal":
+        return 99 if digits is None else digits
+    return (6 if digits is None else digits) if form in MOMENTS else 0
 
 
 def pair_tables(before: Schema, after: Schema, names: Dict[str, str]) -> Iterator[Tuple[Table, Table]]:
@@ -16286,7 +16324,8 @@ def make_spec(pair: Tuple[Table, Table], schemas: Tuple[Schema, Schema], setting
     table = new.name if new.schema in ("public", "main", "") else new.key
     columns, names = pair_columns(table, pair, schemas, settings)
     key, unique = shared_key(old, new, names)
-    excluded = sorted(name for name in columns if matches(table, name, settings.get("exclude", ())))
+    dropped = dropped_columns(table, old, names, settings)
+    excluded = sorted(name for name in (*columns, *dropped) if matches(table, name, settings.get("exclude", ())))
     refuse_excluded_keys(table, key, excluded)
     kept = [entry for name, entry in columns.items() if name not in excluded and "reason" not in entry]
     sides = {side: {"dialect": schema.dialect, "schema": item.schema if schema.dialect == "postgresql" else "",
@@ -16300,7 +16339,15 @@ def make_spec(pair: Tuple[Table, Table], schemas: Tuple[Schema, Schema], setting
             "columns": kept, "pii": sorted(name for name in columns if matches(table, name, settings.get("pii", ()))),
             **sides, "excluded": excluded,
             "not_comparable": [{"name": name, "reason": entry["reason"]} for name, entry in columns.items()
-                               if "reason" in entry and name not in excluded]}
+                               if "reason" in entry and name not in excluded],
+            "dropped": [name for name in dropped if name not in excluded]}
+
+
+def dropped_columns(table: str, old: Table, names: Dict[str, str], settings: Dict[str, Any]) -> List[str]:
+    """Return the columns of the source whose values no column of the target is compared with."""
+    used = " ".join(given.get("source_expr", "") for name, given in settings.get("type_map", {}).items()
+                    if name.rsplit(".", 1)[0] == table)
+    return sorted(name for name in old.columns if name not in names and not re.search(rf"\b{re.escape(name)}\b", used))
 
 
 def where_of(table: str, side: str, settings: Dict[str, Any]) -> str:
@@ -16326,8 +16373,7 @@ CANON: Dict[str, Tuple[str, str, str, str]] = {  # kind -> text in the order of 
     "decimal": (
         "round({c}::numeric,{s})::text", "CAST(CAST({c} AS DECIMAL(65,{s})) AS CHAR)",
         "CASE typeof({c}) WHEN 'real' THEN printf('%.{s}f',round({c},{s})+0.0) WHEN 'integer' THEN {c}||'{dot}' "
-        "WHEN 'text' THEN CASE WHEN instr({c},'.')=0 THEN {c}||'{dot}' ELSE substr({c}||'{z}',1,instr({c},'.')+{cut}) "
-        "END END",
+        "ELSE decimal_text({c},{s}) END",
         "replace(format_number(CAST({c} AS DECIMAL(38,{s})),{s}),',','')",  # a cast to text prints 1E-10
     ),
     "float": (  # the same IEEE operations everywhere: a cast to text prints other digits in each engine
@@ -16347,19 +16393,20 @@ CANON: Dict[str, Tuple[str, str, str, str]] = {  # kind -> text in the order of 
              "rtrim({c})"),
     "boolean": ("CASE WHEN {c} THEN '1' WHEN NOT {c} THEN '0' END",
                 "CASE WHEN {c}<>0 THEN '1' WHEN {c}=0 THEN '0' END",
-                "CASE WHEN {c}<>0 THEN '1' WHEN {c}=0 THEN '0' END",
+                "CASE WHEN lower({c}) IN ('0','f','false','n','no','off','0.0') THEN '0' WHEN {c} IS NOT NULL "
+                "THEN '1' END",
                 "CASE WHEN {c} THEN '1' WHEN NOT {c} THEN '0' END"),
     "date": (  # to_char gives NULL for infinity and drops the era
         "CASE WHEN {c} BETWEEN '0001-01-01' AND '9999-12-31' THEN to_char({c},'YYYY-MM-DD') ELSE {c}::text END",
         "DATE_FORMAT({c},'%Y-%m-%d')", "substr({c},1,10)", "date_format({c},'yyyy-MM-dd')"),
     "time": ("to_char({c},'HH24:MI:SS.US')", "TIME_FORMAT({c},'%H:%i:%s.%f')",
-             "substr({c},1,8)||'.'||substr(substr({c},10)||'000000',1,6)",
+             "CASE WHEN length({c})=8 THEN {c}||'.000000' ELSE time_text({c}) END",
              "concat(substr({c},1,8),'.',substr(concat(substr({c},10),'000000'),1,6))"),
     "timestamp": (
         "CASE WHEN {c}>='0001-01-01' AND {c}<'10000-01-01' THEN to_char({c},'YYYY-MM-DD\"T\"HH24:MI:SS.US') "
         "ELSE {c}::text END", f"DATE_FORMAT({MICROSECONDS})",
-        "substr({c},1,10)||'T'||substr({c},12,8)||'.'||substr(replace(replace(substr({c},21),'Z',''),'+00:00','')"
-        "||'000000',1,6)", "date_format({c},\"yyyy-MM-dd'T'HH:mm:ss.SSSSSS\")"),
+        "CASE WHEN length({c})=19 AND substr({c},17,1)=':' THEN substr({c},1,10)||'T'||substr({c},12)||'.000000' "
+        "ELSE moment_text({c},6) END", "date_format({c},\"yyyy-MM-dd'T'HH:mm:ss.SSSSSS\")"),
     "uuid": ("replace({c}::text,'-','')", "LOWER(REPLACE({c},'-',''))", "lower(replace({c},'-',''))",
              "lower(replace({c},'-',''))"),
     "bytes": ("encode({c},'hex')", "LOWER(HEX({c}))", HEX_SQLITE, "lower(hex({c}))"),
@@ -16367,13 +16414,14 @@ CANON: Dict[str, Tuple[str, str, str, str]] = {  # kind -> text in the order of 
               "to_json({c})"),
     "bit": ("{c}::text", "LPAD(BIN({c}+0),{s},'0')", "CAST({c} AS TEXT)", "CAST({c} AS STRING)"),
     "interval": ("extract(epoch FROM {c})::text", "CAST({c} AS CHAR)", "CAST({c} AS TEXT)", "CAST({c} AS STRING)"),
+    "jsonb": ("{c}::jsonb::text", "CAST({c} AS CHAR)", "CAST({c} AS TEXT)", "CAST({c} AS STRING)"),
     "json": ("replace({c}::text,' ','')", "replace(CAST({c} AS CHAR),' ','')", "replace({c},' ','')",
              "replace({c},' ','')"),
 }
 CANON_OF_FORM = {  # (kind, form, engine) -> text, where the way of storing it asks for another expression
     ("boolean", "integer", "postgresql"): "CASE WHEN {c}<>0 THEN '1' WHEN {c}=0 THEN '0' END",
     ("boolean", "integer", "sparksql"): "CASE WHEN {c}<>0 THEN '1' WHEN {c}=0 THEN '0' END",
-    ("boolean", "flag", "sparksql"): "CASE WHEN {c}<>0 THEN '1' WHEN {c}=0 THEN '0' END",
+    ("boolean", "flag", "sparksql"): "CASE WHEN CAST({c} AS INT)<>0 THEN '1' WHEN CAST({c} AS INT)=0 THEN '0' END",
     ("boolean", "bit", "postgresql"): "CASE WHEN {c}=B'1' THEN '1' WHEN {c}=B'0' THEN '0' END",
     ("uuid", "bytes", "postgresql"): "encode({c},'hex')",
     ("uuid", "bytes", "mysql"): "LOWER(HEX({c}))",
@@ -16391,9 +16439,11 @@ STORAGE = {  # how SQLite keeps a moment that is not ISO text -> ISO text
     "julian": "strftime('%Y-%m-%d %H:%M:%f',{c})",
 }
 HALF_UP = {  # adds half of the last digit kept, so that cutting the text rounds it
+    "sqlite": "moment_text({c},{s})",
     "postgresql": "({c}+interval '{half} microseconds')", "mysql": "({c}+INTERVAL {half} MICROSECOND)",
     "sparksql": "({c}+INTERVAL {half} MICROSECONDS)",
 }
+HALF_UP_TIME = {"postgresql": "({c})::time({s})", "mysql": HALF_UP["mysql"]}  # an interval would wrap at midnight
 MEASURE: Dict[str, Tuple[str, str, str, str]] = {  # kind -> the number whose sum, least and greatest a profile tells
     "integer": ("{c}", "{c}", "{x}", "CAST({c} AS DECIMAL(20,0))"),
     "decimal": ("round({c}::numeric,{s})", "CAST({c} AS DECIMAL(65,{s}))", "{x}", "CAST({c} AS DECIMAL(38,{s}))"),
@@ -16407,7 +16457,7 @@ MEASURE: Dict[str, Tuple[str, str, str, str]] = {  # kind -> the number whose su
         "CASE WHEN {c}>='0001-01-01' AND {c}<'10000-01-01' THEN ({c}::date-date '1970-01-01')::bigint*86400{z}+"
         "round(date_part('epoch',{c}::time)*1e6)::bigint/{unit} END",  # extract() is exact too, but numeric and slow
         "FLOOR(TIMESTAMPDIFF(MICROSECOND,'1970-01-01',{c})/{unit})",
-        "CAST(strftime('%s',substr({c},1,19)) AS INTEGER)*1{z}+CAST('0'||substr({x},21,{s}) AS INTEGER)",
+        "CAST(strftime('%s',substr({x},1,19)) AS INTEGER)*1{z}+CAST('0'||substr({x},21,{s}) AS INTEGER)",
         "CAST((unix_micros({c})-pmod(unix_micros({c}),{unit})) div {unit} AS DECIMAL(20,0))"),  # sums pass 2^63
 }
 ENGINES: Dict[str, Dict[str, str]] = {
@@ -16441,10 +16491,14 @@ ENGINES: Dict[str, Dict[str, str]] = {
     },
     "sqlite": {
         "quote": '"', "text": "CAST({x} AS TEXT)", "glue": "({list})", "join": "({list})",
-        "md5": "md5({x})", "sha256": "sha256({x})", "sum60": "sum60({h})", "weight": "hex2({h})",
-        "bytes": "length(CAST({x} AS BLOB))", "chars": "length({x})", "double": "CAST({x} AS REAL)",
+        "md5": "md5(CAST({x} AS BLOB))", "sha256": "sha256(CAST({x} AS BLOB))",  # a text may be no UTF-8
+        "sum60": "sum60({h})", "weight": "hex2({h})",
+        "bytes": "length(CAST({x} AS BLOB))",
+        "chars": "CASE WHEN instr({x},char(0))=0 THEN length({x}) ELSE chars(CAST({x} AS BLOB)) END",
+        "double": "CAST({x} AS REAL)",
         "divide": "({a}/{b})", "lines": "group_concat({x},',')", "now": "strftime('%Y-%m-%dT%H:%M:%SZ','now')",
-        "version": "sqlite_version()", "encoding": "'UTF8'", "salt": "salt()", "salt_id": "substr(sha256({x}),1,8)",
+        "version": "sqlite_version()", "encoding": "(SELECT encoding FROM pragma_encoding)", "salt": "salt()",
+        "salt_id": "substr(sha256({x}),1,8)",
         "before": "", "after": "", "run": "python3 {file} FILE",
     },
     "sparksql": {
@@ -16514,9 +16568,10 @@ def column_sql_of(entry: Dict[str, Any], side: DataSide) -> str:
     if side.engine == "sqlite" and entry.get("storage") in STORAGE and own["form"] in ("integer", "double", "decimal"):
         sql = "(" + put(STORAGE[entry["storage"]], c=sql) + ")"
     digits = entry["scale"]
-    rounds = entry["kind"] in ("timestamp", "instant") and entry.get("rounding", "round") == "round"
+    rounds = entry["kind"] in MOMENTS and entry.get("rounding", "round") == "round"
     if rounds and own["digits"] > digits:
-        sql = put(HALF_UP.get(side.engine, "{c}"), c=sql, half=5 * 10 ** (5 - digits))
+        template = HALF_UP_TIME if entry["kind"] == "time" else HALF_UP
+        sql = put(template.get(side.engine, "{c}"), c=sql, half=5 * 10 ** (5 - digits), s=digits)
     return sql
 
 
@@ -16531,7 +16586,7 @@ def parts_of(entry: Dict[str, Any], side: DataSide) -> Dict[str, Any]:
 def canonical_parts(kind: str, form: str, engine: str, scale: int, exact: bool, column: str) -> Dict[str, Any]:
     """Return the parts of a column; `exact` says that its type keeps just as many digits as are compared."""
     parts = {"c": column, "s": scale, "z": "0" * scale, "dot": "." + "0" * scale if scale else "",
-             "cut": scale or -1, "lim": f"9e{15 - scale}", "unit": 10 ** max(0, 6 - scale)}
+             "lim": f"9e{15 - scale}", "unit": 10 ** max(0, 6 - scale)}
     row = CANON["timestamp" if kind == "instant" else kind if kind in CANON else "text"]
     template = CANON_OF_FORM.get((kind, form, engine)) or row[ENGINE_NAMES.index(engine)]
     if kind == "decimal" and exact and engine == "postgresql" and "{c}" in template:
@@ -16539,6 +16594,8 @@ def canonical_parts(kind: str, form: str, engine: str, scale: int, exact: bool, 
     text = put(template, **parts)
     if kind in ("timestamp", "instant") and scale < 6:
         text = f"substr({text},1,{20 + scale if scale else 19})"
+    elif kind == "time" and scale < 6:  # hours may have three digits
+        text = f"substr({text},1,{put(ENGINES[engine]['chars'], x=text)}-{6 - scale if scale else 7})"
     return {**parts, "x": weak_json(engine, text) if kind == "json" else text}
 
 
@@ -16618,7 +16675,8 @@ class Cut(NamedTuple):
 
 def side_of(spec: Spec, role: str, engine: str = "") -> DataSide:
     body = spec[role]
-    return DataSide(role, engine or body["dialect"], body["schema"], body["table"], body["where"], body["unique_key"])
+    schema = "" if engine == "sparksql" else body["schema"]  # a copy is a table or a view of its own
+    return DataSide(role, engine or body["dialect"], schema, body["table"], body["where"], body["unique_key"])
 
 
 def cell(engine: str, expression: str) -> str:
@@ -16931,25 +16989,142 @@ def database_reconciliation(schemas: Tuple[Schema, Schema], options: Options) ->
 
 
 def reconciliation_files(section: Optional[Dict[str, Any]]) -> Dict[str, str]:
-    """Return the queries of a report as files, name -> text: source/001_orders_profile.postgresql.sql ..."""
+    """Return the queries of a report as files, name -> text: source/001_orders_profile.postgresql.sql, source.sh ..."""
     files: Dict[str, str] = {}
-    for number, table in enumerate((table for table in (section or {}).get("tables", ()) if "spec" in table), 1):
-        for role, engines in all_queries(table).items():
-            for engine, queries in engines.items():
-                for name, text in queries.items():
-                    ending = "py" if engine == "sqlite" else "sql"
-                    files[f"{role}/{number:03d}_{slug(table['table'])}_{name}.{engine}.{ending}"] = text
-    return files
+    own: Dict[str, List[Tuple[str, str]]] = {}  # side -> (file, what it prints)
+    tables = [table for table in (section or {}).get("tables", ()) if "spec" in table]
+    for number, role, engine, name, text in (
+        (number, role, engine, name, text) for number, table in enumerate(tables, 1)
+        for role, engines in all_queries(table).items() for engine, queries in engines.items()
+        for name, text in queries.items()
+    ):
+        spec = tables[number - 1]["spec"]
+        path = query_path(role, number, spec["table"], name, engine)
+        files[path] = file_text(path, engine, text)
+        if engine == spec[role]["dialect"] and name != "drill_down":
+            own.setdefault(role, []).append((path, name.partition("_")[0]))
+    return {**files, **{f"{role}.sh": side_program(role, tables[0]["spec"][role]["dialect"], queries)
+                        for role, queries in own.items()}}
+
+
+def query_path(role: str, number: int, table: str, name: str, engine: str) -> str:
+    return f"{role}/{number:03d}_{slug(table)}_{name}.{engine}.{'py' if engine == 'sqlite' else 'sql'}"
+
+
+def file_text(path: str, engine: str, text: str) -> str:
+    """Return a query with the command that runs it on top; a program for an SQLite file says it itself."""
+    command = put(ENGINES[engine]["run"], file=path.partition("/")[2])
+    return text if engine == "sqlite" else f"-- {command} >> {path.partition('/')[0]}.jsonl\n{text}"
+
+
+SIDE_PROGRAM = r"""#!/bin/sh
+# Prints one JSON document for each table: ./@role@.sh DATABASE [@kinds@] >> @role@.jsonl
+# RECONCILE_SALT in the environment is the salt of the hashes, on both sides the same.
+set -eu
+here=$(dirname "$0")
+database=${1:?usage: @role@.sh DATABASE [@kinds@]}
+@ask@
+case ${2:-@first@} in
+@cases@*)
+  echo "@role@.sh: found $2, expected @kinds@" >&2
+  exit 3
+  ;;
+esac
+"""
+ASK = {  # engine -> how a program asks one file
+    "postgresql": 'ask() {\n  psql -X -qAt -v ON_ERROR_STOP=1 ${RECONCILE_SALT:+-v "salt=$RECONCILE_SALT"} '
+                  '-d "$database" -f "$here/$1"\n}',
+    "mysql": "salt=$(printf %s \"${RECONCILE_SALT:-}\" | sed \"s/[\\\\']/\\\\\\\\&/g\")\n"
+             "ask() {\n  mariadb -N -B -r --init-command=\"SET @salt = '$salt'\" \"$database\" <\"$here/$1\"\n}",
+    "sqlite": 'ask() {\n  python3 "$here/$1" "$database"\n}',
+}
+
+
+def side_program(role: str, engine: str, queries: Sequence[Tuple[str, str]]) -> str:
+    """Return the program that runs the queries of one side; `queries` are (file, what it prints)."""
+    kinds = list(dict.fromkeys(kind for _, kind in queries))
+    cases = "".join("{})\n{}  ;;\n".format(kind, "".join(f"  ask {path}\n" for path, of in queries if of == kind))
+                    for kind in kinds)
+    words = {"role": role, "kinds": "|".join(kinds), "first": kinds[0], "ask": ASK[engine], "cases": cases}
+    return re.sub(r"@([a-z]+)@", lambda match: words[match.group(1)], SIDE_PROGRAM)
+
+
+def follow_up_files(section: Dict[str, Any]) -> Dict[str, str]:
+    """Return the next queries of a comparison as files, with a program for each side; and the repairs, to be read."""
+    files: Dict[str, str] = {}
+    own: Dict[str, List[Tuple[str, str]]] = {role: [] for role in SIDES}
+    engine_of: Dict[str, str] = {}
+    for number, table in enumerate(section["tables"], 1):
+        said = table["follow_up"]
+        for role, query in said.get("queries", {}).items():
+            engine_of[role] = query["engine"]
+            path = query_path(role, number, table["table"], said["step"], query["engine"])
+            files[path] = file_text(path, query["engine"], query["query"])
+            own[role].append((path, "next"))
+        if said.get("repair", {}).get("status") == "manual":
+            files.update({f"repair/{number:03d}_{slug(table['table'])}_{name}": text
+                          for name, text in repair_files(said["repair"]).items()})
+    return {**files, **{f"{role}.sh": side_program(role, engine, own[role]) for role, engine in engine_of.items()}}
+
+
+def repair_files(plan: Dict[str, Any]) -> Dict[str, str]:
+    ending = "py" if plan["target"].startswith('"""') else "sql"
+    steps = "".join(f"{number}. {text}\n" for number, text in enumerate(plan["do"], 1))
+    return {"read_me.txt": steps, "source.sql": plan["source"], "staging.sql": plan["staging"],
+            f"target.{ending}": plan["target"]}
 
 
 # == 41. Data: SQLite files ===========================================================================
 # In: a database file and a spec. Out: the same document that a server prints. The file is opened read-only.
 
-SQLITE_FUNCTIONS = '''
-import hashlib
+SQLITE_FUNCTIONS = r'''
+import datetime, decimal, hashlib, re
+
+MOMENT = re.compile(r"\s*(\d{4}-\d\d-\d\d)(?:[T ]+(\d\d:\d\d)(:\d\d)?(?:\.(\d+))?"
+                    r"\s*(Z|[+-]\d\d(?::?\d\d)?)?)?\s*", re.I)
+CLOCK = re.compile(r"(-?\d+:\d\d)(:\d\d)?(?:\.(\d+))?")
 
 def text_of(value):
     return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
+
+def chars(value):
+    return None if value is None else len(text_of(value).decode("utf-8", "replace"))
+
+def decimal_text(value, scale):
+    """A number that is kept as text, with so many digits after the point, rounded half up as servers do."""
+    try:
+        number = decimal.Decimal(value.strip())
+        context = decimal.Context(prec=1000, rounding=decimal.ROUND_HALF_UP)
+        shown = format(number.quantize(decimal.Decimal(1).scaleb(-scale), context=context), "f")
+    except (decimal.InvalidOperation, AttributeError, TypeError):
+        return value
+    return shown.lstrip("-") if number == 0 or not shown.strip("-0.") else shown
+
+def moment_text(value, digits):
+    """A moment as SQLite's users write it, in UTC where it names its zone, rounded half up to so many digits."""
+    found = MOMENT.fullmatch(str(value))
+    if value is None or not found:
+        return value
+    day, minutes, second, fraction, zone = found.groups()
+    micros = int(((fraction or "") + "0000000")[:7])
+    unit = 10 ** (7 - digits)
+    micros = (micros + unit // 2) // unit * unit // 10
+    try:
+        moment = datetime.datetime.fromisoformat(f"{day}T{minutes or '00:00'}{second or ':00'}")
+        if zone and zone not in "Zz":
+            hours, rest = int(zone[1:3]), int(zone[3:].lstrip(":") or 0)
+            away = datetime.timedelta(hours=hours, minutes=rest)
+            moment += away if zone[0] == "-" else -away
+        moment += datetime.timedelta(microseconds=micros)
+    except (ValueError, OverflowError):
+        return value
+    return moment.isoformat("T", "microseconds")
+
+def time_text(value):
+    found = CLOCK.fullmatch(str(value))
+    if not found:
+        return value
+    return f"{found[1]}{found[2] or ':00'}.{((found[3] or '') + '000000')[:6]}"
 
 class Sum60:
     """The exact sum of the first 15 hex digits of hashes."""
@@ -16996,6 +17171,8 @@ def equip(connection, salt):
     """Give a connection the functions that the queries use and SQLite has not."""
     for name in ("md5", "sha256"):
         connection.create_function(name, 1, hashing(name), deterministic=True)
+    for function, count in ((chars, 1), (decimal_text, 2), (moment_text, 2), (time_text, 1)):
+        connection.create_function(function.__name__, count, function, deterministic=True)
     connection.create_function("hex2", 1, lambda digits: int(digits[:2], 16), deterministic=True)
     connection.create_function("salt", 0, lambda: salt, deterministic=True)
     connection.create_aggregate("sum60", 1, Sum60)
@@ -17026,14 +17203,13 @@ def open_sqlite(path: str, salt: str) -> Any:
     return connection
 
 
-def profile_file(path: str, specs: Sequence[Spec], role: str, salt: str) -> List[Dict[str, Any]]:
-    """Return the profiles of an SQLite file, all seen in one transaction."""
+def query_file(path: str, queries: Sequence[str], salt: str) -> List[Dict[str, Any]]:
+    """Return the documents that queries print of an SQLite file, all seen in one transaction."""
     import sqlite3
     try:
         connection = open_sqlite(path, salt)
         try:
             connection.execute("BEGIN")
-            queries = [document_query(spec, side_of(spec, role), Cut(), now()) for spec in specs]
             return [json.loads(connection.execute(query).fetchone()[0]) for query in queries]
         finally:
             connection.close()
@@ -17072,6 +17248,10 @@ def fitting_chunks(connection: Any, spec: Spec) -> Dict[str, Any]:
 
 CELLS = {"profile": 7, "prepass": 3, "sections": 3, "rows": 2, "sample": 2}
 FACTS = {"number": 4, "text": 5, "approximate": 6, "": 1}
+
+
+NO_PROFILE = re.compile(r"(?:\s|spark\.sql\.\S+\t.*\n)+")  # spark-sql prints what SET has set
+NO_NUMBERS = ("NaN", "Infinity", "-Infinity")  # what PostgreSQL's numeric holds beside numbers
 
 
 class Chunk(NamedTuple):
@@ -17116,8 +17296,9 @@ def load_profiles(path: str) -> Document:
         raise InputError(problem(name, 1, 1, (), "an empty file", "profiles, as the reconciliation queries print them"))
     found, start, decoder = [], 0, json.JSONDecoder()
     while start < len(text):
-        if text[start].isspace():
-            start += 1
+        skipped = NO_PROFILE.match(text, start)
+        if skipped:
+            start = skipped.end()
             continue
         where = f"{name} (document {len(found) + 1})" if found else name
         try:
@@ -17158,15 +17339,33 @@ def check_profile(document: Document) -> Dict[str, Any]:
         faults.add(("spec_id",), describe(body["spec_id"]), f"{spec_digest(body['spec'])}, the digest of its spec",
                    "inconsistent_profile: was it edited?")
     if body["encoding"].upper() not in ("UTF8", "UTF-8", "UTF8MB4"):
-        faults.add(("encoding",), describe(body["encoding"]), "UTF8", "use \"hash\": \"sha256\" with a UTF-8 copy")
+        faults.add(("encoding",), describe(body["encoding"]), "UTF8",
+                   "only the bytes of UTF-8 are the same in every engine: profile a copy in UTF-8")
     check_pieces(body, faults)
     if len(body["lines"]) > CHUNK_LIMIT and body["content"] in ("profile", "prepass"):
         faults.add(("lines",), f"more than {CHUNK_LIMIT} chunks", "fewer",
                    f"give {body['table']} another chunking in the configuration: its keys lie far apart")
+    check_spec(body.get("spec"), faults)
     faults.finish()
     check_lines(body, faults)
     faults.finish()
     return body
+
+
+SPEC_TYPES: Dict[str, Any] = {
+    "table": str, "hash": str, "min_rows": int, "key": list, "chunking": dict, "columns": list, "pii": list,
+    "source": dict, "target": dict, "excluded": list, "not_comparable": list,
+}
+
+
+def check_spec(spec: Any, faults: Faults) -> None:
+    """Note what the agreement in a profile lacks."""
+    for key, kind in SPEC_TYPES.items() if spec is not None else ():
+        faults.typed(spec.get(key), ("spec", key), kind, "the agreement that a database report has made")
+    columns = (spec or {}).get("columns")
+    for index, entry in enumerate(columns if isinstance(columns, list) else ()):
+        if not (isinstance(entry, dict) and isinstance(entry.get("kind"), str) and isinstance(entry.get("name"), str)):
+            faults.add(("spec", "columns", index), describe(entry), "a column with its name and kind")
 
 
 def check_pieces(body: Dict[str, Any], faults: Faults) -> None:
@@ -17238,19 +17437,29 @@ def fact_contradictions(facts: List[Any], rows: int, columns: Sequence[Dict[str,
         filled = number(fact[0])
         if filled is None or not 0 <= filled <= rows:
             yield f"{fact[0]} values of {name} in {rows} rows", f"0 to {rows}"
-        elif None not in fact and not plausible(family, [exact(value) for value in fact]):
+        elif not {None, *NO_NUMBERS} & {*fact} and not plausible(family, [exact(value) for value in fact]):
             yield f"{', '.join(fact)} as facts of {name}", "a sum that its number of values and their limits allow"
 
 
 def plausible(family: str, fact: Sequence[Any]) -> bool:
     """Tell whether the facts of a column can be those of any values."""
     if family == "number":
-        filled, total, least, most = fact
-        return least * filled <= total <= most * filled
+        filled, total, least, most = fact  # infinity, and a word among numbers, count as filled but not in the sum
+        return least <= most and any(least * count <= total <= most * count for count in likely_counts(*fact))
     if family == "text":
         filled, empty, chars, size, longest = fact
-        return empty <= filled and chars <= size <= 4 * chars and longest <= chars <= longest * (filled - empty)
+        return empty <= filled and chars <= size and longest <= chars <= longest * (filled - empty)
     return True
+
+
+def likely_counts(filled: int, total: Any, least: Any, most: Any) -> Iterator[int]:
+    """Yield how many values may have been summed: all, or the least number that reaches the sum."""
+    yield filled
+    if total and most and (total > 0) == (most > 0):
+        yield min(filled, max(1, -(-total // most) if total > 0 else total // most))
+    if total and least and (total > 0) == (least > 0):
+        yield min(filled, max(1, total // least if total > 0 else -(-total // least)))
+    yield 1
 
 
 def exact(text: Optional[str]) -> Any:
@@ -17379,16 +17588,14 @@ def compare_table(old: Profile, new: Profile, settings: Dict[str, Any]) -> Tuple
         rows = sum(chunk.rows for chunk in old.chunks.values())
         findings.append(data_finding("table_empty", path, f"{old.table}: 0 of {rows} rows are on the target.", rows, 0))
         return findings, []
-    found = list(differing_chunks(old, new))
+    found = moved_keys(placed(list(differing_chunks(old, new)), old, new), old, new)
     columns = {entry["name"]: entry for entry in old.spec["columns"]}
-    found = [moved_rows(item, found, old, new) for item in found]
     approximate = list(approximate_findings(old, new, columns, {item.no for item in found if not item.column},
                                             settings))
     found += [item for item in approximate if isinstance(item, Mismatch)]
     findings += [item for item in approximate if isinstance(item, Finding)]
     if settings.get("max_lag_seconds"):
-        found = [item if item.rule == "duplicate_rows" else in_flight(item, found, old, new, settings)
-                 for item in found]
+        found = flying(found, old, new)
     findings += stale(old, new, path) + lag(old, new, path, settings)
     return findings + group_mismatches(found, old, new, path), found
 
@@ -17413,17 +17620,29 @@ def not_proved(profile: Profile, path: Path, settings: Dict[str, Any]) -> Iterat
     for entry in spec["not_comparable"]:
         yield data_finding("unverified_column", path + ("columns", entry["name"]),
                            f"{profile.table}.{entry['name']} is not compared: {entry['reason']}.")
+    for name in spec.get("dropped", ()):
+        yield data_finding("unverified_column", path + ("columns", name),
+                           f"{profile.table}.{name} is not compared: the target has no such column (where it shall go, "
+                           f"--exclude {profile.table}.{name}; where it has another name, rename in the type_map).")
     for entry in spec["columns"]:
-        where = path + ("columns", entry["name"])
-        if entry["kind"] in WEAK_KINDS:
-            yield data_finding("weak_column", where, f"{profile.table}.{entry['name']} is compared as {entry['kind']}, "
-                                                     "by a fingerprint.")
-        if entry.get("imprecise"):
-            yield data_finding("unverified_precision", where, (
-                f"{profile.table}.{entry['name']} has more than {EXACT_DIGITS} digits and SQLite stores it as a "
-                "double."))
+        for rule, text in limits_of(entry):
+            yield data_finding(rule, path + ("columns", entry["name"]), f"{profile.table}.{entry['name']} {text}.")
     if not [entry for entry in spec["columns"] if entry["name"] not in spec["key"]] and spec["excluded"]:
         yield data_finding("unverified_table", path, f"{profile.table}: no column beside the key is compared.")
+
+
+def limits_of(entry: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
+    """Yield which rule says what of a column that is compared less than exactly."""
+    kind, scale = entry["kind"], entry["scale"]
+    if kind in WEAK_KINDS:
+        yield "weak_column", f"is compared as {kind}, by a fingerprint"
+    if entry.get("imprecise"):
+        yield "unverified_precision", f"has more than {EXACT_DIGITS} digits and SQLite stores it as a double"
+    if entry.get("cut") and kind == "float":
+        yield "fewer_digits", (f"holds binary numbers: {scale} digits after the point are compared; NaN, infinities "
+                               "and what is 9e18 or more are one value")
+    elif entry.get("cut"):
+        yield "fewer_digits", f"is compared to {scale} digits{' of a second' * (kind in MOMENTS)} after the point"
 
 
 def sampled(old: Profile, new: Profile, path: Path) -> Iterator[Finding]:
@@ -17490,6 +17709,11 @@ def differing_chunks(old: Profile, new: Profile) -> Iterator[Mismatch]:
 def differing_counts(no: str, here: Optional[Chunk], there: Optional[Chunk]) -> Iterator[Mismatch]:
     """Yield what the numbers of rows and of distinct keys in one chunk say."""
     rows = [chunk.rows if chunk else 0 for chunk in (here, there)]
+    times = rows[1] // rows[0] if rows[0] else 0
+    if here and there and times > 1 and (there.rows, there.checksum) == (times * here.rows, times * here.checksum):
+        yield Mismatch("duplicate_rows", "loaded_twice" if times == 2 else f"loaded_{times}_times", "", no,
+                       rows[1] - rows[0])
+        return
     copies = [chunk.rows - chunk.distinct if chunk and chunk.distinct is not None else 0 for chunk in (here, there)]
     if copies[1] > copies[0]:
         label = "loaded_twice" if rows[1] == 2 * rows[0] else "duplicate_key"
@@ -17514,15 +17738,28 @@ def refuse_facts(table: str, here: Chunk, there: Chunk, columns: Sequence[Dict[s
 
 def classified(here: Chunk, there: Chunk, columns: Sequence[Dict[str, Any]]) -> Iterator[Mismatch]:
     """Yield a mismatch for each column whose sums moved; one without a column where none did."""
-    moved = False
+    moved = {}
     for entry, one, other in zip(columns, here.facts or (), there.facts or ()):
         label = column_label(entry, one, other)
         if label:
-            moved = True
-            yield Mismatch("value_mismatch", label, entry["name"], here.no, here.rows)
+            moved[entry["name"]] = (label, shift(entry, one, other))
+    by_shift = {moves: name for name, (_, moves) in moved.items()}
+    for name, (label, moves) in moved.items():
+        partner = by_shift.get(tuple(-move for move in moves), name) if any(moves) else name
+        label = label if partner == name else f"swapped_with_{partner}"
+        yield Mismatch("value_mismatch", label, name, here.no, here.rows)
     if not moved:
         label = "same_sums" if here.facts and there.facts else "too_few_rows_to_classify"
         yield Mismatch("value_mismatch", label, "", here.no, here.rows)
+
+
+ADDED_UP = {"number": 2, "text": 4}  # family -> how many of its facts, from the first, are sums
+
+
+def shift(entry: Dict[str, Any], one: Sequence[Optional[str]], other: Sequence[Optional[str]]) -> Tuple[Any, ...]:
+    """Return by how much the sums of a column moved; nothing where they are inexact."""
+    count = ADDED_UP.get(FAMILY.get(entry["kind"], ""), 0)
+    return tuple(exact(after) - exact(before) for before, after in zip(one[:count], other[:count]))
 
 
 def column_label(entry: Dict[str, Any], one: Sequence[Optional[str]], other: Sequence[Optional[str]]) -> str:
@@ -17530,11 +17767,13 @@ def column_label(entry: Dict[str, Any], one: Sequence[Optional[str]], other: Seq
     family = FAMILY.get(entry["kind"], "")
     if list(one) == list(other) or entry["kind"] == "approximate":
         return ""
-    if family == "approximate" and close(one, other, (0.0, 1e-9)):
-        return ""
+    if family == "approximate":
+        return "" if close(one, other, (0.0, 1e-9)) else float_label(one, other) or "value_changed"
     old, new = [exact(v) for v in one], [exact(v) for v in other]
     if old == new:
         return ""
+    if old[0] and not new[0]:
+        return "nulled"
     if family == "text":
         return text_label(old, new)
     if old[0] != new[0]:
@@ -17544,6 +17783,28 @@ def column_label(entry: Dict[str, Any], one: Sequence[Optional[str]], other: Seq
     return "value_changed"
 
 
+def float_label(one: Sequence[Optional[str]], other: Sequence[Optional[str]]) -> str:
+    """Return the label of binary numbers; facts: filled, sum, sum of sizes, weighted sum, least, greatest."""
+    if one[0] != other[0]:
+        return "nulled" if other[0] == "0" else "null_count_changed"
+    if None in (*one, *other):
+        return ""
+    old, new = ([exact(fact[0]), rounded_sum(fact[1]), exact(fact[4]), exact(fact[5])] for fact in (one, other))
+    ratio = float(new[1] / old[1]) if old[1] else 0.0
+    for power in (power for power in range(-6, 7) if power and abs(ratio * 10.0 ** -power - 1) < 1e-9):
+        return f"unit_scale_1e{power}"
+    same_sizes = abs(float(one[2] or 0) - float(other[2] or 0)) <= 1e-9 * float(one[2] or 0)
+    return ("sign_lost" if same_sizes and old[2] < 0 <= new[2] else "") or rounding_label(9, old[0], new[1] - old[1],
+                                                                                          old, new)
+
+
+def rounded_sum(text: Optional[str]) -> Any:
+    """Return a sum of binary numbers without the noise of its last digits."""
+    from fractions import Fraction
+    total = float(text or 0)
+    return Fraction(f"{total:.{max(0, 12 - len(str(int(abs(total)))))}f}")
+
+
 def text_label(old: Sequence[Any], new: Sequence[Any]) -> str:
     """Return the label of a text column; facts: filled, empty, characters, bytes, longest."""
     filled, empty, chars, size, longest = (after - before for before, after in zip(old, new))
@@ -17551,9 +17812,9 @@ def text_label(old: Sequence[Any], new: Sequence[Any]) -> str:
         if filled == empty and not chars:
             return "null_to_empty" if filled > 0 else "empty_to_null"
         return "null_count_changed"
-    if chars > 0 and 4 * chars <= 3 * size <= 6 * chars and old[3] > old[2]:  # bytes beyond ASCII became characters
+    if chars > 0 and 4 * chars <= 3 * size <= 9 * chars and old[3] > old[2]:  # bytes beyond ASCII became characters
         return "encoding_double_utf8"
-    if chars == 0 and size < 0:
+    if chars == 0 and size:
         return "encoding_replaced"
     if chars < 0:
         return f"truncated_to_{new[4]}" if longest < 0 else "shortened_or_trimmed"
@@ -17565,8 +17826,12 @@ def number_label(entry: Dict[str, Any], old: Sequence[Any], new: Sequence[Any]) 
     filled, delta = old[0], new[1] - old[1]
     if entry["kind"] in ("timestamp", "instant"):
         return moment_label(entry["scale"], filled, delta, [b - a for a, b in zip(old[2:], new[2:])], old, new)
+    if entry["kind"] == "date":
+        return day_label(filled, delta, [b - a for a, b in zip(old[2:], new[2:])])
     if entry["kind"] == "boolean":
         return "inverted" if new[1] == filled - old[1] else "value_changed"
+    if entry["kind"] == "bytes" and delta < 0 and new[3] < old[3]:
+        return f"cut_to_{new[3]}_bytes"
     scaled = power_of_ten(old[1], new[1])
     if scaled:
         return f"unit_scale_1e{scaled}"
@@ -17583,6 +17848,14 @@ def limit_label(old: Sequence[Any], new: Sequence[Any]) -> str:
 def part_label(old: Sequence[Any], new: Sequence[Any]) -> str:
     grown, shrunk = new[3] > 2 * old[3] > 0, old[3] > 0 and 2 * new[1] < old[1]
     return "unit_scale_part_of_rows" if grown or shrunk else "value_changed"
+
+
+def day_label(filled: Any, delta: Any, ends: List[Any]) -> str:
+    """Return the label of dates, whose sums count days."""
+    if delta and ends == [delta / filled] * 2:
+        return f"day_shift_{int(delta / filled):+d}d"
+    near = 0 < abs(delta) < filled and all(end in (0, 1 if delta > 0 else -1) for end in ends)
+    return "day_shift_part_of_rows" if near else "value_changed"
 
 
 def moment_label(
@@ -17617,21 +17890,67 @@ def rounding_label(scale: int, filled: Any, delta: Any, old: Sequence[Any], new:
         bound = 4 * (10.0 ** -digits / 2) / 3 ** 0.5 * float(filled) ** 0.5
         ends = all(abs(b - a) * 2 * 10 ** digits <= 1 for a, b in zip(old[2:], new[2:]))
         if abs(float(delta)) <= bound and ends:
-            whole = all((value * 10 ** digits).denominator == 1 for value in new[1:])
-            return f"rounded_to_{digits}" if whole else "rounding_part_of_rows"
+            kept = [fewer for fewer in range(digits + 1)
+                    if all((value * 10 ** fewer).denominator == 1 for value in new[1:])]
+            return f"rounded_to_{kept[0]}" if kept else "small_changes"
     return ""
 
 
-def moved_rows(item: Mismatch, found: Sequence[Mismatch], old: Profile, new: Profile) -> Mismatch:
-    """Return a row count mismatch with its label: lost tail, gap, whole chunks, or single rows."""
-    if item.rule not in ("missing_rows", "extra_rows") or item.label != "rows":
-        return item
-    if item.rule == "extra_rows":
-        return item._replace(label="whole_chunk" if item.no not in old.chunks else "new_keys")
-    if old.spec["chunking"]["kind"] != "range":
-        return item._replace(label="chunk_missing" if item.no not in new.chunks else "rows_missing")
-    bad = tuple(int(each.no) for each in found if each.rule == "missing_rows")
-    return item._replace(label=missing_label(bad, old, new))
+def placed(found: Sequence[Mismatch], old: Profile, new: Profile) -> List[Mismatch]:
+    """Return the mismatches; those of numbers of rows say lost tail, gap, whole chunks, or single rows."""
+    ranged = old.spec["chunking"]["kind"] == "range"
+    bad = tuple(int(item.no) for item in found if item.rule == "missing_rows") if ranged else ()
+    missing = missing_label(bad, old, new) if bad else ""
+    if any(item.label == "duplicate_key" for item in found):  # a chunk of one row is easily there twice
+        found = [item._replace(label="duplicate_key") if item.rule == "duplicate_rows" else item for item in found]
+    return [item._replace(label=row_label(item, missing, old, new)) if item.label == "rows" else item
+            for item in found]
+
+
+def row_label(item: Mismatch, missing: str, old: Profile, new: Profile) -> str:
+    if item.rule == "missing_rows":
+        return missing or ("chunk_missing" if item.no not in new.chunks else "rows_missing")
+    if not old.spec["key"]:
+        return "copies_or_new_rows"
+    return "whole_chunk" if item.no not in old.chunks else "new_keys"
+
+
+def moved_keys(found: List[Mismatch], old: Profile, new: Profile) -> List[Mismatch]:
+    """Return the mismatches; where all columns beside the key agree in sum over the table, rows changed their keys."""
+    bad = {item.no for item in found}
+    sides = [[side.chunks[no] for no in bad if no in side.chunks] for side in (old, new)]
+    rows = [sum(chunk.rows for chunk in chunks) for chunks in sides]
+    if all(item.label == "same_sums" for item in found) or rows[0] != rows[1] or not old.spec["key"]:
+        return found
+    same = columns_same_in_sum(old.spec, sides, rows[0])
+    others = {state for name, state in same.items() if name not in old.spec["key"]}
+    moved = len(bad) > 1 or any(same.get(name) is False for name in old.spec["key"])
+    if True not in others or False in others or not moved:
+        return found
+    rules = {(item.rule, item.no): item._replace(label="rows_under_other_keys", column="") for item in found}
+    return list(rules.values())
+
+
+def columns_same_in_sum(spec: Spec, sides: Sequence[List[Chunk]], rows: int) -> Dict[str, Optional[bool]]:
+    """Return for each column whether its facts add up to the same; nothing where too many rows tell none."""
+    untold = sum(chunk.rows for chunks in sides for chunk in chunks if chunk.facts is None)
+    if 20 * untold > rows:
+        return {}
+    told = [[chunk.facts for chunk in chunks if chunk.facts is not None] for chunks in sides]
+    return {entry["name"]: same_in_sum(entry, [[facts[index] for facts in side] for side in told], untold)
+            for index, entry in enumerate(spec["columns"])}
+
+
+def same_in_sum(entry: Dict[str, Any], sides: Sequence[List[Any]], untold: int) -> Optional[bool]:
+    """Tell whether a column's facts add up to the same over both sides, as far as rows without facts allow."""
+    family = FAMILY.get(entry["kind"], "")
+    if family not in ADDED_UP:
+        return None
+    numbers = [[[exact(value) for value in fact] for fact in side] for side in sides]
+    limit = max((abs(value) for side in numbers for fact in side for value in fact[ADDED_UP[family]:]), default=0)
+    apart = [abs(sum(fact[index] for fact in numbers[0]) - sum(fact[index] for fact in numbers[1]))
+             for index in range(ADDED_UP[family])]
+    return all(difference <= untold * max(1, 4 * limit if index else 1) for index, difference in enumerate(apart))
 
 
 def missing_label(bad: Tuple[int, ...], old: Profile, new: Profile) -> str:
@@ -17663,7 +17982,8 @@ def approximate_findings(
             if here.facts is None or there.facts is None:
                 untold += here.rows
             elif not close(here.facts[index], there.facts[index], tolerance):
-                yield Mismatch("value_mismatch", "beyond_tolerance", name, no, here.rows)
+                label = float_label(here.facts[index], there.facts[index]) or "beyond_tolerance"
+                yield Mismatch("value_mismatch", label, name, no, here.rows)
             else:
                 within += here.facts[index] != there.facts[index]
         yield from approximate_notes(old.table, name, within, untold, tolerance)
@@ -17702,16 +18022,13 @@ def close(one: Sequence[Optional[str]], other: Sequence[Optional[str]], toleranc
     return abs(numbers[0][1] - numbers[1][1]) <= slack and abs(numbers[0][3] - numbers[1][3]) <= slack * heaviest
 
 
-def in_flight(
-    item: Mismatch, found: Sequence[Mismatch], old: Profile, new: Profile, settings: Dict[str, Any]
-) -> Mismatch:
-    """Return the mismatch as in flight, unless a second look confirmed it or it stands out among all chunks."""
-    if confirmation(item.no, old, new) == "confirmed":
-        return item
+def flying(found: Sequence[Mismatch], old: Profile, new: Profile) -> List[Mismatch]:
+    """Return the mismatches, as in flight those that no second look confirmed and that do not stand out."""
     order = sorted({*old.chunks, *new.chunks}, key=lambda name: chunk_order(name, old.spec))
     late = {each.no: each.rows for each in found if each.rule in ("missing_rows", "extra_rows")}
-    outstanding = outliers([late.get(no, 0) for no in order])
-    return item if item.no in {order[index] for index in outstanding} else item._replace(rule="in_flight")
+    outstanding = {order[index] for index in outliers([late.get(no, 0) for no in order])}
+    return [item if item.rule == "duplicate_rows" or item.no in outstanding
+            or confirmation(item.no, old, new) == "confirmed" else item._replace(rule="in_flight") for item in found]
 
 
 def confirmation(no: str, old: Profile, new: Profile) -> str:
@@ -17737,43 +18054,118 @@ def outliers(counts: Sequence[int]) -> List[int]:
     return [index for index, root in enumerate(roots) if (root - middle) / spread > limit]
 
 
+LABELS: Tuple[Tuple[str, str, str], ...] = (  # label, its words, what to do instead of the rule's remedy
+    ("rows_missing", "rows are missing", ""),
+    ("scattered_rows", "rows are missing here and there", ""),
+    ("lost_tail", "the rows with the highest keys are missing, as after a load that stopped",
+     "Load the rows from the first missing key on, then profile the table again."),
+    ("gap", "a run of rows is missing, as after a batch that failed",
+     "Load the rows between the keys named, then profile the table again."),
+    ("chunk_missing", "no row of these chunks has arrived", ""),
+    ("new_keys", "rows whose keys the source does not have", ""),
+    ("whole_chunk", "chunks of keys that the source does not have", ""),
+    ("copies_or_new_rows", "rows that the source does not have, or has less often", ""),
+    ("duplicate_key", "keys occur more than once", ""),
+    ("loaded_", "every row is there {} times, as after a load that ran again", ""),
+    ("null_to_empty", "NULL became the empty text", "Load NULL as NULL; or set empty_is_null in the type_map."),
+    ("empty_to_null", "the empty text became NULL",
+     "Load the empty text as it is; or set empty_is_null in the type_map."),
+    ("null_count_changed", "values became NULL, or NULL became values", ""),
+    ("nulled", "every value became NULL", "See whether the column was in the column list of the load; load it again."),
+    ("truncated_to_", "texts are cut to {} characters",
+     "Widen the column on the target, then load these rows again: the ends of the texts are only on the source."),
+    ("cut_to_", "binary values are cut to {}", "Widen the column on the target, then load these rows again."),
+    ("shortened_or_trimmed", "texts became shorter, the longest did not: some were edited or trimmed", ""),
+    ("lengthened", "texts became longer", ""),
+    ("encoding_double_utf8", "UTF-8 was read as Latin-1 and encoded once more",
+     "Set the character set of the load's connection to UTF-8, then load these rows again."),
+    ("encoding_replaced", "characters beyond ASCII became others, as ? or letters without accents",
+     "Set the character sets of the load's connection and of the target column to UTF-8, then load these rows again."),
+    ("tz_shift_part_of_rows", "some moments moved by whole quarter hours, as by a time zone or summer time",
+     "Set the time zone of the load's session to UTC, then load these rows again."),
+    ("tz_shift_", "every moment moved by {}, as by a time zone",
+     "Set the time zone of the load's session to UTC, then load these rows again."),
+    ("day_shift_part_of_rows", "some dates moved by one day, as by a time zone",
+     "Load dates as text, not as moments of a time zone."),
+    ("day_shift_", "every date moved by {}, as by a time zone", "Load dates as text, not as moments of a time zone."),
+    ("fraction_cut", "fractions of seconds are cut", "Set rounding to truncate in the type_map where that was wanted."),
+    ("fraction_rounded", "fractions of seconds are rounded",
+     "Lower the precision in the type_map where that was wanted."),
+    ("unit_scale_part_of_rows", "some numbers grew or shrank by a factor, as between units", ""),
+    ("unit_scale_1e", "numbers were multiplied by 10^{}, as between units",
+     "Correct the unit in the load, or give the factor as source_expr in the type_map."),
+    ("rounded_to_", "numbers are rounded to {} digits after the point",
+     "Raise the scale on the target and load again; a tolerance or a scale in the type_map accepts the loss."),
+    ("small_changes", "numbers moved by little: some are rounded or edited", ""),
+    ("clipped", "numbers are pressed into a smaller type",
+     "Use the source's type on the target, load these rows again."),
+    ("sign_lost", "negative numbers became positive", "Use a signed type on the target, then load these rows again."),
+    ("inverted", "true and false are exchanged", "Correct the mapping of the column, then load it again."),
+    ("swapped_with_", "values are exchanged with those of {}",
+     "Put the columns of the load in the target's order, then load these rows again."),
+    ("rows_under_other_keys", "the values are there, under other keys: rows are renumbered or exchanged",
+     "Load with the source's keys; where new keys are wanted, no other table may refer to the old ones."),
+    ("same_sums", "the hashes of rows differ and no sum does, as by letter case, composed accents or exchanged values",
+     ""),
+    ("too_few_rows_to_classify", "values differ; chunks of so few rows tell no sums that would say how", ""),
+    ("beyond_tolerance", "sums differ by more than the tolerance",
+     "Correct the values, or give a tolerance: --tolerance N, or tolerances in the configuration."),
+    ("value_changed", "values differ", ""),
+)
+
+
+def label_words(label: str) -> Tuple[str, str]:
+    """Return what a label means in words, and what to do about it."""
+    name, words, remedy = next(row for row in LABELS if label.startswith(row[0]))
+    rest = label[len(name):].replace("twice", "2").replace("_times", "").replace("_", " ")
+    return words.replace("{}", rest if name != "swapped_with_" else label[len(name):]), remedy
+
+
 def group_mismatches(found: Sequence[Mismatch], old: Profile, new: Profile, path: Path) -> List[Finding]:
     """Return one finding for each rule, label and column, with the chunks where it holds."""
     groups: Dict[Tuple[str, str, str], List[Mismatch]] = {}
     for item in found:
         groups.setdefault((item.rule, item.label, item.column), []).append(item)
-    total = len({*old.chunks, *new.chunks})
+    order = {no: index for index, no in enumerate(
+        sorted({*old.chunks, *new.chunks}, key=lambda name: chunk_order(name, old.spec)))}
     findings = []
     for (rule, label, column), items in sorted(groups.items()):
         names = [item.no for item in items]
-        words = pattern([item.no for item in items], sorted({*old.chunks, *new.chunks},
-                                                            key=lambda name: chunk_order(name, old.spec)))
-        rows = f"{sum(item.rows for item in items)} rows"
-        rows = rows if rule != "value_mismatch" else f"chunks of {rows}"
-        text = (f"{old.table}{'.' + column if column else ''}: {label.replace('_', ' ')}: {rows} in {len(items)} of "
-                f"{total} chunks ({words}): {places(names, old, new)}.")
+        where, (words, remedy) = pattern([order[no] for no in names], len(order)), label_words(label)
+        rows = sum(item.rows for item in items)
+        many = f"{rows} row{'s' * (rows != 1)} in" if rule != "value_mismatch" else "in"
+        text = (f"{old.table}{'.' + column if column else ''}: {words}: {many} {len(items)} of {len(order)} chunks"
+                f"{'' if where == 'single' else f' ({where})'}: {places(names, old, new)}.")
         findings.append(data_finding(
-            rule, path + (("columns", column) if column else ()), text, None, None, **{"class": label}, pattern=words,
-            chunks=names[:1000], confirmation=sorted({confirmation(no, old, new) for no in names})))
+            rule, path + (("columns", column) if column else ()), text, **{"class": label}, pattern=where,
+            chunks=names[:1000], confirmation=sorted({confirmation(no, old, new) for no in names}),
+        )._replace(remedy=remedy if rule != "in_flight" else ""))
     return findings
 
 
-def pattern(names: Sequence[str], order: Sequence[str]) -> str:
+def pattern(places: Sequence[int], total: int) -> str:
     """Return where the chunks lie: what is everywhere has another cause than what is in one run."""
-    if len(names) == len(order):
-        return "all chunks: systematic" if len(order) > 1 else "the only chunk"
-    first = order.index(names[0])
-    if list(order[first:first + len(names)]) == list(names):
-        return "the highest chunks" if names[-1] == order[-1] else "one contiguous run"
+    if len(places) == total:
+        return "all: systematic" if total > 1 else "the only one"
+    if len(places) == 1:
+        return "the highest" if places[0] == total - 1 else "single"
+    if places[-1] - places[0] == len(places) - 1:
+        return "the highest" if places[-1] == total - 1 else "one contiguous run"
     return "scattered"
 
 
 def places(names: Sequence[str], old: Profile, new: Profile) -> str:
+    """Return the first chunks with their keys and rows."""
     shown = []
     for no in names[:5]:
-        chunk = old.chunks.get(no) or new.chunks[no]
-        span = f", keys {chunk.first} to {chunk.last}" if chunk.first is not None else ""
-        shown.append(f"chunk {no}{span}")
+        here, there = old.chunks.get(no), new.chunks.get(no)
+        known = [chunk for chunk in (here, there) if chunk]
+        ends = [(chunk.first, chunk.last) for chunk in known if chunk.first is not None]
+        span = f", keys {min(end[0] for end in ends)} to {max(end[1] or 0 for end in ends)}" if ends else ""
+        rows = [chunk.rows if chunk else 0 for chunk in (here, there)]
+        count = f"{rows[0]} row{'s' * (rows[0] != 1)}"
+        apart = f" on the source, {rows[1]} on the target" if rows[0] != rows[1] else ""
+        shown.append(f"chunk {no}{span} ({count}{apart})")
     return "; ".join(shown) + (f"; and {len(names) - 5} more" if len(names) > 5 else "")
 
 
@@ -17786,72 +18178,109 @@ KEYS_SHOWN = 1000
 FEW_ROWS = 1000  # so many row hashes are asked for at once
 
 
-def follow_up(old: Profile, new: Profile, found: Sequence[Mismatch], settings: Dict[str, Any]) -> Dict[str, Any]:
-    """Return the next look at the chunks that differ: sections, then rows, then a repair; or why there is none."""
-    moved = moved_chunks(old, new)
-    flying = sorted({item.no for item in found if item.rule == "in_flight"} | moved,
-                    key=lambda name: chunk_order(name, old.spec))
-    if flying:
-        return {"step": "recheck", "why": "these chunks moved, or may only be late", "chunks": flying[:KEYS_SHOWN],
-                "queries": both_sides(old, Cut(only=tuple(flying)), flying)}
-    names = sorted({item.no for item in found if item.label != "beyond_tolerance"},
-                   key=lambda name: chunk_order(name, old.spec))
-    if not names:
-        return {"step": "none", "why": "only approximate columns differ: the hashes of rows do not contain them"
-                if found
-                else "nothing differs"}
-    if systematic(found, old, new):
-        return {"step": "none", "why": f"{len(names)} of {len({*old.chunks, *new.chunks})} chunks differ: a systematic "
-                                       "cause, as a type, a time zone or a mapping; correct it and load again"}
+class Look(NamedTuple):
+    """The next queries: what they tell of which chunks, or of sections below them."""
+
+    cut: Cut
+    chunks: Sequence[str]
+    finer: int = 0
+
+
+def next_look(
+    old: Profile, new: Profile, found: Sequence[Mismatch], settings: Dict[str, Any]
+) -> Tuple[Dict[str, Any], Optional[Look]]:
+    """Return the next step towards the rows that differ, and its queries; or a repair; or why there is none."""
+    def in_order(names: Set[str]) -> List[str]:
+        return sorted(names, key=lambda name: chunk_order(name, old.spec))
+
+    moved = in_order({item.no for item in found if item.rule == "in_flight"} | moved_chunks(old, new))
+    if moved:
+        said = {"step": "recheck", "why": "these chunks moved, or may only be late", "chunks": moved[:KEYS_SHOWN]}
+        return said, Look(Cut(only=tuple(moved)), moved)
+    inexact = {entry["name"] for entry in old.spec["columns"] if entry["kind"] == "approximate"}
+    names = in_order({item.no for item in found if item.column not in inexact})
+    reason = no_look(old, new, found, names)
+    if reason:
+        return {"step": "none", "why": reason}, None
     rows, sections = closer_look(old, new, "rows"), closer_look(old, new, "sections")
     if rows:
-        return {"step": "repair", **found_rows(*rows), "repair": repair(old, new, *rows, found, settings)}
+        return {"step": "repair", **found_rows(*rows), "repair": repair(old, new, *rows, found, settings)}, None
     if sections:
         return into_rows(old, *sections)
     few = sum(max(side.chunks[no].rows for side in (old, new) if no in side.chunks) for no in names) <= FEW_ROWS
-    return {"step": "rows" if few else "sections", "why": f"{len(names)} chunks differ", "chunks": names[:KEYS_SHOWN],
-            "queries": both_sides(old, Cut("rows") if few else Cut("sections", finer=1), names)}
+    return {"step": "rows" if few else "sections", "why": counted_words(len(names), "chunk", "differ"),
+            "chunks": names[:KEYS_SHOWN]}, Look(Cut("rows") if few else Cut("sections", finer=1), names)
 
 
-def into_rows(profile: Profile, source: Dict[str, List[str]], target: Dict[str, List[str]]) -> Dict[str, Any]:
-    """Return the queries for the rows of the sections that differ, unless nearly all of them do."""
+def counted_words(count: int, thing: str, verb: str) -> str:
+    return f"{count} {thing} {verb}s" if count == 1 else f"{count} {thing}s {verb}"
+
+
+def no_look(old: Profile, new: Profile, found: Sequence[Mismatch], names: Sequence[str]) -> str:
+    """Return why nothing closer is looked at, or an empty text."""
+    if old.chunks and not new.chunks and new.captured_at:
+        return "the target is empty: load the table"
+    if not names:
+        return ("only approximate columns differ: the hashes of rows do not contain them" if found
+                else "nothing differs")
+    alike = counted(item.label for item in found if item.label.startswith(SYSTEMATIC))
+    total = len({*old.chunks, *new.chunks})
+    if total > 2 and 2 * len({item.no for item in found if item.label in alike}) > total:
+        words = label_words(max(sorted(alike), key=lambda label: alike[label]))[0]
+        return f"{len(names)} of {total} chunks differ, and alike ({words}): correct the cause, load again"
+    return ""
+
+
+def into_rows(
+    profile: Profile, source: Dict[str, List[str]], target: Dict[str, List[str]]
+) -> Tuple[Dict[str, Any], Optional[Look]]:
+    """Return the step to the rows of the sections that differ, unless nearly all of them do."""
     order = sorted({*source, *target}, key=lambda name: chunk_order(name, profile.spec))
     wanted = [no for no in order if source.get(no) != target.get(no)]
     if 2 * len(wanted) > max(100, len(order)):
-        return {"step": "none", "why": f"{len(wanted)} of {len(order)} sections differ: a systematic cause; load again"}
-    return {"step": "rows", "why": f"{len(wanted)} sections differ", "chunks": wanted[:KEYS_SHOWN],
-            "queries": both_sides(profile, Cut("rows"), wanted, 1)}
+        return {"step": "none", "why": f"{len(wanted)} of {len(order)} sections differ: a systematic cause; load again"
+                }, None
+    return {"step": "rows", "why": counted_words(len(wanted), "section", "differ"),
+            "chunks": wanted[:KEYS_SHOWN]}, Look(Cut("rows"), wanted, 1)
 
 
-def both_sides(profile: Profile, cut: Cut, chunks: Sequence[str], finer: int = 0) -> Dict[str, Dict[str, str]]:
-    """Return the queries of source and target over these chunks."""
-    queries = {}
-    for role, engine in zip(SIDES, (profile.spec[role]["dialect"] for role in SIDES)):
-        side = side_of(profile.spec, role)
-        where = chunk_filter(profile.spec, side, chunks, finer)
-        queries[role] = {"engine": engine, "run": ENGINES[engine]["run"],
-                         "query": runnable(profile.spec, side, cut._replace(where=where))}
-    return queries
+def asked(profile: Profile, look: Look) -> Dict[str, str]:
+    """Return the query of one side over these chunks."""
+    engine = profile.spec[profile.side]["dialect"]
+    query = runnable(profile.spec, side_of(profile.spec, profile.side), cut_of(profile, look))
+    return {"engine": engine, "run": ENGINES[engine]["run"], "query": query}
+
+
+def cut_of(profile: Profile, look: Look) -> Cut:
+    side = side_of(profile.spec, profile.side)
+    return look.cut._replace(where=chunk_filter(profile.spec, side, look.chunks, look.finer))
+
+
+def look_at_file(side: Profile, look: Look, path: str, salt: str) -> Profile:
+    """Return one side with a closer look at its SQLite file."""
+    query = document_query(side.spec, side_of(side.spec, side.side), cut_of(side, look), now())
+    return side._replace(closer={**side.closer, look.cut.content: query_file(path, [query], salt)[0]})
 
 
 SYSTEMATIC = (  # labels of what hits every row alike
     "tz_shift_", "unit_scale_1e", "inverted", "rounded_to_", "null_to_empty", "empty_to_null", "truncated_to_",
-    "encoding_", "fraction_", "sign_lost", "clipped", "loaded_twice",
+    "encoding_", "fraction_", "sign_lost", "clipped", "loaded_", "nulled", "day_shift_", "swapped_with_", "cut_to_",
+    "rows_under_other_keys",
 )
 
 
-def systematic(found: Sequence[Mismatch], old: Profile, new: Profile) -> bool:
-    """Tell whether more than half of the chunks show what a wrong type, mapping or load does to all rows."""
-    total = len({*old.chunks, *new.chunks})
-    return total > 2 and 2 * len({item.no for item in found if item.label.startswith(SYSTEMATIC)}) > total
+def newer_look(side: Profile, content: str) -> Optional[Dict[str, Any]]:
+    """Return a closer look that is not older than the profile."""
+    body = side.closer.get(content)
+    return body if body and body["captured_at"] >= side.captured_at else None
 
 
 def closer_look(old: Profile, new: Profile, content: str) -> Optional[Tuple[Looked, Looked]]:
     """Return the lines of a closer look by their first cell, when both sides took it after their profiles."""
     found = []
     for side in (old, new):
-        body = side.closer.get(content)
-        if body is None or body["captured_at"] < side.captured_at:
+        body = newer_look(side, content)
+        if body is None:
             return None
         lines: Dict[str, List[str]] = {}
         for line in body["lines"]:
@@ -18081,7 +18510,7 @@ NAMED_SETTINGS = {"where": "table", "watermark": "table", "chunking": "table", "
 def refuse_unused(specs: Sequence[Spec], settings: Dict[str, Any], others: Iterable[str] = ()) -> None:
     """Raise InputError for a setting that names nothing: it is a misspelling."""
     names = [(spec["table"], entry["name"]) for spec in specs for entry in spec["columns"] + spec["not_comparable"]]
-    names += [(spec["table"], name) for spec in specs for name in spec["excluded"]]
+    names += [(spec["table"], name) for spec in specs for name in (*spec["excluded"], *spec["dropped"])]
     for text in settings.get("exclude", ()):
         if not any(matches(table, name, [text]) for table, name in [*names, *((table, "*") for table in others)]):
             raise no_such(f"--exclude: {text}", "column", text.split(".")[-1], {name for _, name in names})
@@ -18146,10 +18575,12 @@ def compare_profiles(before: Document, after: Document, options: Options) -> Com
         if is_database(side):
             for spec in specs:
                 refuse_other_engine(spec, role, side.name)
+            queries = [document_query(spec, side_of(spec, role), Cut(), now()) for spec in specs]
             found += [(side.name, check_profile(side._replace(value=body)))
-                      for body in profile_file(side.name, specs, role, salt)]
+                      for body in query_file(side.name, queries, salt)]
     old, new = (merge(role, found) for role, found in zip(SIDES, bodies))
-    compared = compare_sides(old, new, settings)
+    files = [side.name if is_database(side) else "" for side in sides]
+    compared = compare_sides(old, new, settings, files)
     return compared._replace(findings=(*compared.findings, *lost))
 
 
@@ -18167,7 +18598,9 @@ def refuse_other_engine(spec: Spec, role: str, name: str) -> None:
                          f"{spec['table']} was made for a {spec[role]['dialect']} {role}")
 
 
-def compare_sides(old: Dict[str, Profile], new: Dict[str, Profile], settings: Dict[str, Any]) -> Comparison:
+def compare_sides(
+    old: Dict[str, Profile], new: Dict[str, Profile], settings: Dict[str, Any], files: Sequence[str]
+) -> Comparison:
     findings: List[Finding] = []
     tables: List[Dict[str, Any]] = []
     for table in sorted({*old, *new}):
@@ -18183,9 +18616,25 @@ def compare_sides(old: Dict[str, Profile], new: Dict[str, Profile], settings: Di
         refuse_other_spec(here, there)
         found, mismatches = compare_table(here, there, settings)
         findings += found
-        next_look = {"follow_up": follow_up(here, there, mismatches, settings)}
-        tables.append({**table_summary(here, there, mismatches), **next_look})
+        follow_up = follow(here, there, mismatches, settings, files)
+        tables.append({**table_summary(here, there, mismatches), "follow_up": follow_up})
     return Comparison(tuple(findings), reconciliation={"tables": tables})
+
+
+def follow(
+    old: Profile, new: Profile, found: Sequence[Mismatch], settings: Dict[str, Any], files: Sequence[str]
+) -> Dict[str, Any]:
+    """Return the next step towards the rows that differ; at a side that is an SQLite file the look is taken here."""
+    said, look = next_look(old, new, found, settings)
+    while look and said["step"] in ("sections", "rows") and len(look.chunks) <= KEYS_SHOWN and all(
+            path or newer_look(side, look.cut.content) for side, path in zip((old, new), files)):
+        old, new = (look_at_file(side, look, path, str(settings.get("salt", ""))) if path else side
+                    for side, path in zip((old, new), files))
+        said, look = next_look(old, new, found, settings)
+    if not look:
+        return said
+    unseen = [side for side, path in zip((old, new), files) if not path or all(files) or said["step"] == "recheck"]
+    return {**said, "queries": {side.side: asked(side, look) for side in unseen}}
 
 
 def refuse_other_spec(old: Profile, new: Profile) -> None:
@@ -18199,7 +18648,7 @@ def refuse_other_spec(old: Profile, new: Profile) -> None:
 
 
 def table_summary(old: Profile, new: Profile, found: Sequence[Mismatch]) -> Dict[str, Any]:
-    bad = {item.no for item in found}
+    bad = {item.no for item in found} if new.chunks else {*old.chunks}
     return {
         "table": old.table,
         "rows": {"source": sum(chunk.rows for chunk in old.chunks.values()),
@@ -19068,7 +19517,8 @@ def explain(name: str, chosen: str, width: int) -> str:
 SLUG_CHARACTERS = 60  # with number, phase and suffix well below the 143 bytes that the tightest file system takes
 RECONCILE_FOLDER = "reconcile"
 EXPORT_LIST = "SHA256SUMS"  # check with: sha256sum -c SHA256SUMS
-EXPORTED_NAME = re.compile(r"[0-9a-f]{64}  ((?:reconcile/)?[A-Za-z0-9_][A-Za-z0-9_.]*)")
+EXPORTED_NAME = re.compile(
+    r"[0-9a-f]{64}  ((?:reconcile/)?(?:(?:source|target|repair)/)?[A-Za-z0-9_][A-Za-z0-9_.]*)")
 
 # Folder below DIR -> function from the report to {file name: text}. The queries that compare both sides' rows enter
 # here, as RECONCILE_FOLDER.
@@ -19637,6 +20087,12 @@ def runner(purpose: str, body: str, report: Dict[str, Any], names: Sequence[str]
 def export_files(report: Dict[str, Any]) -> Dict[str, str]:
     """Return every file of --export with its text; the list of their digests is the last."""
     import hashlib
+    files = follow_up_files(report["reconciliation"]) if report["schema_type"] == "data" else database_files(report)
+    digests = [f"{hashlib.sha256(text.encode('utf-8')).hexdigest()}  {name}\n" for name, text in sorted(files.items())]
+    return {**files, EXPORT_LIST: "".join(digests)}
+
+
+def database_files(report: Dict[str, Any]) -> Dict[str, str]:
     names = export_names(report["migration_scripts"])
     scripts = zip(names, report["migration_scripts"])
     files = dict(pair for name, script in scripts for pair in script_files(name, script))
@@ -19644,8 +20100,7 @@ def export_files(report: Dict[str, Any]) -> Dict[str, str]:
     files["rollback.sh"] = runner("Undoes what apply.sh has run, the last script first.", ROLLBACK_BODY, report, names)
     for folder, make in EXPORT_FOLDERS.items():
         files.update({f"{folder}/{name}": text for name, text in make(report).items()})
-    digests = [f"{hashlib.sha256(text.encode('utf-8')).hexdigest()}  {name}\n" for name, text in sorted(files.items())]
-    return {**files, EXPORT_LIST: "".join(digests)}
+    return files
 
 
 def write_export(folder: str, files: Dict[str, str]) -> None:
@@ -19864,7 +20319,7 @@ def next_steps(report: Dict[str, Any]) -> List[Tuple[str, str]]:
     again = f"compatibility_checker.py --before {paths[0]} --after {paths[-1]} --type {report['schema_type']}"
     plan = "migration_planner.py -i SPEC.json --compatibility report.json"
     if report["schema_type"] == "data":
-        return data_steps(report, again)
+        return data_steps(report, paths, again)
     if report["schema_type"] != "database" or not report["migration_scripts"]:
         return [("Plan the release with this report:", f"{again} -o report.json; {plan}")] if report["issues"] else []
     steps = [("Write the scripts as files:",
@@ -19881,15 +20336,19 @@ def next_steps(report: Dict[str, Any]) -> List[Tuple[str, str]]:
             ("Plan the release around it:", plan)]
 
 
-def data_steps(report: Dict[str, Any], again: str) -> List[Tuple[str, str]]:
-    """Return what to do after a comparison of profiles: look closer or repair, then compare again."""
-    states = {table.get("follow_up", {}).get("step") for table in (report["reconciliation"] or {}).get("tables", ())}
-    look = ("Run the queries of the next look on both sides, and append what they print to the profiles:",
-            f"{again} -f json -q | jq '.reconciliation.tables[].follow_up.queries'")
-    mend = ("Look at the proposed repair, and run it if it is right:",
-            f"{again} -f json -q | jq '.reconciliation.tables[].follow_up.repair'")
-    steps = [look] * bool(states & {"sections", "rows", "recheck"}) + [mend] * ("repair" in states)
-    return steps + [("Compare again:", again)] if report["issues"] else []
+def data_steps(report: Dict[str, Any], paths: Sequence[str], again: str) -> List[Tuple[str, str]]:
+    """Return the commands that lead from chunks to rows, or to the repair."""
+    follow_ups = [table["follow_up"] for table in report["reconciliation"]["tables"]]
+    steps = []
+    roles = {role for follow in follow_ups for role in follow.get("queries", ())}
+    if roles:
+        sides = zip(SIDES, (paths[0], paths[-1]))
+        runs = [f"look/{role}.sh DATABASE >> {path}" for role, path in sides if role in roles]
+        steps = [("Write the next queries as files:", f"{again} --export look"),
+                 ("Run them, append what they print to the profiles:", "; ".join(runs)), ("Compare again:", again)]
+    if any(follow.get("repair", {}).get("status") == "manual" for follow in follow_ups):
+        steps.append(("Write the repairs as files, read them, run them by hand:", f"{again} --export look"))
+    return steps
 
 
 def render_text(report: Dict[str, Any], screen: Screen = Screen()) -> str:
@@ -19922,16 +20381,36 @@ def reconciliation_lines(report: Dict[str, Any]) -> List[str]:
 
 
 def table_lines(table: Dict[str, Any]) -> List[str]:
-    """Return one table of profiles, and the next look at what differs."""
+    """Return one table of profiles: what was compared, which rows differ, and the next step."""
     rows, follow = table["rows"], table["follow_up"]
     lines = [f"{table['table']}: {rows['source']} rows -> {rows['target']}, {table['columns_compared']} columns, "
              f"{table['chunks_differing']} of {table['chunks']} chunks differ"]
-    if follow["step"] in ("sections", "rows", "recheck"):
-        lines.append(f"  next: {follow['step']} ({follow['why']}); queries of both sides are in the JSON report")
+    lines += [f"  {name} ({follow['counts'][name]}): {key_runs(keys)}"
+              for name, keys in follow.get("keys", {}).items() if keys]
+    if "queries" in follow:
+        lines.append(f"  next: {follow['step']} ({follow['why']})")
+    elif "repair" in follow:
+        plan = follow["repair"]
+        lines.append(f"  repair: {plan['status']}" + (f", {plan['why']}" if "why" in plan else ", as SQL for a person"))
     elif table["chunks_differing"]:
-        lines.append(f"  next: {follow['why'] if 'why' in follow else follow['repair']['status'] + ' repair'}")
-    return lines + [f"  {name}: {', '.join(keys[:20])}{' ...' if len(keys) > 20 else ''}"
-                    for name, keys in follow.get("keys", {}).items() if keys]
+        lines.append(f"  next: {follow['why']}")
+    return lines
+
+
+RUNS_SHOWN = 12
+
+
+def key_runs(keys: Sequence[str]) -> str:
+    """Return sorted keys with runs of numbers as first to last."""
+    runs: List[List[str]] = []
+    for key in keys:
+        last = number(runs[-1][1]) if runs else None
+        if last is not None and number(key) == last + 1:
+            runs[-1][1] = key
+        else:
+            runs.append([key, key])
+    shown = [first if first == last else f"{first} to {last}" for first, last in runs[:RUNS_SHOWN]]
+    return ", ".join(shown) + (", ..." if len(runs) > RUNS_SHOWN else "")
 
 
 def clean_line(line: str) -> str:
@@ -20013,7 +20492,11 @@ def md_tail(report: Dict[str, Any]) -> str:
     missing = ", ".join(f"{entry.get('count', 1)} x {md_text(entry['kind'][:200])}"
                         for entry in report["not_compared"][:20])
     advice = "".join(within((f"- {md_text(text[:800])}\n" for text in report["recommendations"]), MARKDOWN_LIMIT // 10))
-    return ((md_details(f"Waivers ({len(report['suppressed'])} issues suppressed)", waivers) if waivers else "")
+    tables = (report["reconciliation"] or {}).get("tables", []) if report["schema_type"] == "data" else []
+    data = "".join(within((f"{'  ' if line[:1] == ' ' else ''}- {md_text(line.strip()[:500])}\n"
+                           for table in tables for line in table_lines(table)), MARKDOWN_LIMIT // 10))
+    return ((f"### Tables\n\n{data}\n" if data else "")
+            + (md_details(f"Waivers ({len(report['suppressed'])} issues suppressed)", waivers) if waivers else "")
             + (f"Not compared: {missing}\n\n" if missing else "") + (f"### What to do\n\n{advice}" if advice else ""))
 
 
@@ -20392,8 +20875,8 @@ def read_arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
         parser.error("the following arguments are required: " + ", ".join(missing))
     if args.before == args.after == "-":
         raise InputError("--before and --after: standard input can be only one of them")
-    if args.export and args.type != "database":
-        raise InputError(f"--export: found --type {args.type}, expected database: only a database has scripts to run")
+    if args.export and args.type == "api":
+        raise InputError("--export: found --type api, expected database or data: an API has no scripts to run")
     return args
 
 
@@ -20410,6 +20893,12 @@ def write_report(args: argparse.Namespace, report: Dict[str, Any]) -> None:
         emit(args.output, args.format, render, args.quiet)
 
 
+def export_words(files: Dict[str, str]) -> str:
+    if "apply.sh" in files:
+        return "apply.sh runs the scripts, rollback.sh undoes them"
+    return "source.sh and target.sh run the next queries" if "source.sh" in files else "there is no query to run"
+
+
 def write_sidelines(args: argparse.Namespace, report: Dict[str, Any], inputs: Sequence[str]) -> None:
     """Write what was asked for beside the report: the scripts as files, the metrics."""
     written = []
@@ -20417,7 +20906,7 @@ def write_sidelines(args: argparse.Namespace, report: Dict[str, Any], inputs: Se
         files = export_files(report)
         refuse_inputs_as_outputs([os.path.join(args.export, name) for name in files], inputs)
         write_export(args.export, files)
-        written.append(f"{len(files)} files to {args.export}: apply.sh runs the scripts, rollback.sh undoes them")
+        written.append(f"{len(files)} files to {args.export}: {export_words(files)}")
     if args.metrics:
         write_file(args.metrics, render_metrics(report))
         written.append(args.metrics)
