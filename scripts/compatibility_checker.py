@@ -16515,6 +16515,7 @@ ENGINES: Dict[str, Dict[str, str]] = {
         "after": "", "run": "spark-sql -S -f {file}",
     },
 }
+PIECES: Dict[str, List[str]] = {}  # template -> text, name, text, name ..., text; taken apart once
 GROUP = 40  # arguments of one call: PostgreSQL takes 100, SQLite an expression of depth 1000
 
 
@@ -17941,9 +17942,17 @@ def columns_same_in_sum(spec: Spec, sides: Sequence[List[Chunk]], rows: int) -> 
             for index, entry in enumerate(spec["columns"])}
 
 
+def nearly_same(sides: Sequence[List[Any]]) -> bool:
+    """Tell whether the sums of binary numbers agree but for the noise of their last digits."""
+    totals = [[sum(float(fact[index] or 0) for fact in side) for side in sides] for index in (1, 2)]
+    return abs(totals[0][0] - totals[0][1]) <= 1e-9 * totals[1][0]
+
+
 def same_in_sum(entry: Dict[str, Any], sides: Sequence[List[Any]], untold: int) -> Optional[bool]:
     """Tell whether a column's facts add up to the same over both sides, as far as rows without facts allow."""
     family = FAMILY.get(entry["kind"], "")
+    if family == "approximate":
+        return bool(untold) or nearly_same(sides)
     if family not in ADDED_UP:
         return None
     numbers = [[[exact(value) for value in fact] for fact in side] for side in sides]
@@ -18227,7 +18236,7 @@ def no_look(old: Profile, new: Profile, found: Sequence[Mismatch], names: Sequen
     total = len({*old.chunks, *new.chunks})
     if total > 2 and 2 * len({item.no for item in found if item.label in alike}) > total:
         words = label_words(max(sorted(alike), key=lambda label: alike[label]))[0]
-        return f"{len(names)} of {total} chunks differ, and alike ({words}): correct the cause, load again"
+        return f"{len(names)} of {total} chunks differ alike, a systematic cause ({words}): correct it, load again"
     return ""
 
 
@@ -18510,7 +18519,7 @@ NAMED_SETTINGS = {"where": "table", "watermark": "table", "chunking": "table", "
 def refuse_unused(specs: Sequence[Spec], settings: Dict[str, Any], others: Iterable[str] = ()) -> None:
     """Raise InputError for a setting that names nothing: it is a misspelling."""
     names = [(spec["table"], entry["name"]) for spec in specs for entry in spec["columns"] + spec["not_comparable"]]
-    names += [(spec["table"], name) for spec in specs for name in (*spec["excluded"], *spec["dropped"])]
+    names += [(spec["table"], name) for spec in specs for name in (*spec["excluded"], *spec.get("dropped", ()))]
     for text in settings.get("exclude", ()):
         if not any(matches(table, name, [text]) for table, name in [*names, *((table, "*") for table in others)]):
             raise no_such(f"--exclude: {text}", "column", text.split(".")[-1], {name for _, name in names})
@@ -18853,7 +18862,9 @@ def open_placeholders(steps: Iterable[Step]) -> List[Dict[str, Any]]:
 
 def open_chunks(section: Optional[Dict[str, Any]]) -> List[Dict[str, Any]]:
     """Return the place that the drill-down queries of a database report leave open."""
-    where = [table["table"] for table in (section or {}).get("tables", ()) if "{{chunks}}" in json.dumps(table)]
+    where = [table["table"] for table in (section or {}).get("tables", ())
+             if any("drill_down" in queries for engines in table.get("queries", {}).values()
+                    for queries in engines.values())]
     how = "compare the profiles with --type data: its follow_up holds these queries with the differing chunks filled in"
     return [{"name": "chunks", "where": where, "how_to_obtain": how}] if where else []
 
@@ -20096,8 +20107,11 @@ def database_files(report: Dict[str, Any]) -> Dict[str, str]:
     names = export_names(report["migration_scripts"])
     scripts = zip(names, report["migration_scripts"])
     files = dict(pair for name, script in scripts for pair in script_files(name, script))
-    files["apply.sh"] = runner("Runs the scripts of this folder forward, in their order.", APPLY_BODY, report, names)
-    files["rollback.sh"] = runner("Undoes what apply.sh has run, the last script first.", ROLLBACK_BODY, report, names)
+    if report["dialect"]:  # documents of two systems have queries only
+        files["apply.sh"] = runner("Runs the scripts of this folder forward, in their order.", APPLY_BODY, report,
+                                   names)
+        files["rollback.sh"] = runner("Undoes what apply.sh has run, the last script first.", ROLLBACK_BODY, report,
+                                      names)
     for folder, make in EXPORT_FOLDERS.items():
         files.update({f"{folder}/{name}": text for name, text in make(report).items()})
     return files
@@ -20896,7 +20910,11 @@ def write_report(args: argparse.Namespace, report: Dict[str, Any]) -> None:
 def export_words(files: Dict[str, str]) -> str:
     if "apply.sh" in files:
         return "apply.sh runs the scripts, rollback.sh undoes them"
-    return "source.sh and target.sh run the next queries" if "source.sh" in files else "there is no query to run"
+    if "reconcile/source.sh" in files:
+        return "reconcile/source.sh and reconcile/target.sh print the profiles"
+    if "source.sh" in files:
+        return "source.sh and target.sh run the next queries"
+    return "repair/ holds SQL to read and to run by hand" if len(files) > 1 else "there is no query to run"
 
 
 def write_sidelines(args: argparse.Namespace, report: Dict[str, Any], inputs: Sequence[str]) -> None:

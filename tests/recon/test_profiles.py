@@ -555,7 +555,7 @@ def test_text_of_a_verdict_speaks_of_data(pair: List[Path]) -> None:
     change(pair[1], "DELETE FROM orders WHERE id = 7")
     done = check("--type", "data", "--before", pair[0], "--after", pair[1], "-f", "text")
     assert "DIFFERENT: the target does not hold the data of the source" in done.out
-    assert "orders: 1000 rows -> 999" in done.out and "next: rows" in done.out
+    assert "orders: 1000 rows -> 999" in done.out and "missing (1): 7\n" in done.out
 
 
 def test_functions_of_the_programs_are_those_of_the_checker() -> None:
@@ -565,12 +565,12 @@ def test_functions_of_the_programs_are_those_of_the_checker() -> None:
 def test_queries_are_files_for_an_export_and_leave_nothing_open(pair: List[Path]) -> None:
     done = check("--before", pair[0], "--after", pair[1], "-f", "json", config=WATERMARK, folder=pair[0].parent)
     files = checker.reconciliation_files(done.json["reconciliation"])
-    assert sorted(files)[:4] == [
-        "source/001_orders_drill_down.sparksql.sql", "source/001_orders_drill_down.sqlite.py",
+    assert sorted(files)[:5] == [
+        "source.sh", "source/001_orders_drill_down.sparksql.sql", "source/001_orders_drill_down.sqlite.py",
         "source/001_orders_prepass.sparksql.sql", "source/001_orders_prepass.sqlite.py"]
-    assert len(files) == 2 * 2 * 4
+    assert len(files) == 2 * 2 * 4 + 2
     opened = {name: re.findall(r"(?<!\{)\{[a-z]+\}(?!\})", re.sub(r"'\{\"profile.*?(?<!')'(?!')", "", text))
-              for name, text in files.items()}
+              for name, text in files.items() if name.endswith(".sql")}
     assert {name: words for name, words in opened.items() if words} == {}
     assert all(text.count("(") == text.count(")") for name, text in files.items() if name.endswith(".sql"))
 
@@ -582,7 +582,7 @@ def test_a_report_of_many_tables_holds_the_profiles_and_the_export_all(tmp_path:
     section = check("--before", path, "--after", path, "-f", "json").json["reconciliation"]
     assert {name for table in section["tables"] for name in table["queries"]["source"]["mysql"]} == {"profile"}
     assert any("left out" in text for text in section["how_to"])
-    assert len(checker.reconciliation_files(section)) == 40 * 2 * 2 * 3
+    assert len(checker.reconciliation_files(section)) == 40 * 2 * 2 * 3 + 2
 
 
 def test_a_profile_of_five_thousand_chunks_is_compared_in_seconds(tmp_path: Path) -> None:
@@ -591,3 +591,208 @@ def test_a_profile_of_five_thousand_chunks_is_compared_in_seconds(tmp_path: Path
     start = time.process_time()
     assert verdict(sides).code == 0
     assert time.process_time() - start < 10
+
+
+# What the files of other programs hold
+
+
+def table(path: Path, create: str, rows: List[Any]) -> Path:
+    """Return a file with one table and its rows."""
+    connection = sqlite3.connect(path)
+    connection.execute(create)
+    connection.executemany(f"INSERT INTO t VALUES ({','.join('?' * len(rows[0]))})", rows)
+    connection.commit()
+    connection.close()
+    return path
+
+
+SAME_VALUES = [  # type here, value here, type there, value there
+    ("DATETIME", "2024-01-01 10:00:00+02:00", "DATETIME", "2024-01-01T08:00:00Z"),
+    ("DATETIME", "2024-01-01", "TIMESTAMP", "2024-01-01 00:00:00.000000"),
+    ("DATETIME", "2024-01-01 10:00", "DATETIME", "2024-01-01 10:00:00"),
+    ("TIMESTAMPTZ", "2024-01-01 10:00:00.5+00:00", "TIMESTAMPTZ", "2024-01-01 10:00:00.500Z"),
+    ("TIME", "10:00", "TIME", "10:00:00.0"),
+    ("DECIMAL(10,2)", "1.005", "DECIMAL(10,2)", 1.01),
+    ("DECIMAL(10,2)", "-0.001", "DECIMAL(10,2)", 0),
+    ("BOOLEAN", "f", "BOOLEAN", 0),
+    ("BOOLEAN", "true", "BOOLEAN", 1),
+    ("NUM", 1.5, "DECIMAL(10,2)", 1.5),  # the type that CREATE TABLE AS gives
+    ("TEXT", "2024-01-01 10:00:00", "DATETIME", "2024-01-01 10:00:00"),
+]
+
+
+@pytest.mark.parametrize("here, one, there, other", SAME_VALUES)
+def test_values_that_sqlite_writes_in_several_ways_are_equal(
+    tmp_path: Path, here: str, one: Any, there: str, other: Any
+) -> None:
+    files = [table(tmp_path / name, f"CREATE TABLE t (id INTEGER PRIMARY KEY, v {kind})", [(1, value), (2, None)])
+             for name, kind, value in (("a.db", here, one), ("b.db", there, other))]
+    done = compare(files)
+    assert (done.code, done.json["reconciliation"]["tables"][0]["columns_compared"]) == (0, 2), done.json["issues"]
+    change(files[1], "UPDATE t SET v = NULL")
+    assert compare(files).code == 2
+
+
+def test_texts_that_are_no_text_are_compared_by_their_bytes(tmp_path: Path) -> None:
+    rows = [(n, f"x{n}", n) for n in range(20)]
+    create = "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT, n INTEGER)"
+    odd = ("UPDATE t SET v = CAST(X'61006262626262626262' AS TEXT) WHERE id = 1;"
+           "UPDATE t SET v = CAST(X'61ff62' AS TEXT) WHERE id = 2; UPDATE t SET n = 'word' WHERE id = 3")
+    files = [table(tmp_path / name, create, rows) for name in ("a.db", "b.db")]
+    for path in files:
+        change(path, odd)
+    assert compare(files).code == 0
+    change(files[1], "UPDATE t SET v = CAST(X'61fe62' AS TEXT) WHERE id = 2")
+    assert compare(files).json["reconciliation"]["tables"][0]["follow_up"]["keys"]["different"] == ["2"]
+    change(files[1], "UPDATE t SET v = CAST(X'61006262626262626263' AS TEXT) WHERE id = 1")
+    assert compare(files).json["reconciliation"]["tables"][0]["follow_up"]["keys"]["different"] == ["1", "2"]
+
+
+def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    for name in ("a.db", "b.db"):
+        change(tmp_path / name, "PRAGMA encoding = 'UTF-16'; CREATE TABLE t (id INTEGER PRIMARY KEY)")
+    done = compare([tmp_path / "a.db", tmp_path / "b.db"])
+    assert done.code == 3 and "UTF-16" in done.err and "profile a copy in UTF-8" in done.err
+
+
+def test_a_column_that_the_target_lacks_is_not_proved(pair: List[Path]) -> None:
+    change(pair[1], "ALTER TABLE orders RENAME COLUMN name TO label")
+    done = compare(pair)
+    assert (done.code, [(issue["type"], issue["field_path"]) for issue in done.json["issues"]]) == (
+        1, [("unverified_column", "tables.orders.columns.name")])
+    assert compare(pair, "--exclude", "orders.name").code == 0
+    for given in ({"orders.label": {"rename": "label"}, "orders.name": {"rename": "label"}},
+                  {"orders.label": {"source_expr": "name"}}):
+        config = {"type_map": {key: value for key, value in given.items() if value != {"rename": "label"}
+                               or key == "orders.name"}}
+        done = check("--type", "data", "--before", pair[0], "--after", pair[1], "-f", "json", config=config,
+                     folder=pair[0].parent)
+        assert (done.code, done.json["reconciliation"]["tables"][0]["columns_compared"]) == (0, 5), config
+
+
+def test_digits_that_only_one_side_holds_are_said_not_to_be_compared(tmp_path: Path) -> None:
+    files = [table(tmp_path / name, f"CREATE TABLE t (id INTEGER PRIMARY KEY, v DECIMAL(10,{digits}), f REAL)", rows)
+             for name, digits, rows in (("a.db", 4, [(1, 1.2345, 0.1)]), ("b.db", 2, [(1, 1.23, 0.1)]))]
+    done = compare(files)
+    assert (done.code, [(issue["type"], issue["field_path"]) for issue in done.json["issues"]]) == (
+        0, [("fewer_digits", "tables.t.columns.f"), ("fewer_digits", "tables.t.columns.v")])
+
+
+# What the sums say of the damage
+
+
+WIDE = ("CREATE TABLE t (id INTEGER{key}, name VARCHAR(60), nick VARCHAR(60), level INTEGER, at DATETIME, day DATE, "
+        "ratio DOUBLE, blob_data BLOB)")
+LABELS = [  # damage, rule, label, column
+    ("UPDATE t SET name = nick, nick = name", "value_mismatch", "swapped_with_nick", "name"),
+    ("UPDATE t SET name = nick, nick = name WHERE id % 3 = 0", "value_mismatch", "swapped_with_name", "nick"),
+    ("UPDATE t SET at = datetime(at, '+1 hour') WHERE id % 7 = 0", "value_mismatch", "tz_shift_part_of_rows", "at"),
+    ("UPDATE t SET nick = NULL", "value_mismatch", "nulled", "nick"),
+    ("UPDATE t SET nick = NULL WHERE id % 5 = 0", "value_mismatch", "null_count_changed", "nick"),
+    ("UPDATE t SET name = replace(name, 'ü', '\ufffd')", "value_mismatch", "encoding_replaced", "name"),
+    ("UPDATE t SET ratio = round(ratio, 2)", "value_mismatch", "rounded_to_2", "ratio"),
+    ("UPDATE t SET ratio = ratio * 1000", "value_mismatch", "unit_scale_1e3", "ratio"),
+    ("UPDATE t SET ratio = abs(ratio)", "value_mismatch", "sign_lost", "ratio"),
+    ("UPDATE t SET level = level + 1 WHERE id = 250", "value_mismatch", "value_changed", "level"),
+    ("UPDATE t SET day = date(day, '-1 day')", "value_mismatch", "day_shift_-1d", "day"),
+    ("UPDATE t SET day = date(day, '-1 day') WHERE id % 4 = 0", "value_mismatch", "day_shift_part_of_rows", "day"),
+    ("UPDATE t SET blob_data = substr(blob_data, 1, 20)", "value_mismatch", "cut_to_20_bytes", "blob_data"),
+    ("UPDATE t SET id = id + 10000", "missing_rows", "rows_under_other_keys", ""),
+    ("UPDATE t SET id = -id; UPDATE t SET id = 1 - id", "value_mismatch", "rows_under_other_keys", ""),
+]
+
+
+def wide(path: Path, damage: str = "", key: str = " PRIMARY KEY") -> Path:
+    rows = [(n, f"Müller {n:05} {n * n}", f"n{n % 50}", n * 31 % 5000 + 1, f"2024-03-{n % 27 + 1:02} 10:{n % 60:02}:00",
+             f"2024-01-{n % 28 + 1:02}", (n * 7919 % 100003) / 997 - 40, bytes([n % 256]) * (n % 40 + 1))
+            for n in range(400)]
+    table(path, WIDE.format(key=key), rows)
+    change(path, damage)
+    return path
+
+
+@pytest.mark.parametrize("damage, rule, label, column", LABELS)
+def test_damage_is_named_by_its_sums(tmp_path: Path, damage: str, rule: str, label: str, column: str) -> None:
+    done = compare([wide(tmp_path / "a.db"), wide(tmp_path / "b.db", damage)])
+    found = {(issue["type"], issue["class"], issue["field_path"].partition("columns.")[2])
+             for issue in issues(done, "breaking")}
+    assert done.code == 2 and (rule, label, column) in found, found
+    assert len(found) <= 2 + (label == "rows_under_other_keys"), found  # one cause is told in few words
+
+
+def test_a_table_without_a_key_that_was_loaded_twice_is_told(tmp_path: Path) -> None:
+    files = [wide(tmp_path / "a.db", key=""), wide(tmp_path / "b.db", "INSERT INTO t SELECT * FROM t", key="")]
+    done = compare(files)
+    assert [(issue["type"], issue["class"]) for issue in issues(done, "breaking")] == [
+        ("duplicate_rows", "loaded_twice")]
+
+
+def test_two_damages_of_one_table_are_told_each(tmp_path: Path) -> None:
+    damage = ("UPDATE t SET name = substr(name, 1, 8) WHERE id < 100; UPDATE t SET at = datetime(at, '+1 hour') WHERE "
+              "id >= 300; DELETE FROM t WHERE id = 150")
+    found = issues(compare([wide(tmp_path / "a.db"), wide(tmp_path / "b.db", damage)]), "breaking")
+    assert [(issue["class"], issue["field_path"], issue["chunks"]) for issue in found] == [
+        ("rows_missing", "tables.t", ["1"]), ("tz_shift_+1h", "tables.t.columns.at", ["3"]),
+        ("truncated_to_8", "tables.t.columns.name", ["0"])]
+
+
+# From the report to the rows
+
+
+def test_the_next_queries_are_exported_and_run_by_one_program_for_each_side(pair: List[Path], tmp_path: Path) -> None:
+    change(pair[1], "UPDATE orders SET name = 'damaged' WHERE id = 437")
+    folder = tmp_path / "export"
+    done = check("--before", pair[0], "--after", pair[1], "--export", folder, config=RANGES, folder=tmp_path)
+    assert done.code == 0, done.err
+    paths = [tmp_path / "source.jsonl", tmp_path / "target.jsonl"]
+    ask(folder / "reconcile", pair, paths)
+    done = check("--type", "data", "--before", paths[0], "--after", paths[1], "-f", "text", "--export", folder / "look")
+    assert done.code == 2 and f"look/source.sh DATABASE >> {paths[0]}" in done.out, done.out
+    ask(folder / "look", pair, paths)
+    again = check("--type", "data", "--before", paths[0], "--after", paths[1], "-f", "text", "--export",
+                  folder / "look")
+    assert "different (1): 437\n  repair: manual" in again.out, again.out
+    assert sorted(path.name for path in (folder / "look" / "repair").iterdir()) == [
+        "001_orders_read_me.txt", "001_orders_source.sql", "001_orders_staging.sql", "001_orders_target.py"]
+    assert not list((folder / "look" / "source").iterdir())  # of the export before
+
+
+def ask(folder: Path, databases: List[Path], paths: List[Path]) -> None:
+    """Run the exported program of each side, append what it prints."""
+    for role, database, path in zip(("source", "target"), databases, paths):
+        done = subprocess.run([folder / f"{role}.sh", database], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        with path.open("a") as file:
+            file.write(done.stdout)
+
+
+def test_a_file_looks_closer_by_itself_where_the_other_side_has_looked(pair: List[Path]) -> None:
+    change(pair[1], "UPDATE orders SET name = 'damaged' WHERE id = 437")
+    source = both(pair)[0]
+    said = compare([source.path, pair[1]]).json["reconciliation"]["tables"][0]["follow_up"]
+    assert (said["step"], list(said["queries"])) == ("rows", ["source"])
+    source.run(said["queries"]["source"]["query"])
+    said = compare([source.path, pair[1]]).json["reconciliation"]["tables"][0]["follow_up"]
+    assert said["keys"]["different"] == ["437"]
+
+
+def test_what_spark_prints_of_its_settings_is_skipped(pair: List[Path]) -> None:
+    sides = both(pair)
+    for side in sides:
+        side.path.write_text("spark.sql.session.timeZone\tUTC\n" + side.path.read_text())
+    assert verdict(sides).code == 0
+
+
+def test_a_profile_with_an_agreement_of_another_form_is_refused(pair: List[Path]) -> None:
+    sides = both(pair)
+    for edit in (lambda spec: spec.pop("columns"), lambda spec: spec["columns"].append(1), lambda spec: spec.clear()):
+        before = sides[1].path.read_text()
+
+        def break_spec(body: Dict[str, Any], edit: Any = edit) -> None:
+            edit(body["spec"])
+            body["spec_id"] = checker.spec_digest(body["spec"])
+
+        rewrite(sides[1], break_spec)
+        done = verdict(sides)
+        assert done.code == 3 and "spec" in done.err, done.err
+        sides[1].path.write_text(before)
