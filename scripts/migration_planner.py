@@ -47,6 +47,7 @@ import json
 import os
 import re
 import sys
+from bisect import bisect_left, bisect_right
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, NoReturn, Optional, Sequence, Tuple, Union
 
 TOOL = "migration_planner"
@@ -5057,7 +5058,6 @@ class Open:
 
     def finish(self, start: float, hours: float) -> float:
         """Return when work of `hours` ends that begins at `start` and rests while closed."""
-        from bisect import bisect_left, bisect_right
         index = bisect_right(self.starts, start) - 1
         used = start - self.starts[index] if index >= 0 and start < self.ends[index] else None
         worked = (self.before[index] + used if used is not None else self.before[min(index + 1, len(self.before) - 1)])
@@ -5066,7 +5066,6 @@ class Open:
 
     def opening(self, start: float) -> float:
         """Return the first open moment from `start` on."""
-        from bisect import bisect_right
         index = bisect_right(self.starts, start) - 1
         if index >= 0 and start < self.ends[index]:
             return start
@@ -5074,7 +5073,6 @@ class Open:
 
     def fit(self, start: float, hours: float) -> float:
         """Return when work of `hours` ends that must not be interrupted."""
-        from bisect import bisect_right
         index = max(bisect_right(self.starts, start) - 1, 0)
         wanted = min(hours, self.longest)
         while index < len(self.starts) and self.ends[index] - max(self.starts[index], start) < wanted - 1e-9:
@@ -5403,6 +5401,10 @@ def one_run(compiled: Compiled, calendar: Calendar, dice: Any, factors: Dict[str
         begun = total = max([paths[index] for index in after], default=0.0)
         moment = max([ends[index] for index in after], default=0.0)
         for lanes in groups:
+            if len(lanes) == 1:
+                length, moment = run_lane(lanes[0], calendar, dice.random, factors, incident, moment)
+                total += length
+                continue
             drawn = [run_lane(lane, calendar, dice.random, factors, incident, moment) for lane in lanes]
             total += max([length for length, _ in drawn])
             moment = max([end for _, end in drawn])
@@ -6449,7 +6451,7 @@ def confidence(facts: Facts, work: Work, phases: Sequence[Phase]) -> Dict[str, A
     total = sum(weight.values()) + sum(item.hours.high - item.hours.low for item in guessed)
     share = sum(value for name, value in weight.items() if facts.given(name)) / (total or 1.0)
     wanted = sorted((name for name in used if used[name] and is_open(facts, name)),
-                    key=lambda name: (-used[name], name))[:5]
+                    key=lambda name: (-round(used[name], 3), not is_optional(facts, name), name))[:5]
     return {"stars": min(5, 1 + int(share * 5)), "share_given": short(share),
             "measure_first": [measure_document(facts, name, used[name]) for name in wanted],
             "ask_first": [{"task": item.id, "title": item.title, "owner": ROLES[item.role],

@@ -4,6 +4,7 @@ import csv
 import html.parser
 import io
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -209,6 +210,33 @@ def test_mermaid_lines_keep_to_the_letters_that_every_version_reads(evil: Planne
         assert [line for line in rows if not BAR.fullmatch(line)] == []
         keys = re.findall(r":(?:crit, |milestone, )?([a-z][a-z0-9_]*),", mermaid(text))
         assert len(keys) == len(set(keys)) and len(keys) <= planner.MOST_BARS + 20
+
+
+def mermaid_library() -> Path:
+    """Return the real Mermaid as one file, or skip the test: MERMAID, else the package that npm installed globally."""
+    roots = [Path(os.environ["MERMAID"])] if "MERMAID" in os.environ else []
+    roots += [Path(execute([program("npm"), "root", "-g"]).out.strip()) / "mermaid"] if shutil.which("npm") else []
+    files = [root / "dist" / "mermaid.min.js" for root in roots]
+    found = next(filter(Path.exists, files), None)
+    if not found:
+        pytest.skip("the npm package mermaid is not installed (MERMAID names its folder)")
+    return found
+
+
+def test_mermaid_itself_reads_every_chart(evil: Planned, tmp_path: Path) -> None:
+    library = mermaid_library()
+    charts = [mermaid(text) for text in all_markdown(evil)] + ["gantt\n section a\n a b c\n::: {"]
+    shutil.copy(library, tmp_path / "mermaid.js")
+    listed = json.dumps(charts).replace("<", "\\u003c")
+    (tmp_path / "page.html").write_text(
+        '<meta charset="utf-8"><script src="mermaid.js"></script><body><pre></pre><script>(async () => { '
+        f'for (const chart of {listed}) {{ let said; try {{ said = (await mermaid.parse(chart)).diagramType }} '
+        'catch (e) { said = "refused" } document.querySelector("pre").append(said + "\\n") } })()</script></body>',
+        encoding="utf-8")
+    done = execute([program("chromium"), "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000",
+                    "--disable-background-networking", "--dump-dom", (tmp_path / "page.html").as_uri()])
+    said = re.search(r"<pre>(.*?)</pre>", done.out, re.DOTALL)
+    assert said and said.group(1).split() == ["gantt"] * (len(charts) - 1) + ["refused"], done.out[-500:]
 
 
 def test_markdown_has_a_box_for_each_task_and_gate() -> None:
