@@ -705,19 +705,7 @@ def script_step(plan: Plan, script: Dict[str, Any], facts: Dict[str, Any]) -> St
     undo, query = text_of(script, "rollback_script"), text_of(script, "validation_query").strip()
     loss = text_of(script, "data_loss") or None
     if script.get("script_type", "sql") != "sql":
-        content = undo or f"Take back by hand: {text_of(script, 'description')}"
-        return Step(
-            f"Undo by hand: {text_of(script, 'description')}",
-            "Its forward step was made by hand.",
-            "manual",
-            content,
-            BACKFILL_MINUTES,
-            "DBA",
-            idempotent=False,
-            data_loss=loss,
-            source_script_id=name,
-            approval=("Business owner",) if loss else (),
-        )
+        return unscripted_step(script, name, undo, loss)
     minutes, basis = undo_minutes(plan, script, facts)
     precheck = (
         {"command": query, "expect": "t or 1", "meaning_if_not": "skip: the change is not there"} if query else None
@@ -742,6 +730,29 @@ def script_step(plan: Plan, script: Dict[str, Any], facts: Dict[str, Any]) -> St
         text_of(script, "lock") or None,
         basis,
         unit_of(script) == "single",
+    )
+
+
+def unscripted_step(script: Dict[str, Any], name: str, undo: str, loss: Optional[str]) -> Step:
+    """Return the undo of a script that no database runs: a patch of an API's description, or a person's own step."""
+    is_api = script.get("script_type") == "api" and bool(undo.strip())
+    told = text_of(script, "description") or name
+    return Step(
+        f"Take a published change back: {told}" if is_api else f"Undo by hand: {told}",
+        "A JSON Patch (RFC 6902) of the published description; deploy what serves it."
+        if is_api
+        else "Its forward step was made by hand.",
+        "api" if is_api else "manual",
+        undo or f"Take back by hand: {told}",
+        BACKFILL_MINUTES,
+        "Developer" if is_api else "DBA",
+        expected="the published description equals the one of before, the consumers' tests pass"
+        if is_api
+        else "the state before the script",
+        idempotent=False,
+        data_loss=loss,
+        source_script_id=name,
+        approval=("Business owner",) if loss else (),
     )
 
 
@@ -1433,6 +1444,9 @@ def worded_step(phase: Phase, undo: str, minutes: Any, loss: str) -> Step:
     )
 
 
+UNKNOWN_LOSS = "unknown: the plan names its tasks, not what they changed"
+
+
 def task_step(task: str) -> Step:
     content = f"Reverse by hand: {task}"
     return Step(
@@ -1444,6 +1458,8 @@ def task_step(task: str) -> Step:
         "Tech lead",
         expected="the state before the task",
         idempotent=False,
+        data_loss=UNKNOWN_LOSS,
+        approval=("Tech lead",),
     )
 
 
@@ -1549,7 +1565,22 @@ def point_of_no_return(plan: Plan) -> Dict[str, Any]:
         if is_final(phase):
             extend = [] if phase.scripts else [extension(plan, phase)]
             return no_return(plan, phase, None, phase.reason or "the plan marks it", extend)
+    if not any(phase.scripts or phase.recovery for phase in plan.phases):
+        return unmarked_return(plan)
     reason = "every step of the plan has an undo that loses nothing"
+    return {"phase": None, "step_id": None, "reason": reason, "after_it": "rollback", "extend_by": [], "gate": None}
+
+
+REMOVES = re.compile(r"contract|clean|retire|decommission|drop|remove|finali[sz]e|delete|purge", re.IGNORECASE)
+
+
+def unmarked_return(plan: Plan) -> Dict[str, Any]:
+    """Return the point of no return of a plan that marks none: the first phase whose name says that it removes."""
+    phase = next((phase for phase in reversed(ordered(plan)) if REMOVES.search(phase.name)), None)
+    if phase:
+        reason = "by its name it removes the old form; the plan names no archive and no undo"
+        return no_return(plan, phase, None, reason, [extension(plan, phase)])
+    reason = "unknown: the plan marks none and says of no phase what its undo loses"
     return {"phase": None, "step_id": None, "reason": reason, "after_it": "rollback", "extend_by": [], "gate": None}
 
 
@@ -1872,7 +1903,7 @@ def automation(trigger: Trigger, phases: Sequence[Dict[str, Any]], facts: Dict[s
 
 def hand_reason(step: Dict[str, Any]) -> str:
     """Return why a step needs a person, nothing when it does not."""
-    if step["script_type"] == "manual":
+    if step["script_type"] in ("manual", "api"):
         return "is done by hand"
     if step["script_type"] == "sql":
         return "changes schema or data"
@@ -2073,14 +2104,15 @@ def restore_point(plan: Plan, phase: str) -> str:
 def restore_commands(plan: Plan) -> List[str]:
     """Return the commands that restore beside production and copy back what is missing, table by table."""
     engine = engine_of(plan, "source") or (dialect_of(plan) if any(p.scripts for p in plan.phases) else "")
-    managed = sub(plan.specification, "source").get("managed") and "aws" in text_of(
-        sub(plan.specification, "source"), "location"
-    )
-    phase = next((p.name for p in plan.phases if p.scripts), plan.phases[0].name if plan.phases else "start")
+    source = sub(plan.specification, "source")
+    managed = source.get("managed") and "aws" in text_of(source, "location").lower()
+    phase = next((p.name for p in plan.phases if p.scripts), plan.phases[0].name)
     given = PITR["managed" if managed else engine if engine in PITR else ""]
     commands = [text.replace("@point@", restore_point(plan, phase)) for text in given]
     copy = COPY_BACK.get(engine, "").replace("-p 54329", "-h '{{side_host}}'" if managed else "-p 54329")
-    return commands + [copy.replace("@table@", table) for table in plan_tables(plan) if copy]
+    commands += [copy.replace("@table@", table) for table in plan_tables(plan) if copy]
+    scripted = in_place(plan) or any(phase.scripts for phase in plan.phases)
+    return commands if scripted else [command.replace(PLACE, SOURCE) for command in commands]
 
 
 def recovery_plan(plan: Plan, facts: Dict[str, Any]) -> Dict[str, Any]:
@@ -2581,6 +2613,7 @@ HOW_TO_OBTAIN = {  # where a blank comes from: a command, a place, or who knows 
     "source_system": "the change ticket",
     "status_page_url": "the public status page",
     "subscription": "SELECT subname FROM pg_subscription on the new side",
+    "sunset_date": "the date that the consumers were told (x-sunset)",
     "target_database": "connection string of the new database, as psql -d takes it",
     "target_option_file": "a MariaDB option file (host, user, password) of the new database",
     "target_system": "the change ticket",
@@ -2640,10 +2673,14 @@ def readiness(runbook: Dict[str, Any], plan: Plan, facts: Dict[str, Any]) -> Dic
             if s.get("reversibility") == "lossy" and not text_of(s, "rollback_script").strip()
         ]
     blockers += loss_blockers(plan, runbook["rollback_phases"], facts)
+    unsaid = [p["forward_phase"] for p in runbook["rollback_phases"] if UNKNOWN_LOSS in p["data_at_risk"]]
+    if unsaid:
+        told = "the plan names tasks, but not how to take them back: plan again from the specification, or write it"
+        blockers.append(f"{', '.join(unsaid)}: {told}")
     by_hand = [
         phase["forward_phase"]
         for phase in runbook["rollback_phases"]
-        if all(step["script_type"] == "manual" for step in phase["steps"])
+        if all(step["script_type"] in ("manual", "api") for step in phase["steps"])
     ]
     warnings = [f"every step is done by hand in: {', '.join(by_hand)}"] if by_hand else []
     viability = runbook["data_recovery_plan"]["restore_viability"]
@@ -3273,12 +3310,13 @@ def command_block(step: Dict[str, Any]) -> Iterator[Block]:
     many = content.count("\n") + 1
     if step["script_type"] == "manual":
         yield Block("text", (one_line(content),))
-    elif many > LONG_SCRIPT and step["source_script_id"]:
+    elif many > LONG_SCRIPT and is_script(step):
         yield Block("code", (from_file(step["client"], f"{script_stem(step)}.rollback.sql"),), "bash")
     elif step["client"] and step["script_type"] == "sql":
         yield Block("code", heredoc(step["client"], content), "bash")
     else:
-        yield Block("code", tuple(content.split("\n")), "bash")
+        language = "json" if step["script_type"] == "api" else "bash"
+        yield Block("code", tuple(content.split("\n")), language)
 
 
 def script_stem(step: Dict[str, Any]) -> str:
