@@ -12498,6 +12498,8 @@ SCHEMA_KINDS: Tuple[Kind, ...] = tuple(Kind(*row) for row in (
     ("property_sunset_too_soon", "different", "Sunset too soon",
      "sunset {new} is sooner than the notice of {name} days",
      "a property that ends before clients can move"),
+    ("schema_not_found", "undecidable", "Schema cannot be found on one side",
+     "the schema of the {part} document cannot be found, so that it was not compared", "values of any form"),
 ))
 KINDS: Dict[str, Kind] = {kind.id: kind for kind in SCHEMA_KINDS}
 
@@ -12548,6 +12550,8 @@ OWN_FRAMES: Dict[str, Tuple[str, str]] = {  # kind -> impact, remedy, of what is
                                    "Write draft, alpha, beta or stable."),
     "property_sunset_invalid": (NO_END, "Write x-sunset as an RFC 3339 date: 2030-12-31."),
     "property_sunset_missing": (NO_END, "Add x-sunset, at least the configured number of days away."),
+    "schema_not_found": ("Whatever changed behind the reference stays unseen.",
+                         "Correct the reference, or put the file that it names beside the document."),
     "property_sunset_too_soon": ("The end comes before the promised notice has run.",
                                  "Move x-sunset to a date that leaves the configured number of days."),
 }
@@ -13354,8 +13358,9 @@ def read_operation(side: Side, item: Place, method: str, label: str) -> Operatio
     path = item.path + (method,)
     value = side.mapping(item.value[method], path)
     parameters, form, old_body = read_parameters(side, item, value, path)
-    own = isinstance(value.get("security"), list)
-    security = value["security"] if own else side.value.get("security")
+    own = value.get("security") is not None
+    security_path: Path = path + ("security",) if own else ("security",)
+    security = side.sequence(value["security"] if own else side.value.get("security"), security_path)
     responses = side.mapping(value.get("responses"), path + ("responses",))
     return Operation(
         label, value, path, parameters,
@@ -13363,7 +13368,7 @@ def read_operation(side: Side, item: Place, method: str, label: str) -> Operatio
         {status.upper() if status.lower() != "default" else "default":
             read_response(side, Place(entry, path + ("responses", status), item.file), value)
          for status, entry in responses.items() if not status.startswith("x-")},
-        security if isinstance(security, list) else [], path + ("security",) if own else ("security",),
+        security, security_path,
         {name: side.resolve(Place(entry, path + ("callbacks", name), item.file))
          for name, entry in side.mapping(value.get("callbacks"), path + ("callbacks",)).items()})
 
@@ -13639,8 +13644,6 @@ class Web:
             self.numbers[key] = None
             return None
         old_shape, new_shape = self.before.shape(old_leaves), self.after.shape(new_leaves)
-        if "x-unresolved" in old_shape.notes or "x-unresolved" in new_shape.notes:
-            return None
         number = self.numbers[key] = self.add(None, direction)
         self.pairs[number] = Pair(number, old_shape, new_shape, old[0], new[0], direction, medium)
         return number
@@ -13822,6 +13825,15 @@ def compare_shapes(web: Web, pair: Pair) -> Iterator[Fact]:
     """Yield how two schemas differ; their sub-schemas meet as pairs of their own."""
     if (pair.new.read_only and pair.direction == REQUEST) or (pair.new.write_only and pair.direction == RESPONSE):
         return  # never sent this way, so nobody can be hurt
+    lost = [part for part, shape in (("before", pair.old), ("after", pair.new)) if "x-unresolved" in shape.notes]
+    if len(lost) == 1:
+        yield fact(pair, "schema_not_found", "x-unresolved", part=lost[0])
+    else:
+        yield from compare_found(web, pair)
+
+
+def compare_found(web: Web, pair: Pair) -> Iterator[Fact]:
+    """Yield how two schemas differ that both sides have; a part that neither has says nothing."""
     old, new = pair.old, pair.new
     if old.notes != new.notes:
         yield from compare_notes(web, pair)
@@ -14196,6 +14208,9 @@ def compare_dependent(pair: Pair) -> Iterator[Fact]:
 def compare_choices(web: Web, pair: Pair) -> Iterator[Fact]:
     """Yield the alternatives that came or went; the others meet as pairs, matched by content before name."""
     old, new = list(pair.old.choices), list(pair.new.choices)
+    if len(old) != 1 or len(new) != 1:
+        old = [choice for choice in old if not is_repeated(web, pair, choice, pair.new.choices, False)]
+        new = [choice for choice in new if not is_repeated(web, pair, choice, pair.old.choices, True)]
     while old and new:
         one = old.pop(0)
         other = new[0] if len(new) == 1 else min(new, key=lambda choice: distance(web, pair, one, choice))
@@ -14205,13 +14220,11 @@ def compare_choices(web: Web, pair: Pair) -> Iterator[Fact]:
             yield Fact(kind, one.leaf.path, other.leaf.path, one.keyword, other.keyword)
         yield from compare_members(web, pair, one, other)
     for choice in old:
-        if not is_repeated(web, pair, choice, pair.new.choices, False):
-            yield Fact("union_removed", choice.leaf.path, pair.new_place.path, choice.keyword, None,
-                       {"name": member_names(choice), "part": choice.keyword})
+        yield Fact("union_removed", choice.leaf.path, pair.new_place.path, choice.keyword, None,
+                   {"name": member_names(choice), "part": choice.keyword})
     for choice in new:
-        if not is_repeated(web, pair, choice, pair.old.choices, True):
-            yield Fact("union_added", pair.old_place.path, choice.leaf.path, None, choice.keyword,
-                       {"name": member_names(choice), "part": choice.keyword})
+        yield Fact("union_added", pair.old_place.path, choice.leaf.path, None, choice.keyword,
+                   {"name": member_names(choice), "part": choice.keyword})
 
 
 def is_repeated(web: Web, pair: Pair, choice: Choice, others: Sequence[Choice], is_new: bool) -> bool:
@@ -19213,6 +19226,7 @@ property_sunset_missing | {"type": "object", "properties": {"note": {"type": "st
   "properties": {"note": {"type": "string", "deprecated": true}}} | {"notice_days": {"stable": 90}}
 property_sunset_too_soon | {"type": "object", "properties": {"note": {"type": "string"}}} | {"type": "object",
   "properties": {"note": {"type": "string", "deprecated": true, "x-sunset": "2020-01-01"}}}
+schema_not_found | {"type": "string"} | {"$ref": "#/components/schemas/Gone"}
 """
 
 # rule | place | before | after | what --config holds under "api"; the place starts from GET, PUT, ... of the sample.

@@ -161,6 +161,15 @@ def test_same_text_in_two_files_may_mean_two_things(tmp_path):
     assert [finding.rule.id for finding in findings] == ["type_changed"]
 
 
+def test_what_cannot_be_found_is_no_clean_comparison():
+    lost = {"$ref": "#/components/schemas/None"}
+    assert rules(sending({"type": "string"}), sending(lost)) == ["schema_not_found"]
+    assert rules(sending(lost), sending({"type": "string"})) == ["schema_not_found"]
+    assert rules(sending(lost), sending(lost)) == []
+    both = [sending({"allOf": [lost, {"type": kind}]}) for kind in ("string", "integer")]
+    assert rules(*both) == ["type_changed"]
+
+
 @pytest.mark.parametrize("reference",
                          ["../secret.json", "/etc/hosts", "https://shop.example/order.json", "none.json#/A"])
 def test_reference_out_of_the_folder_is_not_followed(reference):
@@ -173,6 +182,7 @@ def test_reference_out_of_the_folder_is_not_followed(reference):
                   {"$ref": "#/components/schemas/None"}), id="lost reference"),
     pytest.param(("paths./orders.post.parameters", [{"in": "query"}]), id="parameter without a name"),
     pytest.param(("paths./orders.post.responses", []), id="list for an object"),
+    pytest.param(("security", "key"), id="text for a list"),
     pytest.param(("paths./orders.post.requestBody.content.application/json.schema", 5), id="number for a schema"),
     pytest.param(("paths./orders.post.requestBody.content.application/json.schema", {"$ref": "a\0.json"}),
                  id="file of an impossible name"),

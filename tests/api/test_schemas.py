@@ -192,6 +192,12 @@ def test_description_names_values_and_place():
     assert "text longer than 5 characters" in finding.impact
 
 
+def test_advice_fits_what_changes():
+    """A property can get another beside it; a whole body cannot."""
+    assert "Add a new property" in found(sending(thing(a=TEXT)), sending(thing(a=NUMBER)), "type_changed").remedy
+    assert "new version of the path" in found(sending(TEXT), sending(NUMBER), "type_changed").remedy
+
+
 @pytest.mark.parametrize("old, new, rule, sent, read", [
     pytest.param(TEXT, NUMBER, "type_changed", 'a value of type "string", not "number"',
                  'a value of type "number", not "string"', id="type"),

@@ -240,6 +240,8 @@ CHANGES = [
     ("schema alone in allOf", A, all_of(A), "--"),
     ("property moved into allOf", thing("a", a=TEXT, b=TEXT), {**A, **all_of(thing(b=TEXT))}, "--"),
     ("required moved into allOf", thing("a", a=TEXT), all_of(thing(a=TEXT), {"required": ["a"]}), "--"),
+    ("the same alternatives asked for twice", one_of(A, B), {**one_of(A, B), **all_of(one_of(B, A))}, "--"),
+    ("other alternatives asked for too", one_of(A, B), {**one_of(A, B), **all_of(one_of(A, C))}, "B-"),
     # what only generated clients see
     ("discriminator added", one_of(CAT, DOG), one_of(CAT, DOG, discriminator={"propertyName": "k"}), "--"),
     ("another discriminator", one_of(CAT, DOG, discriminator={"propertyName": "k"}),
