@@ -18200,7 +18200,7 @@ KEYS_SHOWN = 1000
 FEW_ROWS = 1000  # so many row hashes are asked for at once
 
 
-class Look(NamedTuple):
+class NextLook(NamedTuple):
     """The next queries: what they tell of which chunks, or of sections below them."""
 
     cut: Cut
@@ -18210,7 +18210,7 @@ class Look(NamedTuple):
 
 def next_look(
     old: Profile, new: Profile, found: Sequence[Mismatch], settings: Dict[str, Any]
-) -> Tuple[Dict[str, Any], Optional[Look]]:
+) -> Tuple[Dict[str, Any], Optional[NextLook]]:
     """Return the next step towards the rows that differ, and its queries; or a repair; or why there is none."""
     def in_order(names: Set[str]) -> List[str]:
         return sorted(names, key=lambda name: chunk_order(name, old.spec))
@@ -18218,7 +18218,7 @@ def next_look(
     moved = in_order({item.no for item in found if item.rule == "in_flight"} | moved_chunks(old, new))
     if moved:
         said = {"step": "recheck", "why": "these chunks moved, or may only be late", "chunks": moved[:KEYS_SHOWN]}
-        return said, Look(Cut(only=tuple(moved)), moved)
+        return said, NextLook(Cut(only=tuple(moved)), moved)
     inexact = {entry["name"] for entry in old.spec["columns"] if entry["kind"] == "approximate"}
     names = in_order({item.no for item in found if item.column not in inexact})
     reason = no_look(old, new, found, names)
@@ -18231,7 +18231,7 @@ def next_look(
         return into_rows(old, *sections)
     few = sum(max(side.chunks[no].rows for side in (old, new) if no in side.chunks) for no in names) <= FEW_ROWS
     return {"step": "rows" if few else "sections", "why": counted_words(len(names), "chunk", "differ"),
-            "chunks": names[:KEYS_SHOWN]}, Look(Cut("rows") if few else Cut("sections", finer=1), names)
+            "chunks": names[:KEYS_SHOWN]}, NextLook(Cut("rows") if few else Cut("sections", finer=1), names)
 
 
 def counted_words(count: int, thing: str, verb: str) -> str:
@@ -18255,7 +18255,7 @@ def no_look(old: Profile, new: Profile, found: Sequence[Mismatch], names: Sequen
 
 def into_rows(
     profile: Profile, source: Dict[str, List[str]], target: Dict[str, List[str]]
-) -> Tuple[Dict[str, Any], Optional[Look]]:
+) -> Tuple[Dict[str, Any], Optional[NextLook]]:
     """Return the step to the rows of the sections that differ, unless nearly all of them do."""
     order = sorted({*source, *target}, key=lambda name: chunk_order(name, profile.spec))
     wanted = [no for no in order if source.get(no) != target.get(no)]
@@ -18263,22 +18263,22 @@ def into_rows(
         return {"step": "none", "why": f"{len(wanted)} of {len(order)} sections differ: a systematic cause; load again"
                 }, None
     return {"step": "rows", "why": counted_words(len(wanted), "section", "differ"),
-            "chunks": wanted[:KEYS_SHOWN]}, Look(Cut("rows"), wanted, 1)
+            "chunks": wanted[:KEYS_SHOWN]}, NextLook(Cut("rows"), wanted, 1)
 
 
-def asked(profile: Profile, look: Look) -> Dict[str, str]:
+def asked(profile: Profile, look: NextLook) -> Dict[str, str]:
     """Return the query of one side over these chunks."""
     engine = profile.spec[profile.side]["dialect"]
     query = runnable(profile.spec, side_of(profile.spec, profile.side), cut_of(profile, look))
     return {"engine": engine, "run": ENGINES[engine]["run"], "query": query}
 
 
-def cut_of(profile: Profile, look: Look) -> Cut:
+def cut_of(profile: Profile, look: NextLook) -> Cut:
     side = side_of(profile.spec, profile.side)
     return look.cut._replace(where=chunk_filter(profile.spec, side, look.chunks, look.finer))
 
 
-def look_at_file(side: Profile, look: Look, path: str, salt: str) -> Profile:
+def look_at_file(side: Profile, look: NextLook, path: str, salt: str) -> Profile:
     """Return one side with a closer look at its SQLite file."""
     query = document_query(side.spec, side_of(side.spec, side.side), cut_of(side, look), now())
     return side._replace(closer={**side.closer, look.cut.content: query_file(path, [query], salt)[0]})
