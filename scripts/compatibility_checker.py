@@ -16532,9 +16532,6 @@ PIECES: Dict[str, List[str]] = {}  # template -> text, name, text, name ..., tex
 GROUP = 40  # arguments of one call: PostgreSQL takes 100, SQLite an expression of depth 1000
 
 
-PIECES: Dict[str, List[str]] = {}  # a template -> text, name, text ...: templates are few, their uses many
-
-
 def put(template: str, **parts: Any) -> str:
     """Put expressions into a template; what else stands in braces stays as it is."""
     pieces = PIECES.get(template)
