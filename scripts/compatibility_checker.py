@@ -15512,32 +15512,32 @@ def judge_cause(crowd: Crowd, cause: Cause) -> Finding:
     kind = KINDS[cause.fact.kind]
     if cause.fact.is_loose:
         kind = kind._replace(id="object_in_text_changed", polarity="neutral")
-    levels = SEVERITY_OF[kind.polarity]
-    worst = min((levels[direction] for direction in cause.reach), key=SEVERITIES.index)
-    hurt = [direction for direction in DIRECTIONS if direction in cause.reach and levels[direction] == worst]
-    reach = 0
-    for direction in hurt:
-        reach |= cause.reach[direction]
-    operations, ways = crowd.names(reach)
-    alike = levels[REQUEST] == levels[RESPONSE]
-    rule = API_RULES[kind.id if alike else f"{hurt[0]}_{kind.id}"]
-    fact_words = cause.fact.words
-    words = {key: spoken(value) for key, value in fact_words.items()}
-    words.update(old=spoken(cause.fact.old), new=spoken(cause.fact.new), part=str(fact_words.get("part")),
-                 marked=str(fact_words.get("marked")))
+    levels = {direction: SEVERITY_OF[kind.polarity][direction] for direction in DIRECTIONS if direction in cause.reach}
+    worst = min(levels.values(), key=SEVERITIES.index)
+    hurt = [direction for direction in levels if levels[direction] == worst]
+    unclear = [direction for direction in levels if direction not in hurt and levels[direction] == POTENTIALLY]
+    spared = [direction for direction in levels if direction not in hurt + unclear]
+    operations, ways = crowd.names(cause.reach[hurt[0]] | cause.reach[hurt[-1]])  # there are no more than two
+    rule = API_RULES.get(kind.id) or API_RULES[f"{hurt[0]}_{kind.id}"]
+    path = cause.fact.new_path if cause.fact.new_path is not None else cause.fact.old_path
+    whole, what = subject(path or (), cause.fact, crowd)
+    words = {**fact_words(cause.fact, kind), "what": what}
+    impact, remedy = (" ".join(dict.fromkeys(texts)) for texts in zip(*(frame(kind, one, words) for one in hurt)))
+    remarks = [f" (harmless in {one}s)" for one in spared] + [f" (unclear in {one}s)" for one in unclear]
+    return Finding(rule, path or (), f"{whole}: {fill(kind.sentence, words)}{''.join(remarks)}.",
+                   short(cause.fact.old), short(cause.fact.new), operations, impact, remedy,
+                   whereabouts(cause.fact.old_path, cause.fact.new_path, {
+                       "directions": hurt, "harmless_in": spared, "unclear_in": unclear, "carried_by": ways}))
+
+
+def fact_words(item: Fact, kind: Kind) -> Dict[str, str]:
+    """Return the words of a fact as they stand in sentences."""
+    words = {key: spoken(value) for key, value in item.words.items()}
+    words.update(old=spoken(item.old), new=spoken(item.new), part=str(item.words.get("part")),
+                 marked=str(item.words.get("marked")))
     if kind.id.startswith(("minimum", "maximum")):  # 5 (excluded) is a number with a remark
         words.update((word, words[word].strip('"')) for word in ("old", "new"))
-    path = cause.fact.new_path if cause.fact.new_path is not None else cause.fact.old_path
-    whole, words["what"] = subject(path or (), cause.fact, crowd)
-    impact, remedy = frame(kind, hurt[0], words)
-    text = f"{whole}: {fill(kind.sentence, words)}"
-    spared = [direction for direction in cause.reach if direction not in hurt]
-    if spared:
-        text += f" (harmless in {spared[0]}s)"
-    return Finding(rule, path or (), text + ".", short(cause.fact.old), short(cause.fact.new),
-                   operations, impact, remedy,
-                   whereabouts(cause.fact.old_path, cause.fact.new_path,
-                               {"directions": hurt, "harmless_in": spared, "carried_by": ways}))
+    return words
 
 
 def spoken(value: Any) -> str:
@@ -15798,7 +15798,8 @@ def restore(survey: Survey, patch: Patch, finding: Finding, path: Path) -> None:
     else:
         add_to_patch(patch, path, value)
     if finding.rule.id in ("response_property_removed", "property_forbidden") \
-            and finding.extra["directions"] == [RESPONSE] and not finding.extra["harmless_in"]:
+            and finding.extra["directions"] == [RESPONSE] \
+            and not finding.extra["harmless_in"] + finding.extra["unclear_in"]:
         append_to_patch(survey, patch, path[:-2] + ("required",), path[-1])
     patch.things.append(finding.description.split(",")[0].split(" removed")[0])
 
@@ -20224,10 +20225,12 @@ def reach_text(operations: Sequence[str]) -> str:
 
 
 def issue_lines(issue: Dict[str, Any], screen: Screen) -> List[str]:
-    """Return one issue: the rule and where, what happens to whom, what to do."""
+    """Return one issue: the rule and where, what happens to whom, what to do; less where there is nothing to do."""
+    is_idle = issue["suggested_migration"] == "Nothing to do."
+    advice = [] if is_idle else [*wrapped("impact", issue["impact"], screen),
+                                 *wrapped("do", issue["suggested_migration"], screen)]
     return [f"{screen.paint(issue['type'], issue['severity'])}  {one_line(issue['field_path'])}",
-            *wrapped("", issue["description"], screen), *wrapped("at", place_text(issue), screen),
-            *wrapped("impact", issue["impact"], screen), *wrapped("do", issue["suggested_migration"], screen),
+            *wrapped("", issue["description"], screen), *wrapped("at", place_text(issue), screen), *advice,
             *wrapped("reaches", reach_text(issue["affected_operations"]), screen), ""]
 
 

@@ -50,6 +50,8 @@ def test_the_worse_direction_names_the_finding_and_its_operations():
     assert len(compare(before, after).findings) == 1
     assert finding.operations == SENDERS
     assert finding.extra["harmless_in"] == ["response"]
+    gone = found(order(state=TEXT), order(), "response_property_removed")
+    assert (gone.extra["harmless_in"], gone.extra["unclear_in"]) == ([], ["request"])
     assert found(after, before, "response_max_length_unset").operations == READERS
 
 
