@@ -1276,12 +1276,12 @@ DATABASE_PATTERNS = (  # their subject is data
         PhaseRow("schema_load", "Create the schema on {target_name} without secondary indexes and foreign keys.",
                  "schema_load", "G07", "", "rollback: drop the target database", (1, 5, 15), "dba dba"),
         PhaseRow("initial_copy", "Copy {volume} with {streams} streams while {source_name} serves.", "initial_copy",
-                 "G12", "T5 T6 T7", "rollback: drop subscription and slot; the source was only read", (2, 5, 15),
+                 "G12", "T5 T6 T7", "rollback: {drop_copy}; the source was only read", (2, 5, 15),
                  "dba dba"),
         PhaseRow("index_constraints", "Build indexes, validate foreign keys, ANALYZE.", "index_target", "G07", "T5",
                  "rollback: drop the indexes", (1, 5, 15), "dba dba"),
         PhaseRow("catch_up", "Apply the backlog of {backlog} until the lag stays below 10 s.", "catch_up", "G11",
-                 "T5", "rollback: drop subscription and slot", (2, 5, 15), "dba dba"),
+                 "T5", "rollback: {drop_copy}", (2, 5, 15), "dba dba"),
         PhaseRow("validate", "Prove both sides equal: counts, hashes, totals, shadow reads.", "compare_sides",
                  "G13 G14 G15 G16 G18 G24", "T4", "rollback: copy the differing table again", (10, 60, 240),
                  "owner data"),
@@ -2760,7 +2760,8 @@ def replication_words(facts: Facts, copy: Copy) -> Dict[str, str]:
     wal = f"{figure(round(2 * wal_gb(facts, copy)[1], 1))} GB"
     kept = f"; on the source keep {wal} for retained WAL" if source == "postgresql" and moves_rows(facts) else ""
     words = {"wal_reserve": wal, "wal_kept": kept, "log_kept": "the slot is active and holds WAL; free disk on the "
-             f"source above {wal}", "unsubscribe": "DROP SUBSCRIPTION and slot of the reverse replication",
+             f"source above {wal}", "drop_copy": "drop subscription and slot",
+             "unsubscribe": "DROP SUBSCRIPTION and slot of the reverse replication",
              "unsubscribed": "SELECT count(*) FROM pg_replication_slots returns 0",
              "lag_query": "SELECT slot_name, pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn), wal_status "
              "FROM pg_replication_slots",
@@ -2779,6 +2780,7 @@ def replication_words(facts: Facts, copy: Copy) -> Dict[str, str]:
             words.update(lag_query=f"lag that {copy.method} reports, in seconds", copied_query="tables that "
                          f"{copy.method} has not reported as copied", unsubscribed="no task of this migration is left")
     if (source, target) != ("postgresql", "postgresql"):
+        words["drop_copy"] = f"end {copy.method} and drop what it copied"
         words["log_kept"] = f"the copy runs; the source keeps its log for at least {span(copy.hours.high)}"
     return words
 
@@ -4140,8 +4142,9 @@ def make_cutover(work: Work, phase: str) -> Iterable[Task]:
     sequences = "set sequences 1 000 above the source; start the reverse replication"
     steps = (f"{stop}; wait for lag 0; {sequences}; switch by {way}; smoke test; open")
     if is_paused(facts):
+        pooler = "PROXYSQL " if engine_of(facts, "source") in ("mysql", "mariadb") else ""
         steps = (f"{sequences.replace('; start', ' beforehand; start')}; smoke test {words['target_name']} read-only; "
-                 f"in the pooler: PAUSE; wait for lag 0; point it to {words['target_name']}; RESUME")
+                 f"in the pooler: {pooler}PAUSE; wait for lag 0; point it to {words['target_name']}; {pooler}RESUME")
     paused = f"pause {listed(stoppers)}; " if stoppers else ""
     yield task(f"Cut over to {words['target_name']} (budget {words['downtime_limit']})", paused + steps,
                f"G27: outage at most {words['downtime_limit']}; abort at "
@@ -5898,6 +5901,10 @@ def check_zero_outage(facts: Facts, work: Work) -> Iterable[Finding]:
     limit = facts.allowed_minutes
     if not facts.limited:
         return
+    if "cdc" in work.tracks and is_paused(facts) and not facts.at("cutover.switch"):
+        yield Finding("V070", WARNING, ("constraints", "max_downtime_minutes"), "0 min with cdc",
+                      "cutover.switch 'pooler' or 'proxy': every client behind one that can hold its connections",
+                      "the plan assumes it: paused, switched and resumed in seconds; by DNS it takes minutes")
     if "lift_and_shift" in work.tracks and (facts.downtime == 0 or (image and hours * 60 > limit)):
         why = f"{sum_text} > {figure(facts.downtime)} min"
         yield Finding("V070", ERROR, ("constraints", "max_downtime_minutes"), f"{figure(facts.downtime)} min with "
@@ -5953,7 +5960,7 @@ def find_outage(facts: Facts, work: Work, forecast: Forecast, calendar: Calendar
                       f"at least {figure(late)} min (P80 of the outage)",
                       f"{' + '.join(work.tracks)} keeps within it in {100 * forecast.meets_outage:.0f} % of the runs"
                       + way_to_less(facts, work, late))
-    elif late > 0.7 * allowed:
+    elif late > 0.7 * allowed and facts.downtime:
         yield Finding("V071", WARNING, path, f"{figure(facts.downtime)} min", f"{figure(late / 0.7)} min",
                       f"the P80 of {figure(late)} min fills {late / allowed:.2f} of the budget: ask for more or switch "
                       f"faster")
@@ -7419,7 +7426,9 @@ def text_task(group: Sequence[Dict[str, Any]], names: Dict[str, Tuple[str, str]]
     each = len(group) > 1
     title, action, done = in_general(item, names)[:3] if each else (item["title"], item["action"], item["done_when"])
     hours = item["hours"]
-    spent = span(hours["likely"]) + " each" * each if hours["likely"] else hours["formula"] or "no time of its own"
+    spent = span(hours["likely"]) + " each" * each
+    if spent.startswith("0"):
+        spent = hours["formula"] if "inside" in hours["formula"] else "seconds"
     lines = wrap(f"{title} -- {item['owner']}, {spent}", "      ", "  [ ] ")
     lines += wrap(action, "          ", "      do: ")
     lines += wrap(done, "            ", "      done: ")
