@@ -14257,10 +14257,10 @@ def member_facts(one: Choice, other: Choice, removed: Sequence[Place], added: Se
         yield Fact("union_member_added", *paths, *names, {"added": [*map(member_name, added)], "part": other.keyword})
 
 
-Stage = Tuple[Callable[[Side, Place], Any], Callable[[Place, Place], bool]]  # what has to be the same, and a test
+MemberStage = Tuple[Callable[[Side, Place], Any], Callable[[Place, Place], bool]]  # what has to be the same, and a test
 
 
-def member_stages(web: Web, pair: Pair) -> Tuple[Stage, ...]:
+def member_stages(web: Web, pair: Pair) -> Tuple[MemberStage, ...]:
     """Return the ways to match alternatives, surest first."""
     return (
         (lambda _, place: repr(place.value), web.alike_places),

@@ -3,6 +3,7 @@
 import ast
 import builtins
 import codecs
+import collections
 import functools
 import re
 import statistics
@@ -229,6 +230,16 @@ def test_functions_take_at_most_fifteen_paths(name: str) -> None:
     """The budget is fifteen; the functions over it are a debt that may only fall."""
     over = [f"{node.name}: {cyclomatic(node)}" for node in functions(source(name).tree) if cyclomatic(node) > 15]
     assert len(over) <= PATHS_DEBT[name], over
+
+
+@each_script
+def test_no_name_of_a_script_is_given_twice(name: str) -> None:
+    """The later of two functions or classes takes the earlier one's place everywhere, without a word."""
+    given = collections.Counter()
+    for node in source(name).tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", node)]
+        given.update(getattr(target, "name", getattr(target, "id", None)) for target in targets)
+    assert [word for word, times in given.items() if word and times > 1] == []
 
 
 @each_script
