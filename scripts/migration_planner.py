@@ -2137,8 +2137,12 @@ def capacity_of(facts: Facts) -> Optional[Capacity]:
 
 
 def is_paused(facts: Facts) -> bool:
-    """Return whether a cutover holds the clients' connections in a pooler: the only way to a few seconds."""
-    return facts.limited and facts.downtime == 0 and facts.at("cutover.switch", "pooler") in ("pooler", "proxy")
+    """Return whether a cutover holds the clients' connections in a pooler: where the limit leaves no time for more."""
+    if not facts.limited or facts.at("cutover.smoke_minutes") or facts.at("cutover.switch", "pooler") not in (
+            "pooler", "proxy"):
+        return False
+    parts = [switch_minutes(facts) if name == "switch" else OUTAGE[name] for name in OUTAGES["cdc"][0]]
+    return 1.25 * sum((low + 4 * likely + high) / 6 for low, likely, high in parts) > facts.downtime  # about its P80
 
 
 def outage_names(facts: Facts, track: str) -> Tuple[Tuple[str, ...], float]:
@@ -5902,7 +5906,8 @@ def check_zero_outage(facts: Facts, work: Work) -> Iterable[Finding]:
     if not facts.limited:
         return
     if "cdc" in work.tracks and is_paused(facts) and not facts.at("cutover.switch"):
-        yield Finding("V070", WARNING, ("constraints", "max_downtime_minutes"), "0 min with cdc",
+        yield Finding("V070", WARNING, ("constraints", "max_downtime_minutes"),
+                      f"{figure(facts.downtime)} min with cdc",
                       "cutover.switch 'pooler' or 'proxy': every client behind one that can hold its connections",
                       "the plan assumes it: paused, switched and resumed in seconds; by DNS it takes minutes")
     if "lift_and_shift" in work.tracks and (facts.downtime == 0 or (image and hours * 60 > limit)):

@@ -73,9 +73,11 @@ def test_each_side_is_asked_in_its_own_words() -> None:
     assert "pg_sequences" in gates["G17"] and "dms" in gates["G12"]
 
 
-def test_no_outage_with_replication_needs_a_pooler() -> None:
-    spec: Dict[str, Any] = {"type": "database", "pattern": "cdc", "source": "PostgreSQL 13 on-premises", "target":
-                            "PostgreSQL 16 on AWS", "constraints": {"data_volume_gb": 50, "max_downtime_minutes": 0}}
+@pytest.mark.parametrize("minutes", [0, 1, 8])
+def test_short_outage_with_replication_needs_a_pooler(minutes: int) -> None:
+    spec: Dict[str, Any] = {"type": "database", "pattern": "cdc", "source": "PostgreSQL 13 on-premises",
+                            "target": "PostgreSQL 16 on AWS",
+                            "constraints": {"data_volume_gb": 50, "max_downtime_minutes": minutes}}
     document = make(spec).document
     cutover = next(phase for phase in document["phases"] if phase["name"] == "cutover")
     assert document["downtime"]["probability_within"] > 0.8 and "PAUSE" in cutover["task_details"][-1]["action"]
