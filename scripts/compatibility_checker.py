@@ -15209,25 +15209,26 @@ def compare_called(survey: Survey, meeting: Meeting, name: str, old: Dict[str, P
             yield event(meeting, "callback_removed", f"{meeting.label}: callback {name} no longer calls {expression}.",
                         place.path, None)
         else:
-            yield from compare_provider_calls(survey, place, partner, meeting.label, f"callback {name}")
+            places = survey.before.resolve(place), survey.after.resolve(partner)
+            for method in METHODS:
+                yield from compare_provider_call(survey, *places, method, meeting.label, f"callback {name}")
 
 
-def compare_provider_calls(survey: Survey, old: Place, new: Place, owner: str, what: str) -> Iterator[Event]:
-    """Compare the operations that the provider calls, with the directions turned round."""
-    old, new = survey.before.resolve(old), survey.after.resolve(new)
-    for method in METHODS:
-        is_old, is_new = (isinstance(place.value, dict) and isinstance(place.value.get(method),
-                                                                       dict) for place in (old, new))
-        if is_old and is_new:
-            meeting = Meeting(read_operation(survey.before, old, method, owner),
-                              read_operation(survey.after, new, method, owner), owner, RESPONSE)
-            yield from compare_bodies(survey, meeting)
-            yield from compare_responses(survey, meeting)
-            yield from compare_parameters(survey, meeting)
-        elif is_old:
-            rule = "callback_removed" if what.startswith("callback") else "webhook_removed"
-            yield Event(rule, f"{owner}: {what} no longer sends {method.upper()}.", old.path + (method,), None,
-                        operations=(owner,))
+def compare_provider_call(survey: Survey, old: Place, new: Place, method: str, owner: str,
+                          what: str) -> Iterator[Event]:
+    """Compare one operation that the provider calls, with the directions turned round."""
+    is_old, is_new = (isinstance(place.value, dict) and isinstance(place.value.get(method), dict)
+                      for place in (old, new))
+    if is_old and is_new:
+        meeting = Meeting(read_operation(survey.before, old, method, owner),
+                          read_operation(survey.after, new, method, owner), owner, RESPONSE)
+        yield from compare_bodies(survey, meeting)
+        yield from compare_responses(survey, meeting)
+        yield from compare_parameters(survey, meeting)
+    elif is_old:
+        rule = "callback_removed" if what.startswith("callback") else "webhook_removed"
+        yield Event(rule, f"{owner}: {what} no longer sends {method.upper()}.", old.path + (method,), None,
+                    operations=(owner,))
 
 
 def compare_webhooks(survey: Survey) -> Iterator[Event]:
@@ -15240,8 +15241,8 @@ def compare_webhooks(survey: Survey) -> Iterator[Event]:
         elif name not in old:
             yield Event("webhook_added", f"Webhook {name} added.", None, route.item.path, operations=labels)
         elif not survey.web.unchanged(old[name].item.value, new[name].item.value):
-            for owner in labels[:1]:
-                yield from compare_provider_calls(survey, old[name].item, new[name].item, owner, "webhook")
+            for method, owner in zip(methods(route), labels):
+                yield from compare_provider_call(survey, old[name].item, new[name].item, method, owner, "webhook")
 
 
 # Security and names.
@@ -15249,8 +15250,7 @@ def compare_webhooks(survey: Survey) -> Iterator[Event]:
 
 def compare_security(survey: Survey, meeting: Meeting) -> Iterator[Event]:
     """Yield whether a caller who was let in before may be kept out now, or who else is let in."""
-    old, new = (alternatives(side, operation) for side, operation in
-                ((survey.before, meeting.old), (survey.after, meeting.new)))
+    old, new = alternatives(meeting.old), alternatives(meeting.new)
     same = same_schemes(survey.before, survey.after)
     old = [{(same.get(scheme, scheme)): scopes for scheme, scopes in one.items()} for one in old]
     paths = meeting.old.security_path, meeting.new.security_path
@@ -15263,7 +15263,7 @@ def compare_security(survey: Survey, meeting: Meeting) -> Iterator[Event]:
                     *texts)
 
 
-def alternatives(side: Side, operation: Operation) -> List[Dict[str, FrozenSet[str]]]:
+def alternatives(operation: Operation) -> List[Dict[str, FrozenSet[str]]]:
     """Return the ways to be let in, each as scheme -> scopes; {} is an anonymous call."""
     found = [{scheme: frozenset(scope for scope in scopes or () if isinstance(scope, str))
               for scheme, scopes in entry.items() if isinstance(scopes, (list, type(None)))}
@@ -15784,7 +15784,7 @@ def advise(survey: Survey, findings: Sequence[Finding]) -> Tuple[List[Step], Lis
     """Return the steps that soften the breaks, and recommendations in words."""
     patch = transition(survey, findings)
     steps = list(transition_steps(patch)) if patch.things else []
-    steps += sunset_headers(survey, findings, len(steps))
+    steps += sunset_headers(findings, len(steps))
     return steps, list(recommendations(survey, findings))
 
 
@@ -15891,7 +15891,7 @@ def transition_steps(patch: Patch) -> Iterator[Step]:
                ("api-001",), issues=issues)
 
 
-def sunset_headers(survey: Survey, findings: Sequence[Finding], count: int) -> List[Step]:
+def sunset_headers(findings: Sequence[Finding], count: int) -> List[Step]:
     """Return a manual step for each operation whose end was announced: the header that tells clients (RFC 8594)."""
     steps = []
     for finding in findings:
@@ -20871,7 +20871,6 @@ def refuse_unknown_keys(faults: Faults, mapping: Dict[str, Any], path: Path, kno
 
 def check_waiver(faults: Faults, waiver: Any, path: Path) -> None:
     """Note what is wrong in {"rule", "path" or "fingerprint", "reason", "expires"}."""
-    import datetime
     if faults.typed(waiver, path, dict, "an object") is None:
         return
     refuse_unknown_keys(faults, waiver, path, WAIVER_KEYS)
@@ -20883,6 +20882,12 @@ def check_waiver(faults: Faults, waiver: Any, path: Path) -> None:
     for key in ("reason", "expires") + (() if "fingerprint" in waiver else ("rule", "path")):
         if key not in waiver:
             faults.add(path, f"no {key}", "fingerprint, or rule and path; and reason and expires")
+    check_waiver_values(faults, waiver, path)
+
+
+def check_waiver_values(faults: Faults, waiver: Dict[str, Any], path: Path) -> None:
+    """Note a rule that nobody knows and an end that is no day."""
+    import datetime
     rule, known = waiver.get("rule"), [name for rules in RULES.values() for name in rules]
     if isinstance(rule, str) and rule not in known:
         guess = did_you_mean(rule, known)

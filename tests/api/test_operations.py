@@ -133,6 +133,12 @@ def test_webhook_that_sends_more_breaks_nobody(required, expected):
                  api(webhooks={"paid": {"post": operation(requestBody=body(more))}}, version="3.1.0")) == [expected]
 
 
+def test_each_method_of_a_webhook_is_an_operation_of_its_own():
+    before = api(webhooks={"paid": {method: operation(requestBody=body(TEXT)) for method in ("post", "put")}})
+    after = edited(before, ("webhooks.paid.put.requestBody", body({"type": "integer"})))
+    assert found(before, after, "type_changed").operations == ("PUT webhook:paid",)
+
+
 def test_exploded_object_is_its_parameters():
     both = {"type": "object", "properties": {"from": TEXT, "to": TEXT}}
     assert rules(taking(query(TEXT, "from"), query(TEXT, "to")), taking(query(both, "range"))) == []
