@@ -5927,7 +5927,7 @@ def check_zero_outage(facts: Facts, work: Work) -> Iterable[Finding]:
 
 @check
 def check_promises(facts: Facts, work: Work) -> Iterable[Finding]:
-    names = facts.at("constraints.special_requirements", [])
+    names = [name or "" for name in facts.at("constraints.special_requirements", [])]
     if "zero_data_loss" in facts.requirements:
         index = [name.strip().lower().replace(" ", "_").replace("-", "_") for name in names].index("zero_data_loss")
         rpo = facts.at("business_continuity.rpo_minutes", facts.at("rpo_minutes", 0))
@@ -5939,7 +5939,7 @@ def check_promises(facts: Facts, work: Work) -> Iterable[Finding]:
                           "a rollback after the cutover would lose writes")
     for index, name in enumerate(names):
         plain = name.strip().lower().replace(" ", "_").replace("-", "_")
-        if plain not in REQUIREMENTS:
+        if plain and plain not in REQUIREMENTS:
             guess = did_you_mean(plain, REQUIREMENTS)
             yield Finding("V090", INFO, ("constraints", "special_requirements", index), describe(name),
                           "a requirement with its own tasks and gates", f"did you mean {guess!r}?" if guess else

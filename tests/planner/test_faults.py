@@ -191,3 +191,15 @@ def test_nine_consumers_that_nobody_owns() -> None:
 def test_every_sample_is_valid(tmp_path: Path) -> None:
     for path in [*ASSETS.glob("sample_*_migration.json"), *(ASSETS / "examples").glob("*.json")]:
         assert validate(tmp_path, path.read_text(encoding="utf-8")).code == 0, path.name
+
+
+@pytest.mark.parametrize("edit, words", [
+    pytest.param(lambda spec: spec.setdefault("business_continuity", {}).update(blackout_dates=[{"end": "2026-01-02"}]),
+                 ("blackout_dates[0]", "start"), id="blackout date without its start"),
+    pytest.param(lambda spec: spec.update(migration_phases=[{"estimated_duration_hours": 3}]),
+                 ("migration_phases[0]", "phase"), id="phase without its name"),
+    pytest.param(lambda spec: spec["constraints"].update(special_requirements=[None]),
+                 ("special_requirements[0]", "null"), id="requirement that is null"),
+])
+def test_incomplete_row_is_told_and_asked_for_nothing_more(edit: Callable[[Spec], Any], words: Any) -> None:
+    says(make(changed(example("C"), edit)), "V00", *words)
