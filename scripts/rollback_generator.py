@@ -673,16 +673,21 @@ def dialect_of(plan: Plan) -> str:
     return "mysql" if re.search(r"mysql|mariadb", words) else "sqlite" if "sqlite" in words else "postgresql"
 
 
+def has_sql(plan: Plan) -> bool:
+    """Return whether the plan holds scripts that a database runs."""
+    return any(script.get("script_type", "sql") == "sql" for phase in plan.phases for script in phase.scripts)
+
+
 ROWS_PER_SECOND = 10_000  # assumption for an undo that writes rows; inventory undo_rows_per_second replaces it
 
 
 def rows_of(plan: Plan, script: Dict[str, Any]) -> Optional[float]:
-    """Return the rows of the plan's largest table that the undo of a script writes to."""
+    """Return the rows of the plan's largest table that the undo of a script writes to, or copies."""
     undo = text_of(script, "rollback_script")
     counts = [
         number(t.get("row_count"))
         for t in objects(plan.specification.get("tables_to_migrate"))
-        if re.search(rf"\bUPDATE\W+(?:\w+\W+)?{re.escape(text_of(t, 'name'))}\b", undo)
+        if re.search(rf"\b(?:UPDATE|FROM|INTO)\W+(?:\w+\W+)?{re.escape(text_of(t, 'name'))}\b", undo)
     ]
     return max((count for count in counts if count), default=None)
 
@@ -1090,6 +1095,12 @@ ACTIONS = {
         approval=("Business owner", "Tech lead"),
         data_loss="what the new side wrote that @source@ cannot read (@what@)",
     ),
+    "put_back": Action(
+        "Put back what the way back needs of phase @phase@", "manual",
+        "Phase @phase@ removed no data. Put back, from its change in the repository, the alerts and flags that it took "
+        "out and the phases below still need.",
+        "Developer", 5, "the alerts of this migration are loaded again", idempotent="what is there stays there",
+    ),
     "restore": Action(
         "Bring back what phase @phase@ removed, beside production", "manual",
         "Restore into a new instance from {{backup_location}}, never over production (commands: section Data). "
@@ -1105,7 +1116,7 @@ ACTIONS = {
 PHASE_ACTIONS = {
     "preparation": "drop_target", "assessment": "paper", "discovery": "paper", "landing_zone": "drop_target",
     "cdc.preparation": "drop_target", "expand_contract.preparation": "unpause",
-    "parallel_schema.preparation": "unpause", "dual_write.preparation": "unpause",
+    "parallel_schema.preparation": "unpause", "dual_write.preparation": "drop_target",
     "expand_contract.migrate": "flags stop_job", "cleanup": "restore", "close": "restore",
     "parallel_schema.create_v2": "drop_target", "parallel_schema.sync": "stop_job", "shadow_reads": "flags",
     "route": "flags traffic", "freeze_v1": "grants", "drop_v1": "restore",
@@ -1333,7 +1344,13 @@ def table_steps(plan: Plan, phase: Phase, facts: Dict[str, Any]) -> Iterator[Ste
         if name == "flags":
             yield from flag_steps(plan, phase, facts)
         elif not (phase.scripts and name in ("restore", "drop_target", "paper")):
-            yield table_step(plan, phase, facts, words, name)
+            harmless = name == "restore" and is_harmless(phase)
+            yield table_step(plan, phase, facts, words, "put_back" if harmless else name)
+
+
+def is_harmless(phase: Phase) -> bool:
+    """Return whether the plan says that a phase, which elsewhere removes data, removes none here."""
+    return not phase.point_of_no_return and text_of(sub(phase.recovery), "data_at_risk").startswith("none")
 
 
 def table_step(plan: Plan, phase: Phase, facts: Dict[str, Any], words: Dict[str, str], name: str) -> Step:
@@ -2024,7 +2041,7 @@ def recovery_method(plan: Plan) -> Tuple[str, str]:
         return "archive join", f"the undo scripts put dropped values back from {len(archives)} archive tables"
     if sub(plan.specification, "cutover").get("reverse_replication"):
         return "reverse replication", "the specification keeps the old side current (cutover.reverse_replication)"
-    if any(phase.scripts for phase in plan.phases):
+    if has_sql(plan):
         return "undo scripts", "every script carries its undo, none archives rows"
     return recovery_by_phases(plan)
 
@@ -2038,6 +2055,10 @@ def recovery_by_phases(plan: Plan) -> Tuple[str, str]:
     moved = next((name for stem, name in reversed(list(phases.items())) if stem in MOVING), None)
     if moved:
         return "copy back", f"the new servers take writes of their own from phase {moved} on"
+    if in_place(plan):
+        return "none needed", "both forms live in one database: rows written since stay where they are"
+    if "dual_write" in phases:
+        return "none needed", "every write reaches both stores until the old one is removed; see the repair queue first"
     if engine_of(plan, "source") or plan.kind in ("database", "data"):
         return "restore beside", "the plan holds neither scripts nor a way back for rows written since"
     named = ", ".join(phase.name for phase in plan.phases[:8])
@@ -2058,7 +2079,7 @@ LOSS_RULE = {  # what bounds the data that is lost, by the way in which it comes
     "undo scripts": "0 where every script is lossless: rows written since stay",
     "copy back": "the time since the cutover, less what is copied back; 0 when the copy is complete",
     "restore beside": "now less the time of the newest backup, of all tables",
-    "none needed": "0 while both sides use one store",
+    "none needed": "0 while every write reaches the old side too",
 }
 PITR = {  # each entry is one command; {{…}} that only the backup's owner knows
     "postgresql": (
@@ -2103,7 +2124,7 @@ def restore_point(plan: Plan, phase: str) -> str:
 
 def restore_commands(plan: Plan) -> List[str]:
     """Return the commands that restore beside production and copy back what is missing, table by table."""
-    engine = engine_of(plan, "source") or (dialect_of(plan) if any(p.scripts for p in plan.phases) else "")
+    engine = engine_of(plan, "source") or (dialect_of(plan) if has_sql(plan) else "")
     source = sub(plan.specification, "source")
     managed = source.get("managed") and "aws" in text_of(source, "location").lower()
     phase = next((p.name for p in plan.phases if p.scripts), plan.phases[0].name)
@@ -2111,7 +2132,7 @@ def restore_commands(plan: Plan) -> List[str]:
     commands = [text.replace("@point@", restore_point(plan, phase)) for text in given]
     copy = COPY_BACK.get(engine, "").replace("-p 54329", "-h '{{side_host}}'" if managed else "-p 54329")
     commands += [copy.replace("@table@", table) for table in plan_tables(plan) if copy]
-    scripted = in_place(plan) or any(phase.scripts for phase in plan.phases)
+    scripted = in_place(plan) or has_sql(plan)
     return commands if scripted else [command.replace(PLACE, SOURCE) for command in commands]
 
 
@@ -2119,6 +2140,7 @@ def recovery_plan(plan: Plan, facts: Dict[str, Any]) -> Dict[str, Any]:
     """Return how data comes back, with the arithmetic that says whether a restore fits the allowed outage."""
     sentence, fits = restore_arithmetic(plan, facts)
     method, because = recovery_method(plan)
+    restores = method != "none needed" or any(is_final(phase) for phase in plan.phases)
     return {
         "method": method,
         "because": because,
@@ -2126,7 +2148,7 @@ def recovery_plan(plan: Plan, facts: Dict[str, Any]) -> Dict[str, Any]:
         "backup_location": facts.get("backup_location", "{{backup_location}}"),
         "restore_viability": sentence,
         "restore_is_viable": fits,
-        "point_in_time_restore_beside": restore_commands(plan) if method != "none needed" else [],
+        "point_in_time_restore_beside": restore_commands(plan) if restores else [],
         "never": "restore over production: every row written since the backup would be gone",
         "validation_queries": [{"table": t, "query": f"SELECT count(*) FROM {t};"} for t in plan_tables(plan)],
     }
@@ -2822,7 +2844,7 @@ def decision_tree(
             "release the fix",
         )
     )
-    scripted = [phase["forward_phase"] for phase in phases if any(step["source_script_id"] for step in phase["steps"])]
+    scripted = [phase["forward_phase"] for phase in phases if any(map(is_script, phase["steps"]))]
     if scripted:
         rows.append(
             (
@@ -3077,7 +3099,7 @@ def service_order(plan: Plan) -> List[str]:
 
 def checklist(plan: Plan, phases: Sequence[Dict[str, Any]]) -> List[str]:
     """Return what holds at the end: no script is there, the schema and the rows are as before, no trigger fires."""
-    scripted = [phase["forward_phase"] for phase in phases if any(s["source_script_id"] for s in phase["steps"])]
+    scripted = [phase["forward_phase"] for phase in phases if any(map(is_script, phase["steps"]))]
     checks = []
     if scripted:
         checks.append(f"./rollback.sh --from-phase {shell_word(scripted[0])} --dry-run: each script is not-there")
@@ -3117,19 +3139,19 @@ EXPORTS = {
     "mysql": 'mariadb -N -B -r "$DB" <assets/export_schema_mysql.sql',
     "sqlite": 'sqlite3 "$DB" <assets/export_schema_sqlite.sql',
 }
-IN_PLACE = ("expand_contract", "parallel_schema", "dual_write")  # patterns in which both forms live in one database
+IN_PLACE = ("expand_contract", "parallel_schema")  # patterns in which both forms live in one database
 
 
 def in_place(plan: Plan) -> bool:
     """Return whether old and new side are one database: the one that the scripts run on."""
     tracks = sub(plan.root, "pattern_selection").get("tracks")
     first = tracks[0] if isinstance(tracks, list) and tracks else plan.pattern
-    return first in IN_PLACE or (not first and any(phase.scripts for phase in plan.phases))
+    return first in IN_PLACE or (not first and has_sql(plan))
 
 
 def ask_command(plan: Plan, query: str, of_scripts: bool = False) -> str:
     """Return the shell command that asks the source (or the scripts' database) a query, nothing without a client."""
-    engine = engine_of(plan, "source") or (dialect_of(plan) if any(phase.scripts for phase in plan.phases) else "")
+    engine = engine_of(plan, "source") or (dialect_of(plan) if has_sql(plan) else "")
     own = of_scripts or in_place(plan)
     return {
         "postgresql": f"psql -X -qAt -d {PLACE if own else SOURCE} -c {shell_word(query)}",
@@ -3165,7 +3187,7 @@ def first_actions(
     if started is None and len(names) > 1:
         told = f"Begin with the last phase that has started ({', '.join(names)}); pass over those above it"
         found.append((told, None))
-    scripted = [phase["forward_phase"] for phase in phases if any(s["source_script_id"] for s in phase["steps"])]
+    scripted = [phase["forward_phase"] for phase in phases if any(map(is_script, phase["steps"]))]
     if scripted:
         command = f"./rollback.sh --from-phase {shell_word(scripted[0])} --dry-run"
         found.append(("Find out how far the migration went: it asks the database and changes nothing", command))
@@ -3254,7 +3276,7 @@ def dns_captures(plan: Plan, facts: Dict[str, Any]) -> List[Tuple[str, str, str]
 
 def script_captures(plan: Plan) -> List[Tuple[str, str, str]]:
     """Return what the scripts' undo and a restore beside need: the schema, and a point in time for each phase."""
-    scripted = [phase.name for phase in plan.phases if phase.scripts]
+    scripted = [phase.name for phase in plan.phases if phase.scripts] if has_sql(plan) else []
     managed = sub(plan.specification, "source").get("managed")
     if not scripted:
         point, first = f"SELECT pg_create_restore_point('{restore_point(plan, plan.phases[0].name)}')", plan.phases[0]
@@ -3381,7 +3403,8 @@ def scripts_block(phase: Dict[str, Any]) -> Iterator[Block]:
     """Yield the one command that undoes the scripts of a phase, and what to do for each way in which it can stop."""
     count = sum(is_script(step) for step in phase["steps"])
     told = (
-        f"Undoes {count} scripts, last first; each is skipped where it never ran. It may be stopped and run again. "
+        f"Undoes {count} script{'s' if count > 1 else ''}, last first; what never ran is skipped. It may be stopped "
+        "and run again. "
         "In the folder of --export:"
     )
     yield Block("text", (told,))
@@ -4010,7 +4033,6 @@ if [ "$TO_RANK" -gt "$FIRST_RANK" ]; then log - paused "undone down to $TO_PHASE
 log - finished "from $FROM_PHASE"
 """
 CATALOGUE = re.compile(r"\b(pg_\w+|to_reg\w+|information_schema|sqlite_\w+|pragma_\w+)", re.IGNORECASE)
-SHELL_SAFE = re.compile(r"[\w.-]+")
 
 
 EXPORT_README = """# Undo of migration @id@

@@ -299,6 +299,16 @@ def test_damaged_plan_is_named_by_its_fault(damage: Any, told: str) -> None:
     assert any(told in line and line.startswith("plan.json:") for line in caught.value.args), caught.value.args
 
 
+def test_cleanup_that_removes_no_data_loses_none() -> None:
+    """The archive is what makes a cleanup final: without one nothing is restored, and nobody has to accept a loss."""
+    recovery = {"steps": "from the last backup only", "data_at_risk": "none while this phase runs"}
+    phase = {"name": "cleanup", "recovery": recovery, "point_of_no_return": False}
+    assert book_of({"phases": [phase]})["rpo"]["seconds"] == 0
+    recovery["data_at_risk"] = "purging the archive"
+    book = book_of({"phases": [{**phase, "point_of_no_return": True}]})
+    assert book["rpo"]["seconds"] is None and "purging the archive" in book["rpo"]["reason"]
+
+
 def test_undo_of_an_api_is_a_patch_that_can_be_copied() -> None:
     patch = json.dumps([{"op": "remove", "path": f"/paths/{n}"} for n in range(20)], indent=2)
     script = {"id": "api-001", "script_type": "api", "rollback_script": patch, "validation_query": None}
