@@ -9955,7 +9955,9 @@ def my_swapped_columns(case: MyCase, state: Table, target: Table) -> Tuple[str, 
     changed = [
         name
         for name, c in target.columns.items()
-        if name in state.columns and my_facts(c) != my_facts(state.columns[name])
+        if name in state.columns
+        and my_facts(c) != my_facts(state.columns[name])
+        and not state.columns[name].renamed_from  # what is begun early would find the old name
     ]
     pairs = {name: (state.columns[name], target.columns[name]) for name in changed}
     names = tuple(name for name, pair in pairs.items() if my_modify_rung(case.server, state, *pair) == COPY)
@@ -10411,7 +10413,9 @@ def my_changed_views(case: MyCase) -> Iterator[Draft]:
             }
             group |= found
         waiting = [name for name in waiting if name not in group]
-        yield my_view_group(case, [changed[name] for name in sorted(group)])
+        changes = [changed[name] for name in sorted(group)]
+        renames = my_renames_read(case, changes)
+        yield from my_views_around(changes, renames, case) if renames else [my_view_group(case, changes)]
 
 
 def my_view_group(case: MyCase, changes: Sequence[Change]) -> Draft:
@@ -10431,6 +10435,27 @@ def my_view_group(case: MyCase, changes: Sequence[Change]) -> Draft:
     )
 
 
+def my_views_around(changes: Sequence[Change], renames: Tuple[str, ...], case: MyCase) -> Iterator[Draft]:
+    """Yield the steps of views over renamed columns, which leave before the rename and come back after it."""
+    for change in changes:
+        leave = my_view_draft(case, change.path, change.old, None)
+        yield leave
+        back = my_view_draft(case, change.path, None, change.new)
+        yield back._replace(phase=CONTRACT, after=(leave.key, *renames))
+
+
+def my_renames_read(case: MyCase, changes: Sequence[Change]) -> Tuple[str, ...]:
+    """Return the steps that rename a column which one of the views reads under its new name."""
+    text = " ".join(change.new.facts["definition"] for change in changes)
+    names, found = names_in(text), []
+    for key, table in case.after.tables.items():
+        old = case.old_table(key)
+        known = old.columns if old else {}
+        renamed = {n for n, c in table.columns.items() if n not in known and c.renamed_from in known}
+        found += [f"rename {key}"] if renamed & names else []
+    return tuple(found)
+
+
 def my_views_in_order(views: Sequence[Thing], names: Set[str]) -> List[Thing]:
     """Return views with each one behind those that it reads."""
     placed: List[Thing] = []
@@ -10448,6 +10473,10 @@ def my_views_in_order(views: Sequence[Thing], names: Set[str]) -> List[Thing]:
 
 def my_trigger_draft(case: MyCase, path: Path, old: Optional[Part], new: Optional[Part]) -> Draft:
     part = new or old or Part("", "", "")
+    former = case.after.tables[str(path[1])].renamed_from if str(path[1]) in case.after.tables else None
+    if old and former:  # the server has told a trigger the new name of its table by then
+        names = my_quote(former.rpartition(".")[2]), my_quote(str(path[1]).rpartition(".")[2])
+        old = old._replace(definition=old.definition.replace(f" ON {names[0]} ", f" ON {names[1]} ", 1))
     drop = "SET NAMES utf8mb4;\n" + my_run(case.server, my_drop_trigger(part))
     there = (
         "EXISTS (SELECT 1 FROM information_schema.triggers x WHERE x.trigger_schema = DATABASE()"
