@@ -1348,6 +1348,10 @@ class Dialect:
     def complete(self, schema: Schema) -> Schema:
         return schema
 
+    def under_new_names(self, before: Schema, after: Schema) -> Schema:
+        """Return the before schema with what follows a renamed table or column by itself written as it reads then."""
+        return before
+
     def adopt(self, before: Schema, after: Schema) -> Schema:
         """Return the after schema with the facts taken over that its author left to the server."""
         return after
@@ -1489,6 +1493,9 @@ class PostgreSQL(Dialect):
                 columns[name] = column._replace(default=f"nextval({target}::regclass)")
             tables[key] = table._replace(columns=columns)
         return schema._replace(tables=tables, things=things)
+
+    def under_new_names(self, before: Schema, after: Schema) -> Schema:
+        return follow_renames(before, after)
 
     def plan(self, before: Schema, after: Schema, changes: Sequence[Change]) -> List[Step]:
         return plan_postgresql(before, after, changes)
@@ -2968,6 +2975,67 @@ def diff_schemas(before: Schema, after: Schema) -> List[Change]:
         else:
             changes += diff_table(key, old, new, renamed)
     return changes
+
+
+def follow_renames(before: Schema, after: Schema) -> Schema:
+    """Return the before schema with the texts that name a renamed table or a referenced column as they read then.
+
+    The server keeps foreign keys, views, rules, policies and triggers by identity: they follow a rename by themselves.
+    """
+    moved = {
+        table.renamed_from: table
+        for key, table in after.tables.items()
+        if table.renamed_from in before.tables and key not in before.tables
+    }
+    columns = {
+        (old.key, column.renamed_from): column.name
+        for new in after.tables.values()
+        for old in [before.tables.get(new.key) or before.tables.get(new.renamed_from or "")]
+        for column in new.columns.values()
+        if old and column.renamed_from in old.columns and column.name not in old.columns
+    }
+    if not moved and not columns:
+        return before
+    names = {before.tables[str(key)].name: quote(table.name) for key, table in moved.items()}
+
+    def rewritten(text: str) -> str:
+        for old, new in names.items():
+            text = replace_name(text, old, new)
+        return text
+
+    tables = {}
+    for key, table in before.tables.items():
+        constraints = {n: follow_reference(c, moved, columns) for n, c in table.constraints.items()}
+        parts = {n: part._replace(definition=rewritten(part.definition)) for n, part in table.parts.items()}
+        tables[key] = table._replace(constraints=constraints, parts=parts)
+    things = {
+        key: thing._replace(facts={**thing.facts, "definition": rewritten(thing.facts["definition"])})
+        if thing.kind in ("view", "materialized_view") and isinstance(thing.facts.get("definition"), str) and names
+        else thing
+        for key, thing in before.things.items()
+    }
+    return before._replace(tables=tables, things=things)
+
+
+def follow_reference(
+    constraint: Constraint, moved: Dict[Optional[str], Table], columns: Dict[Tuple[str, Optional[str]], str]
+) -> Constraint:
+    """Return a foreign key with its target table and columns under their new names."""
+    if not constraint.references or " REFERENCES " not in constraint.definition:
+        return constraint
+    key, named_there = constraint.references
+    renamed = [(old, new) for (table, old), new in columns.items() if table == key and old in named_there]
+    if key not in moved and not renamed:
+        return constraint
+    head, _, tail = constraint.definition.partition(" REFERENCES ")
+    if key in moved:
+        target_sql, mark, rest = tail.partition("(")
+        tail = replace_name(target_sql, split_key(key, None)[1], quote(moved[key].name)) + mark + rest
+    for old, new in renamed:
+        tail = replace_name(tail, str(old), quote(new))
+    there = tuple(columns.get((key, name), name) for name in named_there)
+    target = moved[key].key if key in moved else key
+    return constraint._replace(references=(target, there), definition=f"{head} REFERENCES {tail}")
 
 
 def diff_things(before: Schema, after: Schema) -> Iterator[Change]:
@@ -4708,6 +4776,12 @@ def create_sequence(thing: Thing) -> str:
 def sequence_recipe(context: Context, change: Change) -> Iterator[Draft]:
     thing = change.new or change.old
     text = thing_sql(thing)
+    if change.old and any(former_sequence(context, other) is thing for other in context.after.things.values()):
+        return
+    former = former_sequence(context, thing) if change.new else None
+    if former:
+        yield sequence_renamed_draft(former, thing, change.path)
+        return
     if change.new:
         comment = [comment_sql(f"SEQUENCE {text}", thing.comment)] if thing.comment else []
         yield Draft(
@@ -4759,6 +4833,46 @@ def sequence_recipe(context: Context, change: Change) -> Iterator[Draft]:
         back = SETTINGS + locked(f"ALTER SEQUENCE {text} OWNED BY {table_sql(table)}.{quote(owner['column'])}")
         moved = moved._replace(do=free + moved.do, undo=moved.undo + back)
     yield moved
+
+
+def sequence_renamed_draft(former: Thing, thing: Thing, path: Path) -> Draft:
+    text = thing_sql(thing)
+    rename = f"ALTER SEQUENCE {thing_sql(former)} RENAME TO {quote(thing.name)}"
+    back = f"ALTER SEQUENCE {text} RENAME TO {quote(former.name)}"
+    return Draft(
+        f"sequence {thing.key}",
+        EXPAND,
+        RANKS["sequence"],
+        f"Rename sequence {former.key} to {thing.name}",
+        SETTINGS + locked(rename, sequence_settings(thing)),
+        SETTINGS + locked(sequence_settings(former._replace(name=thing.name)), back),
+        makes=((thing.name,),),
+        proof=has_relation(text),
+        lock="ACCESS EXCLUSIVE (catalogue only)",
+        issues=(path,),
+    )
+
+
+def former_sequence(context: Context, thing: Thing) -> Optional[Thing]:
+    """Return the sequence that numbered the same column under another name: renamed, it keeps its position."""
+    will = thing.facts.get("owned_by") if thing.kind == "sequence" else None
+    if not will or (thing.kind, thing.key) in context.before.things or will.get("table") not in context.after.tables:
+        return None
+    for other in context.before.things.values():
+        was = other.facts.get("owned_by") if other.kind == "sequence" else None
+        if was and other.schema == thing.schema and (other.kind, other.key) not in context.after.things:
+            if moves_over(context, was, will):
+                return other
+    return None
+
+
+def under_new_sequence(context: Context, default: Optional[str]) -> Optional[str]:
+    """Return a default as it reads once the sequences of serial columns have their new names."""
+    for thing in context.after.things.values() if default and "nextval" in default else ():
+        former = former_sequence(context, thing)
+        if former and default == f"nextval({literal(thing_sql(former))}::regclass)":
+            return f"nextval({literal(thing_sql(thing))}::regclass)"
+    return default
 
 
 @scripts("sequence.changed")
@@ -4971,7 +5085,21 @@ def dependents_of(schema: Schema, groups: Sequence[Tuple[str, ...]]) -> Dependen
         for part in table.parts.values()
         if any(part_uses(table, part, group) for group in groups)
     ]
-    return Dependents((), tuple(sort_views(found.values())), tuple(parts))
+    functions = [
+        thing
+        for thing in schema.things.values()
+        if thing.kind == "function" and bound_to(thing, groups, [view.name for view in found.values()])
+    ]
+    return Dependents(tuple(functions), tuple(sort_views(found.values())), tuple(parts))
+
+
+def bound_to(function: Thing, groups: Sequence[Tuple[str, ...]], views: Sequence[str]) -> bool:
+    """Tell whether the server holds views or columns for a function: by row types, or by a body that it has bound."""
+    definition = str(function.facts.get("definition", ""))
+    if any(view in names_in(function_head(definition)) for view in views):
+        return True
+    atomic = re.search(r"(?i)\bbegin\s+atomic\b", definition)
+    return bool(atomic) and any(mentions(definition, group) for group in [*groups, *((view,) for view in views)])
 
 
 def touched(context: Context, change: Change) -> Tuple[Dependents, Dependents]:
@@ -4979,9 +5107,29 @@ def touched(context: Context, change: Change) -> Tuple[Dependents, Dependents]:
     new = context.after.tables[change.table or ""]
     old = context.old_table(new.key) or new
     return (
-        dependents_of(context.before, [(old.name, change.old.name)]),
-        dependents_of(context.after, [(new.name, change.new.name)]),
+        dependents_of(context.before, [(old.name, name) for name in column_and_generated(old, change.old.name)]),
+        dependents_of(context.after, [(new.name, name) for name in column_and_generated(new, change.new.name)]),
     )
+
+
+def column_and_generated(table: Table, column: str) -> List[str]:
+    """Return a column and the generated ones that are computed from it: they have to go while it changes its type."""
+    return [column, *(c.name for c in computed_from(table, column))]
+
+
+def computed_from(table: Table, column: str) -> List[Column]:
+    return [c for c in table.columns.values() if c.generated and c.name != column and column in names_in(c.generated)]
+
+
+def made_again(table: Table, side: Table, column: Column) -> List[str]:
+    """Return the statements that add a generated column with the constraints and indexes that it takes part in."""
+    statements = [f"ALTER TABLE {table_sql(table)} ADD COLUMN {column_sql(column)}", *column_extras(table, column)]
+    for item in touching(side, column.name):
+        if isinstance(item, Index):
+            statements += [index_sql(table, item, item.name), *index_extras(table, item)]
+        else:
+            statements += [add_constraint(table, item), *constraint_comment(table, item)]
+    return statements
 
 
 def exchanged(context: Context, change: Change) -> Tuple[Dependents, Dependents]:
@@ -4998,15 +5146,16 @@ def exchanged(context: Context, change: Change) -> Tuple[Dependents, Dependents]
     new_parts = {(table.key, part.kind, part.name): (table, part) for table, part in after.parts}
     stay = [pair for key, pair in old_parts.items() if context.last.get(key, change.path) != change.path]
     come = [pair for key, pair in new_parts.items() if context.last.get(key, change.path) == change.path]
-    create = Dependents((), tuple(sort_views([*keep, *turn])), (*stay, *come))
-    return Dependents((), before.views, before.parts), create
+    functions = [context.after.things.get(("function", f.key), f) for f in before.functions]
+    create = Dependents(tuple(functions), tuple(sort_views([*keep, *turn])), (*stay, *come))
+    return before, create
 
 
 def last_touches(context: Context) -> Dict[Any, Path]:
     """Return for each view and part the last column change that touches it, in the order of execution."""
     changes = [change for change in context.changes if change.kind in ("column.type", "column.renamed")]
     last: Dict[Any, Path] = {}
-    for change in sorted(changes, key=lambda c: (c.kind == "column.renamed", c.table or "", c.new.name)):
+    for change in sorted(changes, key=lambda c: (c.kind == "column.renamed", c.table or "", c.old.name)):
         for side in touched(context, change):
             last.update((view.key, change.path) for view in side.views)
             last.update(((table.key, part.kind, part.name), change.path) for table, part in side.parts)
@@ -5046,9 +5195,11 @@ def sort_views(views: Iterable[Thing]) -> List[Thing]:
 
 def around(drop: Dependents, create: Dependents, statements: Sequence[str]) -> List[str]:
     """Return statements with what depends on them dropped before and created again after."""
-    before = [drop_part(table_sql(table), part) for table, part in drop.parts]
+    before = [f"DROP {function_target(f).replace(' ', ' IF EXISTS ', 1)}" for f in drop.functions]
+    before += [drop_part(table_sql(table), part) for table, part in drop.parts]
     before += [drop_view(view) for view in reversed(drop.views)]
     after = [statement for view in create.views for statement in create_view(view)]
+    after += [statement for f in create.functions for statement in create_function(f)]
     after += [statement for table, part in create.parts for statement in part_sql(table_sql(table), part)]
     return [*before, *statements, *after]
 
@@ -5106,10 +5257,11 @@ def view_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
             issues=(change.path,),
         )
         return
-    down = [view for view in dependents_of(context.before, [(old.name,)]).views if view.key != old.key]
-    up = [view for view in dependents_of(context.after, [(new.name,)]).views if view.key != new.key]
-    forward = around(Dependents(views=tuple(down)), Dependents(views=tuple(up)), [drop_view(old), *create_view(new)])
-    backward = around(Dependents(views=tuple(up)), Dependents(views=tuple(down)), [drop_view(new), *create_view(old)])
+    down, up = view_dependents(context.before, old), view_dependents(context.after, new)
+    down = down._replace(functions=tuple(f for f in down.functions if (f.kind, f.key) in context.after.things))
+    up = up._replace(functions=tuple(context.after.things[f.kind, f.key] for f in down.functions))
+    forward = around(down, up, [drop_view(old), *create_view(new)])
+    backward = around(up, down, [drop_view(new), *create_view(old)])
     phase = EXPAND if grows or not before else CONTRACT
     yield Draft(
         f"{label} {new.key}",
@@ -5123,6 +5275,14 @@ def view_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
         lock="ACCESS EXCLUSIVE on the view",
         issues=(change.path,),
     )
+
+
+def view_dependents(schema: Schema, view: Thing) -> Dependents:
+    """Return the other views that read a view, and the functions that hold any of them."""
+    found = dependents_of(schema, [(view.name,)])
+    held = [thing for thing in schema.things.values() if thing.kind == "function" and bound_to(thing, [], [view.name])]
+    functions = {f.key: f for f in (*found.functions, *held)}
+    return Dependents(tuple(functions.values()), tuple(v for v in found.views if v.key != view.key))
 
 
 def same_view_types(context: Context, old: Thing, new: Thing) -> bool:
@@ -5221,7 +5381,8 @@ def table_renamed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     old, new = change.old, change.new
     rename = f"ALTER TABLE {table_sql(old)} RENAME TO {quote(new.name)}"
     back = f"ALTER TABLE {SQL.table_sql(old.schema, new.name)} RENAME TO {quote(old.name)}"
-    view = f"CREATE VIEW {table_sql(old)} AS SELECT * FROM {SQL.table_sql(old.schema, new.name)}"
+    columns = SQL.names_sql(old.columns) or "*"  # not those that come: they have to be free to go again
+    view = f"CREATE VIEW {table_sql(old)} AS SELECT {columns} FROM {SQL.table_sql(old.schema, new.name)}"
     yield Draft(
         f"rename table {old.key}",
         EXPAND,
@@ -6598,6 +6759,7 @@ def column_renamed_recipe(context: Context, change: Change) -> Iterator[Draft]:
         yield rename_at_once(change, table, key)
         return
     names = (own_name(table.name, old.name, word) for word in ("bridge", "bridge_back"))
+    new = new._replace(type=old.type, collation=old.collation)  # another type comes after the rename, in place
     bridge = Bridge(table, old, new, is_silent(context, table.key), *names)
     yield from open_bridge(bridge, key, change.path)
     yield close_bridge(bridge, key, change.path, *exchanged(context, change))
@@ -6631,7 +6793,6 @@ def open_bridge(bridge: Bridge, key: str, path: Path) -> Iterator[Draft]:
         f"Add column {new.name} beside {old.name} in table {table.key}, both kept equal",
         SETTINGS + locked(f"ALTER TABLE {text} ADD COLUMN IF NOT EXISTS {column_sql(new, bare=True)}") + install,
         SETTINGS + remove + locked(f"ALTER TABLE {text} DROP COLUMN IF EXISTS {becomes}"),
-        makes=((table.name, new.name),),
         reads=f"{quote(table.name)} {column_words(new)}",
         proof=has_column(table, new.name),
         transactional=False,
@@ -6649,7 +6810,6 @@ def open_bridge(bridge: Bridge, key: str, path: Path) -> Iterator[Draft]:
         lock="ROW EXCLUSIVE, in batches",
         issues=(path,),
         after=(key,),
-        makes=((table.name, new.name),),
     )
 
 
@@ -6686,16 +6846,26 @@ def close_bridge(bridge: Bridge, key: str, path: Path, leave: Dependents, come: 
         RANKS["rename"],
         f"Drop the copy and rename {old.name} to {new.name} in table {table.key}",
         SETTINGS
-        + locked(f"DROP TRIGGER IF EXISTS {forward} ON {text}", *around(leave, come, rename))
+        + locked(
+            done_before(table, old.name),
+            f"DROP TRIGGER IF EXISTS {forward} ON {text}",
+            *around(leave, come, rename),
+        )
         + drop_function(table, bridge.forward),
         SETTINGS + undo,
         proof=lacks(has_column(table, old.name)),
         transactional=False,
+        makes=((table.name, new.name),),  # the copy beside it goes with what would have been built on it
         frees=((table.name, old.name),),
         lock="ACCESS EXCLUSIVE (catalogue only)",
         issues=(path,),
         after=(key + " fill",),
     )
+
+
+def done_before(table: Table, gone: str) -> str:
+    """Return the statement that leaves a block whose work an earlier, interrupted run has done: a column is gone."""
+    return f"IF {lacks(has_column(table, gone))[7:-2]} THEN RETURN; END IF"
 
 
 def fire(table: Table, function: str) -> str:
@@ -6838,6 +7008,8 @@ def fill_nulls_drafts(context: Context, change: Change, key: str) -> Iterator[Dr
 @scripts("column.default")
 def column_default_recipe(context: Context, change: Change) -> Iterator[Draft]:
     table, old, new = live_table(context, change), change.old, change.new
+    if old.default != new.default and canonical(under_new_sequence(context, old.default)) == canonical(new.default):
+        return  # it follows the name of its sequence
     alter = f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(new.name)}"
 
     def default_statement(column: Column) -> str:
@@ -6885,7 +7057,11 @@ def numbering(context: Context, table: Table, old: Column, new: Column) -> str:
     text, name = table_sql(table), quote(new.name)
     alter = f"ALTER TABLE {text} ALTER COLUMN {name}"
     if old.identity and new.identity:
-        return locked(f"{alter} {identity_settings(new)}")
+        names = [(column.identity_options or {}).get("sequence") for column in (old, new)]
+        rename = []
+        if all(names) and names[0] != names[1]:
+            rename = [f"ALTER SEQUENCE {SQL.reference_sql(names[0])} RENAME TO {quote(split_key(names[1], None)[1])}"]
+        return locked(*rename, f"{alter} {identity_settings(new)}")
     was = numbering_sequence(context, table, old)
     will = numbering_sequence(context, table, new)
     remember = (
@@ -6951,14 +7127,10 @@ def column_generated_recipe(context: Context, change: Change) -> Iterator[Draft]
         do = [f"ALTER TABLE {text} ALTER COLUMN {name} DROP EXPRESSION"]
         do += [f"ALTER TABLE {text} ALTER COLUMN {name} SET DEFAULT {new.default}"] if new.default is not None else []
     else:
-        do = around(
-            before,
-            after,
-            [f"ALTER TABLE {text} DROP COLUMN {name}", f"ALTER TABLE {text} ADD COLUMN {column_sql(new)}"],
-        )
-    undo = around(
-        after, before, [f"ALTER TABLE {text} DROP COLUMN {name}", f"ALTER TABLE {text} ADD COLUMN {column_sql(old)}"]
-    )
+        side = context.after.tables[table.key]
+        do = around(before, after, [f"ALTER TABLE {text} DROP COLUMN {name}", *made_again(table, side, new)])
+    was = context.old_table(table.key) or table
+    undo = around(after, before, [f"ALTER TABLE {text} DROP COLUMN {name}", *made_again(table, was, old)])
     if old.generated is None:
         yield manual(
             change,
@@ -7290,22 +7462,26 @@ def conversion_expressions(old: Column, new: Column) -> Optional[Tuple[str, str]
 
 
 def own_type_expressions(one: Schema, other: Schema, old: Column, new: Column) -> Optional[Tuple[str, str]]:
-    """Return the expressions between two enums, whose labels pass as text, or where a domain stands for its base type."""
-    kinds = {}
-    for schema, column in ((one, old), (other, new)):
-        kinds[column] = next((t for t in schema.things.values() if t.kind in ("enum", "domain") and uses_type(column, t)), None)
+    """Return the expressions between two enums, whose labels pass as text, or between a domain and its kind."""
+    kinds = [own_type(one, old), own_type(other, new)]
     array = "[]" * parse_type(new.type).dims
-    enums = all(kind is not None and kind.kind == "enum" for kind in kinds.values())
+    enums = all(kind is not None and kind.kind == "enum" for kind in kinds)
     if enums and parse_type(old.type).dims == parse_type(new.type).dims:
         return (f"{{c}}::text{array}::{new.type}",) * 2
     bare = [
-        column._replace(type=str(kind.facts.get("type", "text"))) if kind and kind.kind == "domain" and not array else column
-        for column, kind in kinds.items()
+        column._replace(type=str(kind.facts.get("type", "text"))) if kind and kind.kind == "domain" else column
+        for column, kind in zip((old, new), kinds)
     ]
-    if bare == [old, new]:
+    if array or bare == [old, new]:
         return None
     found = conversion_expressions(*bare)
     return (f"({found[1]})::{new.type}",) * 2 if found else None
+
+
+def own_type(schema: Schema, column: Column) -> Optional[Thing]:
+    """Return the enum or domain that is the type of a column."""
+    kinds = (thing for thing in schema.things.values() if thing.kind in ("enum", "domain"))
+    return next((thing for thing in kinds if uses_type(column, thing)), None)
 
 
 def expression(template: str, column: str) -> str:
@@ -7344,7 +7520,14 @@ def conversion_of(context: Context, change: Change) -> Optional[Conversions]:
         return None
     before = context.old_table(table.key) or table
     after = context.after.tables[table.key]
-    leave, come = End(before, old._replace(name=new.name), "old"), End(after, new, "new")
+    leaving, coming = exchanged(context, change)
+    if old.name != new.name:  # the rename came first, and brought what hangs on the column into its new form
+        leaving = coming = touched(context, change)[1]
+        for renamed in context.changes:
+            if renamed.kind == "column.renamed" and renamed.table == change.table:
+                before = with_renamed(before, renamed.old.name, renamed.new.name)
+    default = under_new_sequence(context, old.default)
+    leave, come = End(before, old._replace(name=new.name, default=default), "old"), End(after, new, "new")
     names = own_name(table.name, new.name, "up"), own_name(table.name, new.name, "down")
     there = Turn(
         table,
@@ -7359,7 +7542,21 @@ def conversion_of(context: Context, change: Change) -> Optional[Conversions]:
         frozenset(constraint.name for _, constraint in bridged_keys(context, [after])),
     )
     home = reversed_turn(there, expression(down[1], new.name))
-    return Conversions(there, home, *exchanged(context, change))
+    return Conversions(there, home, leaving, coming)
+
+
+def with_renamed(table: Table, old: str, new: str) -> Table:
+    """Return a table as it is once one of its columns has its new name."""
+    return table._replace(
+        columns={new if n == old else n: c._replace(name=new) if n == old else c for n, c in table.columns.items()},
+        constraints={
+            n: c._replace(
+                definition=renamed_definition(c, old, new), columns=tuple(new if x == old else x for x in c.columns)
+            )
+            for n, c in table.constraints.items()
+        },
+        indexes={n: i._replace(tail=renamed_definition(i, old, new)) for n, i in table.indexes.items()},
+    )
 
 
 def is_simple(context: Context, change: Change) -> bool:
@@ -7523,6 +7720,7 @@ def in_place_draft(context: Context, change: Change, planned: Conversions, insta
     do = in_place_sql(there, planned.drop, planned.create, archive)
     undo = in_place_sql(home, planned.create, planned.drop) + restore
     rewrites = not instant
+    bounds = () if SQL.convert(old.type, new.type).loss == "none" else (f"identity {table.key} {new.name}",)
     return Draft(
         f"type {table.key} {new.name}",
         CONTRACT,
@@ -7538,7 +7736,7 @@ def in_place_draft(context: Context, change: Change, planned: Conversions, insta
         lock="ACCESS EXCLUSIVE" + (" for a rewrite" if rewrites else " (catalogue only)"),
         lossy=lossy,
         issues=(change.path,),
-        after=() if SQL.convert(old.type, new.type).loss == "none" else (f"identity {table.key} {new.name}",),
+        after=bounds,
     )
 
 
@@ -7549,21 +7747,12 @@ def in_place_sql(turn: Turn, drop: Dependents, create: Dependents, archive: Sequ
     alter = f"ALTER TABLE {text} ALTER COLUMN {name}"
     old_items = {item.name: item for item in touching(turn.leave.table, column.name)}
     new_items = {item.name: item for item in touching(turn.come.table, column.name)}
-    going = [
-        item for n, item in old_items.items() if n not in new_items or content(item, {}) != content(new_items[n], {})
-    ]
-    coming = [
-        item for n, item in new_items.items() if n not in old_items or content(item, {}) != content(old_items[n], {})
-    ]
-    statements = [
-        f"DROP INDEX IF EXISTS {SQL.table_sql(table.schema, i.name)}"
-        if isinstance(i, Index)
-        else drop_constraint(table, i.name)
-        for i in going
-        if i.name not in turn.keep
-    ]
+    gone, come = computed_from(turn.leave.table, column.name), computed_from(turn.come.table, column.name)
+    computed = {c.name for c in (*gone, *come)}
+    going, coming = changed_items(old_items, new_items, computed), changed_items(new_items, old_items, computed)
     if column.generated and turn.leave.column.generated:
-        change = [f"ALTER TABLE {text} DROP COLUMN {name}", f"ALTER TABLE {text} ADD COLUMN {column_sql(column)}"]
+        going, coming = [], []
+        change = [f"ALTER TABLE {text} DROP COLUMN {name}", *made_again(table, turn.come.table, column)]
     else:
         collation = f" COLLATE {collation_sql(column.collation)}" if column.collation else ""
         using = "" if turn.fill == name else f" USING {turn.fill}"
@@ -7576,10 +7765,29 @@ def in_place_sql(turn: Turn, drop: Dependents, create: Dependents, archive: Sequ
             if column.nullable != turn.leave.column.nullable
             else []
         )
+    statements = [
+        f"DROP INDEX IF EXISTS {SQL.table_sql(table.schema, i.name)}"
+        if isinstance(i, Index)
+        else drop_constraint(table, i.name)
+        for i in going
+        if i.name not in turn.keep
+    ]
+    statements += [f"ALTER TABLE {text} DROP COLUMN IF EXISTS {quote(c.name)}" for c in gone]
+    change += [statement for c in come for statement in made_again(table, turn.come.table, c)]
     statements = around(drop, create, statements + change)
     statements += [add_constraint(table, i) for i in coming if isinstance(i, Constraint) and i.name not in turn.keep]
     after = "".join(build_index(table, i, i.name) for i in coming if isinstance(i, Index) and i.name not in turn.keep)
     return locked(*archive, *statements) + after
+
+
+def changed_items(one: Dict[str, Any], other: Dict[str, Any], computed: Set[str]) -> List[Any]:
+    """Return the items of one side that the other has not, or not so; a generated column takes its own along."""
+    return [
+        item
+        for item in one.values()
+        if not (computed & (names_in(item.tail) if isinstance(item, Index) else set(item.columns)))
+        and content(item, {}) not in [content(same, {}) for same in other.values()]
+    ]
 
 
 def changed_values(
@@ -7950,6 +8158,8 @@ def owned_by_conversions(before: Schema, after: Schema, changes: Sequence[Change
             yield change
         elif kind == "column" and verb == "default" and (change.table, change.new.name) in numbered:
             yield change
+        elif kind == "column" and verb in ("generated", "type") and computed_by(change, converted):
+            yield change
         elif kind == "sequence" and change.path[1] in numbered_sequences and verb in ("added", "removed"):
             yield change
         elif (
@@ -7965,6 +8175,14 @@ def owned_by_conversions(before: Schema, after: Schema, changes: Sequence[Change
             change, converted | renamed, after
         ):
             yield change
+
+
+def computed_by(change: Change, converted: Set[Tuple[Optional[str], str]]) -> bool:
+    """Tell whether a generated column is made anew with the conversion of a column that it is computed from."""
+    if not (change.old.generated and change.new.generated):
+        return False
+    words = names_in(change.old.generated) | names_in(change.new.generated)
+    return any(table == change.table and name in words and name != change.new.name for table, name in converted)
 
 
 def converted_by(change: Change, converted: Set[Tuple[Optional[str], str]], after: Schema) -> bool:
@@ -7993,8 +8211,19 @@ def is_inherited(context: Context, change: Change) -> bool:
     )
 
 
+def after_rename(context: Context, change: Change) -> Tuple[str, ...]:
+    """Return the steps that a further change of a renamed column waits for: until then its new name is a copy's."""
+    old, new = change.old, change.new
+    if change.kind == "column.renamed" or not (isinstance(old, Column) and isinstance(new, Column)):
+        return ()
+    if old.name == new.name:
+        return ()
+    renamed = [c.old.name for c in context.changes if c.kind == "column.renamed" and c.table == change.table]
+    return tuple(f"rename column {change.table} {name}{word}" for name in renamed for word in ("", " switch"))
+
+
 def comes_with_partition(context: Context, change: Change) -> bool:
-    """Tell whether an index or constraint stays with a partition that is detached, or becomes its parent's on attaching."""
+    """Tell whether an index or constraint stays with a detached partition, or becomes its parent's on attaching."""
     old, new = context.before.tables.get(change.table or ""), context.after.tables.get(change.table or "")
     item = change.new or change.old
     if old is None or new is None or (change.old is None) == (change.new is None) or isinstance(item, (Part, Column)):
@@ -8014,9 +8243,12 @@ def plan_postgresql(before: Schema, after: Schema, changes: Sequence[Change]) ->
     drafts: List[Draft] = []
     keys: Set[str] = set()
     for change in changes:
-        if (change.kind, change.path) in owned or is_inherited(context, change) or comes_with_partition(context, change):
+        if (change.kind, change.path) in owned:
+            continue
+        if is_inherited(context, change) or comes_with_partition(context, change):
             continue
         for draft in RECIPES[change.kind](context, change):
+            draft = draft._replace(after=draft.after + after_rename(context, change))
             if draft.key not in keys:
                 keys.add(draft.key)
                 drafts.append(draft)
@@ -12279,6 +12511,7 @@ def compare_databases(before: Document, after: Document, options: Options) -> Co
     read = (read_schema(before, dialect), read_schema(after, dialect))
     old = read[0]
     new = adopt(old, dialect.align(*read))
+    old = dialect.under_new_names(old, new)
     changes = diff_schemas(old, new)
     findings = tuple(judge_changes(changes, dialect)) + tuple(suspect_renames(changes))
     steps = tuple(dialect.plan(old, new, changes))

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict, Optional, Tuple
 
 import pytest
 from pg_live import apply, check, export, rows
@@ -177,6 +177,51 @@ CASES = [
         "CREATE TABLE t (id int PRIMARY KEY)",
         id="columns of all kinds removed",
     ),
+    pytest.param(
+        "CREATE TABLE t (id int PRIMARY KEY); CREATE FUNCTION f(a int, OUT b int) LANGUAGE sql AS 'SELECT a'",
+        "CREATE TABLE t (id int PRIMARY KEY); CREATE FUNCTION g(m text, VARIADIC n text[]) RETURNS SETOF t"
+        " LANGUAGE sql AS 'SELECT * FROM public.t'",
+        id="routines with named arguments",
+    ),
+    pytest.param(
+        "CREATE TABLE t (id int PRIMARY KEY, a int, b int GENERATED ALWAYS AS (a * 2) STORED); CREATE INDEX i ON t (b);"
+        " CREATE VIEW v AS SELECT b FROM t; INSERT INTO t VALUES (1, 2)",
+        "CREATE TABLE t (id int PRIMARY KEY, a bigint, b bigint GENERATED ALWAYS AS (a * 3) STORED);"
+        " CREATE INDEX i ON t (b); CREATE VIEW v AS SELECT b FROM t",
+        id="type under a generated column with an index and a view",
+    ),
+    pytest.param(
+        "CREATE TABLE t (id int PRIMARY KEY, a int); CREATE VIEW v AS SELECT a FROM t;"
+        " CREATE FUNCTION f() RETURNS SETOF v LANGUAGE sql AS 'SELECT * FROM public.v'; INSERT INTO t VALUES (1, 2)",
+        "CREATE TABLE t (id int PRIMARY KEY, a bigint); CREATE VIEW v AS SELECT a FROM t;"
+        " CREATE FUNCTION f() RETURNS SETOF v LANGUAGE sql AS 'SELECT * FROM public.v'",
+        id="type under a view whose row type a function returns",
+    ),
+    pytest.param(
+        "CREATE TABLE t (id serial PRIMARY KEY, a int); INSERT INTO t (a) VALUES (1), (2)",
+        "CREATE TABLE t (id serial PRIMARY KEY, a int); ALTER SEQUENCE t_id_seq RENAME TO numbers",
+        id="sequence of a column renamed",
+    ),
+    pytest.param(
+        "CREATE DOMAIN d AS int CHECK (VALUE > 0); CREATE TYPE e AS ENUM ('a');"
+        " CREATE TABLE t (id int PRIMARY KEY, n int, m d, k e); INSERT INTO t VALUES (1, 2, 3, 'a')",
+        "CREATE DOMAIN d AS int CHECK (VALUE > 0); CREATE TYPE f AS ENUM ('a', 'b');"
+        " CREATE TABLE t (id int PRIMARY KEY, n d, m int, k f)",
+        id="between domains, base types and enums",
+    ),
+    pytest.param(
+        "CREATE TABLE t (a int)",
+        "CREATE TABLE t (a int); CREATE TABLE c (b int) INHERITS (t); CREATE TABLE p (id int, d date) PARTITION BY"
+        " RANGE (d); CREATE TABLE p1 PARTITION OF p (UNIQUE (id), CHECK (id > 0)) FOR VALUES FROM ('2020-01-01') TO"
+        " ('2021-01-01'); ALTER TABLE p1 ALTER id SET DEFAULT 4, ALTER id SET NOT NULL",
+        id="child and partition with things of their own",
+    ),
+    pytest.param(
+        "CREATE TYPE e AS ENUM ('a'); CREATE TABLE t (id int PRIMARY KEY, m e); CREATE FUNCTION f(w e) RETURNS bigint"
+        " LANGUAGE sql BEGIN ATOMIC SELECT count(*) FROM t WHERE m = w; END; INSERT INTO t VALUES (1, 'a')",
+        "CREATE TABLE t (id int PRIMARY KEY)",
+        id="type removed with a function that has bound its column",
+    ),
 ]
 
 
@@ -193,6 +238,47 @@ def test_change_goes_there_and_back(new_postgresql: Any, tmp_path: Path, before:
     apply(live, report["migration_scripts"][::-1], "rollback_script")
     assert json.dumps(export(live), sort_keys=True) == json.dumps(first, sort_keys=True)
     assert rows(live, tables) == held
+
+
+RENAMES = [
+    pytest.param(
+        "CREATE TABLE was (id serial PRIMARY KEY, a int UNIQUE, b text); CREATE VIEW v AS SELECT a FROM was;"
+        " CREATE TABLE c (w int REFERENCES was); CREATE TABLE d (x int) INHERITS (was);"
+        " INSERT INTO was (a) VALUES (1); INSERT INTO c VALUES (1)",
+        "CREATE TABLE now (id bigserial PRIMARY KEY, a int UNIQUE, b text, z int DEFAULT 3);"
+        " CREATE VIEW v AS SELECT a FROM now; CREATE TABLE c (w bigint REFERENCES now);"
+        " CREATE TABLE d (x int) INHERITS (now)",
+        {("now", None): "was"},
+        id="table with its sequence, key type, view, child and foreign key",
+    ),
+    pytest.param(
+        "CREATE TABLE t (id int PRIMARY KEY, a int NOT NULL DEFAULT 1 CHECK (a > 0)); CREATE INDEX i ON t (a);"
+        " CREATE TABLE c (t int REFERENCES t); INSERT INTO t VALUES (1, 2); INSERT INTO c VALUES (1)",
+        "CREATE TABLE t (uid int PRIMARY KEY, b bigint DEFAULT 2 CHECK (b > 0)); CREATE INDEX i ON t (b);"
+        " CREATE TABLE c (t int REFERENCES t)",
+        {("t", "uid"): "id", ("t", "b"): "a"},
+        id="key that others refer to, and a column whose type, default and NOT NULL change",
+    ),
+]
+
+
+@pytest.mark.parametrize("before, after, hints", RENAMES)
+def test_a_rename_goes_there_and_back_with_what_hangs_on_it(
+    new_postgresql: Any, tmp_path: Path, before: str, after: str, hints: Dict[Tuple[str, Optional[str]], str]
+) -> None:
+    live, wanted = new_postgresql(), new_postgresql()
+    assert execute(live.client, stdin=before).code == execute(wanted.client, stdin=after).code == 0
+    first, target = export(live), export(wanted)
+    for (table, column), old in hints.items():
+        body = target["tables"][table]
+        (body["columns"][column] if column else body)["renamed_from"] = old
+    held = rows(live, list(first["tables"]))
+    report = check(tmp_path, first, target)
+    apply(live, report["migration_scripts"], "script_content")
+    assert check(tmp_path, export(live), target)["migration_scripts"] == []
+    apply(live, report["migration_scripts"][::-1], "rollback_script")
+    assert json.dumps(export(live), sort_keys=True) == json.dumps(first, sort_keys=True)
+    assert rows(live, list(first["tables"])) == held
 
 
 def test_a_split_column_is_right_for_old_and_new_programs_all_the_way(new_postgresql: Any, tmp_path: Path) -> None:
