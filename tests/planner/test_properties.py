@@ -178,6 +178,7 @@ def test_more_data_is_never_copied_faster(first: int) -> None:
     for number in numbers(first):
         less, more = hours_of(generate(number)), hours_of(changed(number, double))
         assert all(before <= after for before, after in zip(less[:3], more[:3])), number
+        assert less[1] < more[1], number
 
 
 @groups
@@ -186,6 +187,7 @@ def test_more_bandwidth_never_takes_longer(first: int) -> None:
         rows = [hours_of(changed(number, lambda spec: spec.update(network={"bandwidth_gbps": speed})))
                 for speed in (0.1, 1, 40)]
         assert all(fast <= slow for one, two in zip(rows, rows[1:]) for slow, fast in zip(one[:3], two[:3])), number
+        assert rows[0][1] > rows[-1][1], number
 
 
 @groups
