@@ -1099,7 +1099,8 @@ GATES = {name: GateRow(*row) for name, row in {
             "{source_grants} of {source_name}, {target_grants} of {target_name}, compared; {encryption_how}; port scan "
             "from outside"),
     "G30": ("evidence files missing from the bundle", "==", 0, "files",
-            "sha256sum -c manifest.sha256 in {{evidence_store}}: {evidence_count} files listed in this plan"),
+            "sha256sum -c manifest.sha256 in {{evidence_store}}: {evidence_count} files, plan and "
+            "specification among them"),
     "G31": ("new side without tested backup, replica or alert", "==", 0, "items",
             "restore the first backup of {target_name}; fire one test alert; check the replica's lag"),
     "G32": ("servers that fail boot, service or smoke test", "==", 0, "servers",
@@ -2998,7 +2999,8 @@ def people_words(facts: Facts) -> Dict[str, str]:
     compared = ("counts and hashes of both sides (gates G13, G14, G16)" if is_data(facts) else
                 "log of the shadow comparison by endpoint and field (gate G18)")
     return {"accountable": f"business owner, tech lead, {officer}on-call SRE", "accuracy_how": compared,
-            "encryption_how": encryption_query(facts), "evidence_count": figure(len(controls_for(facts))),
+            "encryption_how": encryption_query(facts),
+            "evidence_count": figure(len({row.evidence for row, _, _ in controls_for(facts)}) + 2),  # plan, specification
             "old_objects": listed(dropped, "the old columns of the changed tables"),
             "contract_text": contract_text(facts, dropped), "cleanup_text": "Purge the archive, r" if dropped else "R",
             "personal_names": listed(personal, "no personal column found"), "residency": transfers(facts),
