@@ -666,10 +666,10 @@ def dialect_of(plan: Plan) -> str:
         for name, mark in DIALECT_MARKS:
             if re.search(mark, text, re.IGNORECASE):
                 return name
-    parsed = (plan.root.get("parsed") or {}).get("source") if isinstance(plan.root.get("parsed"), dict) else {}
-    words = (
-        f"{(parsed or {}).get('engine', '')} {plan.source} {json.dumps(plan.specification.get('source', ''))}".lower()
-    )
+    parsed = plan.root.get("parsed")
+    source = parsed.get("source") if isinstance(parsed, dict) else {}
+    engine = source.get("engine", "") if isinstance(source, dict) else ""
+    words = f"{engine} {plan.source} {json.dumps(plan.specification.get('source', ''))}".lower()
     return "mysql" if re.search(r"mysql|mariadb", words) else "sqlite" if "sqlite" in words else "postgresql"
 
 
@@ -4753,15 +4753,28 @@ def numeric_fact(key: str, value: Any) -> float:
     return found
 
 
+def read_inventory(document: Document) -> Dict[str, Any]:
+    """Return the facts of an inventory: texts, numbers where a number is meant, and two objects."""
+    faults = Faults(document)
+    facts = dict(faults.typed(document.value, (), dict, "an object of names and values") or {})
+    for key, value in facts.items():
+        if key in ("contacts", "restore_drill"):
+            inner = faults.typed(value, (key,), dict, "an object") or {}
+            for name in inner if key == "contacts" else ():
+                faults.typed(inner[name], (key, name), str, "a text")
+        elif faults.typed(value, (key,), (str, int, float), "a text or a number") is not None:
+            facts[key] = value if key in NUMERIC_FACTS else str(value)
+    faults.finish()
+    return facts
+
+
 def known_facts(args: argparse.Namespace) -> Tuple[Dict[str, Any], List[Document]]:
     """Return what inventory and --fill say, and the inventory's document."""
     facts: Dict[str, Any] = {}
     documents: List[Document] = []
     if args.inventory:
         documents.append(load(args.inventory))
-        faults = Faults(documents[0])
-        facts.update(faults.typed(documents[0].value, (), dict, "an object of names and values") or {})
-        faults.finish()
+        facts.update(read_inventory(documents[0]))
     for pair in args.fill:
         key, equals, value = pair.partition("=")
         if not equals or not re.fullmatch(r"\w+", key):

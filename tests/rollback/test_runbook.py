@@ -289,3 +289,18 @@ def test_thousands_of_phases_take_no_quadratic_time(tmp_path: Path) -> None:
         return time.process_time() - start
 
     assert seconds(4000) < 8 * max(seconds(1000), 0.05)
+
+
+@pytest.mark.parametrize("inventory, place", [
+    pytest.param({"backup_location": ["a"]}, "backup_location: found a list", id="list for a text"),
+    pytest.param({"contacts": {"DBA": None}}, "contacts.DBA: found null", id="contact that is null"),
+    pytest.param({"contacts": "DBA"}, 'contacts: found "DBA"', id="text for an object"),
+])
+def test_inventory_that_says_no_text_is_refused_at_its_place(inventory: Any, place: str, tmp_path: Path) -> None:
+    (tmp_path / "inventory.json").write_text(json.dumps(inventory), encoding="utf-8")
+    done = generate(tmp_path, hostile_plan(), "--inventory", tmp_path / "inventory.json")
+    assert done.code == 3 and place in done.err
+
+
+def test_parsed_source_that_is_no_object_names_no_engine(tmp_path: Path) -> None:
+    assert generate(tmp_path, {**hostile_plan(), "parsed": {"source": 1.5}}, "-f", "json").code == 0
