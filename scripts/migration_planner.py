@@ -3000,7 +3000,7 @@ def people_words(facts: Facts) -> Dict[str, str]:
                 "log of the shadow comparison by endpoint and field (gate G18)")
     return {"accountable": f"business owner, tech lead, {officer}on-call SRE", "accuracy_how": compared,
             "encryption_how": encryption_query(facts),
-            "evidence_count": figure(len({row.evidence for row, _, _ in controls_for(facts)}) + 2),  # plan, specification
+            "evidence_count": figure(len({row.evidence for row, _, _ in controls_for(facts)}) + 2),  # plan and spec
             "old_objects": listed(dropped, "the old columns of the changed tables"),
             "contract_text": contract_text(facts, dropped), "cleanup_text": "Purge the archive, r" if dropped else "R",
             "personal_names": listed(personal, "no personal column found"), "residency": transfers(facts),
