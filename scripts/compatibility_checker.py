@@ -12067,6 +12067,15 @@ def view_sql(thing: Thing) -> List[str]:
     return [create, *(thing.facts.get("instead_of") or {}).values()]
 
 
+def view_names(thing: Optional[Thing], other: Optional[Thing]) -> Tuple[Tuple[str, ...], ...]:
+    """Return the names, its own and those of its triggers, that one form of a view has and the other has not."""
+
+    def names(side: Optional[Thing]) -> List[str]:
+        return [side.key.lower(), *map(str.lower, side.facts.get("instead_of") or ())] if side else []
+
+    return tuple((name,) for name in names(thing) if name not in names(other))
+
+
 def view_drafts(change: Change) -> Iterator[Draft]:
     old, new = change.old, change.new
     item, verb = new or old, change.kind.split(".")[1]
@@ -12083,9 +12092,9 @@ def view_drafts(change: Change) -> Iterator[Draft]:
         f"{CHANGE_WORDS[verb].capitalize()} view {item.key}",
         lite_script(*([drop] if old else []), *enter),
         lite_script(*([drop] if new else []), *back),
-        makes=((item.key.lower(),),) if not old else (),
+        makes=view_names(new, old),
         reads=names_text(*enter),
-        frees=((item.key.lower(),),) if not new else (),
+        frees=view_names(old, new),
         holds=names_text(*back) if not new else "",
         proof=proof,
         lock=LITE_LOCK,
