@@ -2977,23 +2977,30 @@ def diff_schemas(before: Schema, after: Schema) -> List[Change]:
     return changes
 
 
-def follow_renames(before: Schema, after: Schema) -> Schema:
-    """Return the before schema with the texts that name a renamed table or a referenced column as they read then.
+def moved_tables(before: Schema, after: Schema) -> Dict[Optional[str], Table]:
+    """Return each renamed table as it is afterwards, by its former key."""
+    renamed = ((key, table) for key, table in after.tables.items() if table.renamed_from in before.tables)
+    return {table.renamed_from: table for key, table in renamed if key not in before.tables}
 
-    The server keeps foreign keys, views, rules, policies and triggers by identity: they follow a rename by themselves.
-    """
-    moved = {
-        table.renamed_from: table
-        for key, table in after.tables.items()
-        if table.renamed_from in before.tables and key not in before.tables
-    }
-    columns = {
+
+def renamed_columns(before: Schema, after: Schema) -> Dict[Tuple[str, Optional[str]], str]:
+    """Return the new name of each renamed column, by the former key of its table and its former name."""
+    return {
         (old.key, column.renamed_from): column.name
         for new in after.tables.values()
         for old in [before.tables.get(new.key) or before.tables.get(new.renamed_from or "")]
         for column in new.columns.values()
         if old and column.renamed_from in old.columns and column.name not in old.columns
     }
+
+
+def follow_renames(before: Schema, after: Schema) -> Schema:
+    """Return the before schema with the texts that name a renamed table or a referenced column as they read then.
+
+    The server keeps foreign keys, views, rules, policies and triggers by identity: they follow a rename by themselves.
+    """
+    moved = moved_tables(before, after)
+    columns = renamed_columns(before, after)
     if not moved and not columns:
         return before
     names = {before.tables[str(key)].name: quote(table.name) for key, table in moved.items()}
