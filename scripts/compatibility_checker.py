@@ -7747,6 +7747,23 @@ def in_place_draft(context: Context, change: Change, planned: Conversions, insta
     )
 
 
+def retype(turn: Turn, alter: str) -> List[str]:
+    """Return the statements that give a column its coming type, default and NOT NULL."""
+    column, name = turn.come.column, quote(turn.come.column.name)
+    collation = f" COLLATE {collation_sql(column.collation)}" if column.collation else ""
+    using = "" if turn.fill == name else f" USING {turn.fill}"
+    change = ([f"{alter} DROP DEFAULT"] if turn.leave.column.default is not None else []) + [
+        f"{alter} TYPE {column.type}{collation}{using}"
+    ]
+    change += [f"{alter} SET DEFAULT {column.default}"] if column.default is not None else []
+    change += (
+        [f"{alter} {'DROP' if column.nullable else 'SET'} NOT NULL"]
+        if column.nullable != turn.leave.column.nullable
+        else []
+    )
+    return change
+
+
 def in_place_sql(turn: Turn, drop: Dependents, create: Dependents, archive: Sequence[str] = ()) -> str:
     """Return SQL that rewrites the column under its lock, with what is defined otherwise on either side exchanged."""
     table, column = turn.table, turn.come.column
@@ -7761,17 +7778,7 @@ def in_place_sql(turn: Turn, drop: Dependents, create: Dependents, archive: Sequ
         going, coming = [], []
         change = [f"ALTER TABLE {text} DROP COLUMN {name}", *made_again(table, turn.come.table, column)]
     else:
-        collation = f" COLLATE {collation_sql(column.collation)}" if column.collation else ""
-        using = "" if turn.fill == name else f" USING {turn.fill}"
-        change = ([f"{alter} DROP DEFAULT"] if turn.leave.column.default is not None else []) + [
-            f"{alter} TYPE {column.type}{collation}{using}"
-        ]
-        change += [f"{alter} SET DEFAULT {column.default}"] if column.default is not None else []
-        change += (
-            [f"{alter} {'DROP' if column.nullable else 'SET'} NOT NULL"]
-            if column.nullable != turn.leave.column.nullable
-            else []
-        )
+        change = retype(turn, alter)
     statements = [
         f"DROP INDEX IF EXISTS {SQL.table_sql(table.schema, i.name)}"
         if isinstance(i, Index)
