@@ -5946,6 +5946,10 @@ def check_promises(facts: Facts, work: Work) -> Iterable[Finding]:
             yield Finding("V090", INFO, ("constraints", "special_requirements", index), describe(name),
                           "a requirement with its own tasks and gates", f"did you mean {guess!r}?" if guess else
                           "it becomes one task: define how it is proven")
+
+
+@check
+def check_compliance(facts: Facts, work: Work) -> Iterable[Finding]:
     sensitive = [name for name in facts.frameworks if name in ("GDPR", "HIPAA", "PCI DSS")]
     if sensitive and not facts.at("data") and not personal_columns(facts):
         yield Finding("V082", WARNING, ("constraints", "compliance_requirements"),

@@ -198,7 +198,7 @@ def section_map(name: str) -> Dict[int, str]:
 
 PATHS_DEBT = {"compatibility_checker": 19, "migration_planner": 0, "rollback_generator": 0}
 NESTING_DEBT: Dict[str, List[str]] = {}
-WIDTH_DEBT = 40  # lines over 120 characters: a debt that may only fall
+WIDTH_DEBT = 35  # lines over 120 characters: a debt that may only fall
 INPUT_FUNCTIONS = ("is_sqlite_file", "load_sqlite", "look_at_terminal")  # they read what the command line names,
 # as the skeleton does, and the width and colours of a terminal
 
