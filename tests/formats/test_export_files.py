@@ -15,7 +15,8 @@ from running import ASSETS, Done, execute, program
 
 SIDES = ["--before", ASSETS / "database_schema_before.json", "--after", ASSETS / "database_schema_after.json"]
 NAME = re.compile(r"\d{3,}_(?:expand|migrate|contract)_[a-z0-9_]{1,60}(?:\.rollback|\.check)?\.(?:sql|txt)"
-                  r"|reconcile/(?:source|target)/\d{3,}_[a-z0-9_]+\.(?:postgresql|mysql|sqlite|sparksql)\.(?:sql|py)")
+                  r"|reconcile/(?:source|target)/\d{3,}_[a-z0-9_]+\.(?:postgresql|mysql|sqlite|sparksql)\.(?:sql|py)"
+                  r"|reconcile/(?:source|target)\.sh")
 DIALECTS = ("postgresql", "mysql", "sqlite")
 
 
@@ -41,7 +42,7 @@ def test_names_are_plain_and_programs_hold_no_name_of_the_input(dialect: str) ->
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_programs_are_clean_for_shellcheck(dialect: str, tmp_path: Path) -> None:
     checker.write_export(str(tmp_path), checker.export_files(many(dialect)))
-    checked = execute([program("shellcheck"), tmp_path / "apply.sh", tmp_path / "rollback.sh"])
+    checked = execute([program("shellcheck"), *sorted(tmp_path.rglob("*.sh"))])
     assert (checked.code, checked.out) == (0, "")
     assert os.access(tmp_path / "apply.sh", os.X_OK) and not os.access(tmp_path / "SHA256SUMS", os.X_OK)
 
