@@ -1284,6 +1284,7 @@ class Dialect:
     max_name_bytes = 63
     column_checks = False  # whether a CHECK can belong to its column, so that only the column's definition removes it
     table_traits: Tuple[str, ...] = ()  # facts of a table that only this database has
+    view_items = False  # whether views have indexes, triggers and rules that change without the view
     key_not_null = True  # a primary key makes its columns NOT NULL
     strict_types = True  # the server refuses values that are not of the column's type
     archive_place = "migration_archive"  # where scripts keep what they take away, in words
@@ -1467,6 +1468,7 @@ def index_tail(definition: str) -> str:
 
 class PostgreSQL(Dialect):
     name = "postgresql"
+    view_items = True
 
     def complete(self, schema: Schema) -> Schema:
         """Return the schema with the sequences that serial columns imply, named as the server names them."""
@@ -3057,7 +3059,7 @@ def diff_things(before: Schema, after: Schema) -> Iterator[Change]:
             yield Change(f"{kind}.changed", path, None, old, new)
         if (old.comment or None) != (new.comment or None):
             yield Change("comment.changed", path, None, old, new)
-        yield from diff_members(path, old.facts, new.facts)
+        yield from diff_members(path, old, new, DIALECTS[before.dialect])
 
 
 def thing_facts(thing: Thing) -> Any:
@@ -3099,16 +3101,30 @@ def thing_facts(thing: Thing) -> Any:
     return facts
 
 
-def diff_members(path: Path, old: Dict[str, Any], new: Dict[str, Any]) -> Iterator[Change]:
-    """Yield changes of a view's or materialized view's own parts: column comments."""
-    if (old.get("column_comments") or {}) != (new.get("column_comments") or {}):
-        yield Change(
-            "comment.changed",
-            path + ("column_comments",),
-            None,
-            old.get("column_comments") or {},
-            new.get("column_comments") or {},
-        )
+def diff_members(path: Path, old: Thing, new: Thing, dialect: Dialect) -> Iterator[Change]:
+    """Yield changes of a view's own: column comments, and the indexes, triggers and rules that it can have."""
+    was, will = (thing.facts.get("column_comments") or {} for thing in (old, new))
+    if was != will:
+        yield Change("comment.changed", path + ("column_comments",), None, was, will)
+    if dialect.view_items and new.kind in VIEW_KINDS:
+        one, other = view_as_table(old, dialect), view_as_table(new, dialect)
+        yield from diff_named("indexes", path, new.key, one.indexes, other.indexes, {})
+        yield from diff_named("parts", path, new.key, one.parts, other.parts, {})
+
+
+VIEW_KINDS = ("view", "materialized_view")
+
+
+def view_as_table(view: Thing, dialect: Dialect) -> Table:
+    """Return a view as a table without columns: its indexes, triggers and rules."""
+    indexes = [dialect.index(view.name, entry) for entry in view.facts.get("indexes") or ()]
+    parts = [
+        Part(kind, name, strip_words(spec["definition"]), spec.get("enabled", "O"), spec.get("comment"))
+        for section, kind in (("triggers", "trigger"), ("rules", "rule"))
+        for name, spec in (view.facts.get(section) or {}).items()
+    ]
+    named = {index.name: index for index in indexes}
+    return Table(view.key, view.schema, view.name, {}, {}, named, {(part.kind, part.name): part for part in parts}, {})
 
 
 def diff_table(key: str, old: Table, new: Table, tables: Dict[Optional[str], str]) -> Iterator[Change]:
@@ -4402,17 +4418,11 @@ def create_view(view: Thing, *, replace: bool = False) -> List[str]:
         for name, default in (facts.get("column_defaults") or {}).items()
         if not replace
     ]
-    host = Table(view.key, view.schema, view.name, {}, {}, {}, {}, {})
-    for entry in facts.get("indexes") or ():
-        index = SQL.index(view.name, entry)
+    host = view_as_table(view, SQL)
+    for index in host.indexes.values() if not replace else ():
         statements += [index_sql(host, index, index.name), *index_extras(host, index)]
-    if not replace:
-        for section, kind in (("triggers", "trigger"), ("rules", "rule")):
-            for name, spec in (facts.get(section) or {}).items():
-                statements += part_sql(
-                    text,
-                    Part(kind, name, strip_words(spec["definition"]), spec.get("enabled", "O"), spec.get("comment")),
-                )
+    for part in host.parts.values() if not replace else ():
+        statements += part_sql(text, part)
     return statements
 
 
@@ -4471,6 +4481,7 @@ class Context(NamedTuple):
     after: Schema
     changes: Tuple[Change, ...]
     last: Dict[Any, Path] = {}  # of a view or part: the column change in whose transaction it takes its new form
+    turned: Dict[str, Tuple[Change, ...]] = {}  # of a view: the changes in whose one transaction it is made again
 
     def old_table(self, key: str) -> Optional[Table]:
         table = self.after.tables.get(key)
@@ -4507,7 +4518,10 @@ def manual(change: Change, question: str) -> Draft:
 
 def live_table(context: Context, change: Change) -> Table:
     """Return the table as it is named while the scripts run: a renamed one has its new name first."""
-    return context.after.tables.get(change.table or "") or context.before.tables[change.table or ""]
+    key = change.table or ""
+    views = [context.after.things.get((kind, key)) for kind in VIEW_KINDS]
+    hosts = (view_as_table(view, SQL) for view in views if view)
+    return context.after.tables.get(key) or context.before.tables.get(key) or next(hosts)
 
 
 @scripts("schema.added", "schema.removed")
@@ -4823,6 +4837,8 @@ def sequence_recipe(context: Context, change: Change) -> Iterator[Draft]:
         and not any(t.renamed_from == owner["table"] for t in context.after.tables.values())
     ):
         return  # it goes to the archive with its table
+    if goes_with_column(context, owner):
+        return
     moved = archive_draft(
         f"SEQUENCE {text}",
         thing.schema,
@@ -4840,6 +4856,12 @@ def sequence_recipe(context: Context, change: Change) -> Iterator[Draft]:
         back = SETTINGS + locked(f"ALTER SEQUENCE {text} OWNED BY {table_sql(table)}.{quote(owner['column'])}")
         moved = moved._replace(do=free + moved.do, undo=moved.undo + back)
     yield moved
+
+
+def goes_with_column(context: Context, owner: Dict[str, str]) -> bool:
+    """Tell whether the column that a sequence numbers is removed, and takes it to the archive."""
+    gone = {(c.table, c.old.name) for c in context.changes if c.kind == "column.removed"}
+    return (owner.get("table"), owner.get("column")) in gone
 
 
 def sequence_renamed_draft(former: Thing, thing: Thing, path: Path) -> Draft:
@@ -5211,13 +5233,29 @@ def around(drop: Dependents, create: Dependents, statements: Sequence[str]) -> L
     return [*before, *statements, *after]
 
 
-@scripts("view.added", "view.removed", "materialized_view.added", "materialized_view.removed")
+@scripts(*(f"{kind}.{verb}" for kind in VIEW_KINDS for verb in ("added", "removed", "changed")))
 def view_recipe(context: Context, change: Change) -> Iterator[Draft]:
     view = change.new or change.old
     text = " ".join(create_view(view))
     create = SETTINGS + "BEGIN;\n" + "".join(strip_words(s) + ";\n" for s in create_view(view)) + "COMMIT;\n"
     label = view.kind.replace("_", " ")
-    if change.new:
+    together = context.turned.get(view.key)
+    if together:
+        if together[0] is change:
+            yield turned_draft(context, together)
+    elif change.old and change.new:
+        yield Draft(
+            f"{label} {view.key}",
+            EXPAND,
+            RANKS[view.kind],
+            f"Replace {label} {view.key}",
+            SETTINGS + locked(*create_view(change.new, replace=True)),
+            SETTINGS + locked(*create_view(change.old, replace=True)),
+            reads=text,
+            holds=" ".join(create_view(change.old)),
+            issues=(change.path,),
+        )
+    elif change.new:
         yield Draft(
             f"{label} {view.key}",
             EXPAND,
@@ -5245,60 +5283,105 @@ def view_recipe(context: Context, change: Change) -> Iterator[Draft]:
         )
 
 
-@scripts("view.changed", "materialized_view.changed")
-def view_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
+def is_replaceable(change: Change) -> bool:
+    """Tell whether CREATE OR REPLACE may do: it refuses other columns and types, which equal select lists exclude."""
     old, new = change.old, change.new
-    before, after = old.facts.get("columns"), new.facts.get("columns")
-    label = new.kind.replace("_", " ")
-    grows = bool(before and after and after[: len(before)] == before)
-    if old.kind == "view" and before == after and before and same_view_types(context, old, new):
-        yield Draft(
-            f"{label} {new.key}",
-            EXPAND,
-            RANKS[new.kind],
-            f"Replace {label} {new.key}",
-            SETTINGS + locked(*create_view(new, replace=True)),
-            SETTINGS + locked(*create_view(old, replace=True)),
-            reads=" ".join(create_view(new)),
-            holds=" ".join(create_view(old)),
-            issues=(change.path,),
-        )
-        return
-    down, up = view_dependents(context.before, old), view_dependents(context.after, new)
-    down = down._replace(functions=tuple(f for f in down.functions if (f.kind, f.key) in context.after.things))
-    up = up._replace(functions=tuple(context.after.things[f.kind, f.key] for f in down.functions))
-    forward = around(down, up, [drop_view(old), *create_view(new)])
-    backward = around(up, down, [drop_view(new), *create_view(old)])
-    phase = EXPAND if grows or not before else CONTRACT
-    yield Draft(
-        f"{label} {new.key}",
-        phase,
-        RANKS["view"] if phase == EXPAND else RANKS["drop_view"] - 1,
-        f"Replace {label} {new.key} in one transaction",
-        SETTINGS + locked(*forward),
-        SETTINGS + locked(*backward),
-        reads=" ".join(create_view(new)),
-        holds=" ".join(create_view(old)),
-        lock="ACCESS EXCLUSIVE on the view",
-        issues=(change.path,),
+    columns = old.facts.get("columns")
+    return bool(
+        old.kind == "view" and columns and columns == new.facts.get("columns") and select_list(old) == select_list(new)
     )
 
 
-def view_dependents(schema: Schema, view: Thing) -> Dependents:
-    """Return the other views that read a view, and the functions that hold any of them."""
-    found = dependents_of(schema, [(view.name,)])
-    held = [thing for thing in schema.things.values() if thing.kind == "function" and bound_to(thing, [], [view.name])]
-    functions = {f.key: f for f in (*found.functions, *held)}
-    return Dependents(tuple(functions.values()), tuple(v for v in found.views if v.key != view.key))
+def select_list(view: Thing) -> str:
+    return (canonical(view.facts["definition"]) or "").split(" from ")[0]
 
 
-def same_view_types(context: Context, old: Thing, new: Thing) -> bool:
-    """Tell whether CREATE OR REPLACE may do: it refuses other column types, which only equal select lists exclude."""
+def turned_views(context: Context) -> Dict[str, Tuple[Change, ...]]:
+    """Return for each view that has to be dropped and created again the changes to make in the same transaction.
 
-    def select_list(view: Thing) -> str:
-        return (canonical(view.facts["definition"]) or "").split(" from ")[0]
+    A view that reads another goes and comes with it, and a change of its own has to be made then and there.
+    """
+    changes = [c for c in context.changes if c.kind.split(".")[0] in VIEW_KINDS and c.path[1] not in context.last]
+    gone = {c.path[1] for c in changes if c.new is None}
+    groups: List[Set[str]] = []
+    for change in changes:
+        if has_to_turn(change, gone):
+            reached = views_reading(context, change)
+            overlapping = [group for group in groups if group & reached]
+            groups = [group for group in groups if group not in overlapping] + [reached.union(*overlapping)]
+    together = [(group, tuple(c for c in changes if c.path[1] in group)) for group in groups]
+    return {key: listed for group, listed in together for key in group}
 
-    return select_list(old) == select_list(new)
+
+def has_to_turn(change: Change, gone: Set[Any]) -> bool:
+    if change.old and change.new:
+        return not is_replaceable(change)
+    return bool(change.new) and change.path[1] in gone  # a view becomes a materialized one
+
+
+def views_reading(context: Context, change: Change) -> Set[Any]:
+    """Return the key of a changed view and those of the views that read it, before or after."""
+    names = [((change.old or change.new).name,)]
+    sides = (context.before, context.after)
+    return {change.path[1], *(view.key for side in sides for view in dependents_of(side, names).views)}
+
+
+def turned_draft(context: Context, changes: Sequence[Change]) -> Draft:
+    """Replace views, and what reads them, in one transaction."""
+    first = changes[0].new or changes[0].old
+    keys = {key for key, together in context.turned.items() if together is changes}
+    down, up = (views_to_turn(schema, keys) for schema in (context.before, context.after))
+    down, up = without_own_steps(down, up), without_own_steps(up, down)
+    early = all(c.old is None or c.new and grows(c.old, c.new) for c in changes)
+    names = ", ".join(sorted(keys))
+    return Draft(
+        f"{first.kind.replace('_', ' ')} {first.key}",
+        EXPAND if early else CONTRACT,
+        RANKS["view"] if early else RANKS["drop_view"] - 1,
+        f"Replace {first.kind.replace('_', ' ') if len(keys) == 1 else 'views'} {names} in one transaction",
+        SETTINGS + locked(*around(down, up, [])),
+        SETTINGS + locked(*around(up, down, [])),
+        makes=tuple((c.new.name,) for c in changes if c.old is None),
+        reads=views_text(up.views),
+        holds=views_text(down.views),
+        lock="ACCESS EXCLUSIVE on the view" + ("s" if len(keys) > 1 else ""),
+        issues=tuple(c.path for c in changes),
+    )
+
+
+def without_own_steps(side: Dependents, other: Dependents) -> Dependents:
+    """Return what is there on both sides: functions and parts that come or go do so in steps of their own."""
+    functions = {function.key for function in other.functions}
+    parts = {(table.key, part.kind, part.name) for table, part in other.parts}
+    return side._replace(
+        functions=tuple(f for f in side.functions if f.key in functions),
+        parts=tuple((table, part) for table, part in side.parts if (table.key, part.kind, part.name) in parts),
+    )
+
+
+def views_text(views: Iterable[Thing]) -> str:
+    return " ".join(statement for view in views for statement in create_view(view))
+
+
+def grows(old: Thing, new: Thing) -> bool:
+    """Tell whether programs that know the old view find all of its columns in the new one."""
+    before, after = old.facts.get("columns"), new.facts.get("columns")
+    return not before or bool(after and after[: len(before)] == before)
+
+
+def views_to_turn(schema: Schema, keys: Set[str]) -> Dependents:
+    """Return the views of these keys, and the functions, rules and policies that hold any of them."""
+    views = [thing for thing in schema.things.values() if thing.kind in VIEW_KINDS and thing.key in keys]
+    names = [view.name for view in views]
+    groups = [(name,) for name in names]
+    functions = [t for t in schema.things.values() if t.kind == "function" and bound_to(t, groups, names)]
+    parts = [
+        (table, part)
+        for table in schema.tables.values()
+        for part in table.parts.values()
+        if part.kind != "trigger" and any(mentions(part.definition, (name,)) for name in names)
+    ]
+    return Dependents(tuple(functions), tuple(sort_views(views)), tuple(parts))
 
 
 # == 15. PostgreSQL recipes: tables, keys, indexes, parts =============================================
@@ -6346,7 +6429,9 @@ def tighten_column(
     do, undo = "", ""
     if column.backfill and column.default is not None:
         do, undo = do + locked(f"{alter} SET DEFAULT {column.default}"), locked(f"{alter} DROP DEFAULT") + undo
-    if not column.nullable:
+    if not column.nullable and not any(
+        c.kind == "primary_key.added" and c.table == table.key and column.name in c.new.columns for c in context.changes
+    ):  # a primary key brings NOT NULL, and would not let it go
         do, undo = (
             do + not_null_check(table, column.name) + set_not_null(table, column.name),
             locked(f"{alter} DROP NOT NULL") + undo,
@@ -7420,12 +7505,17 @@ def switch_sql(turns: Sequence[Turn], drop: Dependents, create: Dependents, firs
     )
 
 
+NEXTVAL_CALL = re.compile(r"nextval\('(.+)'::(?:pg_catalog\.)?regclass\)")
+
+
 def owners_again(turns: Sequence[Turn]) -> Iterator[str]:
     """Yield what ties a serial's sequence to the column that has the name now; else it would go with the other one."""
     for turn in turns:
-        match = re.fullmatch(r"nextval\('(.+)'::(?:pg_catalog\.)?regclass\)", turn.come.column.default or "")
-        if match:
-            yield f"ALTER SEQUENCE {match.group(1)} OWNED BY {table_sql(turn.table)}.{quote(turn.come.column.name)}"
+        counter, former = (NEXTVAL_CALL.fullmatch(end.column.default or "") for end in (turn.come, turn.leave))
+        if counter:
+            yield f"ALTER SEQUENCE {counter.group(1)} OWNED BY {table_sql(turn.table)}.{quote(turn.come.column.name)}"
+        elif former:
+            yield f"ALTER SEQUENCE {former.group(1)} OWNED BY NONE"
 
 
 def finish_sql(turn: Turn) -> str:
@@ -8148,15 +8238,15 @@ def enum_items(turn: Turn, thing: Thing, following: str) -> str:
 # In: both schemas and their changes. Out: steps in the order of execution.
 
 
-def owned_by_conversions(before: Schema, after: Schema, changes: Sequence[Change]) -> Iterator[Change]:
+def owned_by_conversions(context: Context) -> Iterator[Change]:
     """Yield the changes that a type change carries out along with its column."""
+    changes = context.changes
     converted = {(change.table, change.new.name) for change in changes if change.kind == "column.type"}
-    renamed = {(c.table, name) for c in changes if c.kind == "column.renamed" for name in (c.old.name, c.new.name)}
     tables = {table for table, _ in converted}
     numbered = {(c.table, c.new.name) for c in changes if c.kind == "column.identity"}
     numbered_sequences = {
         thing.key
-        for side in (before, after)
+        for side in (context.before, context.after)
         for thing in side.things.values()
         if thing.kind == "sequence"
         and ((thing.facts.get("owned_by") or {}).get("table"), (thing.facts.get("owned_by") or {}).get("column"))
@@ -8185,10 +8275,18 @@ def owned_by_conversions(before: Schema, after: Schema, changes: Sequence[Change
             used = names_in(item.tail) if isinstance(item, Index) else frozenset(item.columns)
             if any(table == change.table and name in used for table, name in converted):
                 yield change
-        elif kind in ("trigger", "policy", "rule", "view", "materialized_view") and converted_by(
-            change, converted | renamed, after
-        ):
+        elif made_again_with(context, change):
             yield change
+
+
+def made_again_with(context: Context, change: Change) -> bool:
+    """Tell whether a view or part, or what a view has of its own, is made again by the script of another change."""
+    kind = change.kind.split(".")[0]
+    if kind in VIEW_KINDS:
+        return change.path[1] in context.last
+    if change.path[0] != "tables" and change.table:
+        return change.table in context.last or change.table in context.turned
+    return kind in ("trigger", "policy", "rule") and (change.table, kind, change.path[-1]) in context.last
 
 
 def computed_by(change: Change, converted: Set[Tuple[Optional[str], str]]) -> bool:
@@ -8197,20 +8295,6 @@ def computed_by(change: Change, converted: Set[Tuple[Optional[str], str]]) -> bo
         return False
     words = names_in(change.old.generated) | names_in(change.new.generated)
     return any(table == change.table and name in words and name != change.new.name for table, name in converted)
-
-
-def converted_by(change: Change, converted: Set[Tuple[Optional[str], str]], after: Schema) -> bool:
-    """Tell whether a view or part is made again in the transaction that changes the type of a column it uses."""
-    sides = [side for side in (change.old, change.new) if side is not None]
-    for table_key, column in converted:
-        table = after.tables[table_key or ""]
-        group = (table.name, column)
-        for side in sides:
-            if isinstance(side, Thing) and mentions(str(side.facts.get("definition", "")), group):
-                return True
-            if isinstance(side, Part) and part_uses(table, side, group) and change.table == table_key:
-                return True
-    return False
 
 
 def is_inherited(context: Context, change: Change) -> bool:
@@ -8251,9 +8335,10 @@ def comes_with_partition(context: Context, change: Change) -> bool:
 
 
 def plan_postgresql(before: Schema, after: Schema, changes: Sequence[Change]) -> List[Step]:
-    owned = frozenset((change.kind, change.path) for change in owned_by_conversions(before, after, changes))
     context = Context(before, after, tuple(changes))
     context = context._replace(last=last_touches(context))
+    context = context._replace(turned=turned_views(context))
+    owned = frozenset((change.kind, change.path) for change in owned_by_conversions(context))
     drafts: List[Draft] = []
     keys: Set[str] = set()
     for change in changes:

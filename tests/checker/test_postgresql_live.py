@@ -222,6 +222,45 @@ CASES = [
         "CREATE TABLE t (id int PRIMARY KEY)",
         id="type removed with a function that has bound its column",
     ),
+    pytest.param(
+        "CREATE TABLE t (a text NOT NULL); INSERT INTO t VALUES ('x'), ('x')",
+        "CREATE TABLE t (id uuid DEFAULT gen_random_uuid() PRIMARY KEY, a text NOT NULL)",
+        id="key column that every row gets a value for",
+    ),
+    pytest.param(
+        "CREATE TABLE t (id serial PRIMARY KEY, a text NOT NULL UNIQUE); INSERT INTO t (a) VALUES ('x'), ('y')",
+        "CREATE TABLE t (a text PRIMARY KEY)",
+        id="serial key replaced by what was unique",
+    ),
+    pytest.param(
+        "CREATE TABLE t (id serial PRIMARY KEY, a text); INSERT INTO t (a) VALUES ('x'), ('y')",
+        "CREATE TABLE t (id text PRIMARY KEY, a text)",
+        id="serial key made text",
+    ),
+    pytest.param(
+        "CREATE TABLE t (id int PRIMARY KEY, a int, b text NOT NULL); CREATE VIEW v AS SELECT * FROM t;"
+        " CREATE VIEW w AS SELECT * FROM v WHERE a > 1; COMMENT ON VIEW w IS 'w'; INSERT INTO t VALUES (1, 2, 'x')",
+        "CREATE TABLE t (id int PRIMARY KEY, b text NOT NULL); CREATE VIEW v AS SELECT * FROM t;"
+        " CREATE VIEW w AS SELECT * FROM v WHERE b > 'a'; COMMENT ON VIEW w IS 'w'",
+        id="column removed under a view that another view reads, both changed",
+    ),
+    pytest.param(
+        "CREATE TABLE t (id int PRIMARY KEY, a int); CREATE VIEW v AS SELECT * FROM t;"
+        " CREATE VIEW w AS SELECT * FROM v WHERE a > 1; INSERT INTO t VALUES (1, 2)",
+        "CREATE TABLE t (id int PRIMARY KEY, a bigint, b text); CREATE VIEW v AS SELECT * FROM t;"
+        " CREATE VIEW w AS SELECT * FROM v WHERE a > 2",
+        id="type under a view that another view reads, both with a new column",
+    ),
+    pytest.param(
+        "CREATE TABLE t (id int PRIMARY KEY, a int); CREATE MATERIALIZED VIEW m AS SELECT * FROM t;"
+        " CREATE VIEW v AS SELECT a FROM t; CREATE VIEW w AS SELECT a FROM v; CREATE FUNCTION f() RETURNS trigger"
+        " LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "CREATE TABLE t (id int PRIMARY KEY, a int); CREATE MATERIALIZED VIEW m AS SELECT * FROM t;"
+        " CREATE UNIQUE INDEX i ON m (id); CREATE MATERIALIZED VIEW v AS SELECT a FROM t; CREATE VIEW w AS SELECT a"
+        " FROM v; CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        " CREATE TRIGGER r INSTEAD OF INSERT ON w FOR EACH ROW EXECUTE FUNCTION f()",
+        id="index of a materialized view, trigger of a view, view made material under another",
+    ),
 ]
 
 
