@@ -48,6 +48,9 @@ import os
 import re
 import sys
 from bisect import bisect_left, bisect_right
+from functools import lru_cache
+from itertools import groupby
+from operator import add
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, NoReturn, Optional, Sequence, Tuple, Union
 
 TOOL = "migration_planner"
@@ -657,6 +660,7 @@ class Facts(NamedTuple):
     alarms: Tuple[Alarm, ...]
     workloads: Tuple[Workload, ...]
     inputs: Dict[str, Quantity]
+    named: Dict[str, Table]  # the tables by their names in small letters; of two with one name the first
 
     def value(self, name: str) -> float:
         return self.inputs[name].value
@@ -1631,7 +1635,8 @@ def read_spec(document: Document, faults: Faults) -> Tuple[Optional[Facts], List
         tuple(read_flags(spec)),
         tuple(metric_name(name) for name in dig(spec, "monitoring.critical_metrics", []) if name),
         {metric_name(name): float(limit) for name, limit in dig(spec, "monitoring.alert_thresholds", {}).items()},
-        tuple(read_alarms(spec)), tuple(read_workloads(spec)), {})
+        tuple(read_alarms(spec)), tuple(read_workloads(spec)), {},
+        {table.name.lower(): table for table in reversed(tables)})
     return facts._replace(inputs=read_inputs(facts)), notes
 
 
@@ -2515,6 +2520,7 @@ def split_name(name: str) -> List[str]:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace("-", "_").lower().split("_")
 
 
+@lru_cache(maxsize=None)
 def personal_kind(column: str, type_text: str) -> Optional[Tuple[str, str, str]]:
     """Return kind, certainty and why a column looks personal."""
     words = split_name(column)
@@ -3062,18 +3068,21 @@ def bare_route(route: str) -> str:
     return re.sub(r"\{[^}]*\}|:\w+", "{}", re.sub(r"^(/api)?(/v\d+)?(?=/)", "", route))
 
 
+def last_part(route: str) -> str:
+    return route.rstrip("/").rsplit("/", 1)[-1]
+
+
 def match_endpoints(facts: Facts) -> List[Tuple[Endpoint, Optional[Endpoint], str]]:
     """Return each legacy endpoint with its new twin: same, moved (same method and last part), or none."""
     same = {(endpoint.method, bare_route(endpoint.route)): endpoint for endpoint in facts.new}
     pairs: List[Tuple[Endpoint, Optional[Endpoint], str]] = []
     used = {id(same[key]) for key in ((old.method, bare_route(old.route)) for old in facts.legacy) if key in same}
+    moved = {(new.method, last_part(new.route)): new for new in reversed(facts.new) if id(new) not in used}
     for old in facts.legacy:
         twin = same.get((old.method, bare_route(old.route)))
         how = "same"
         if twin is None:
-            last = old.route.rstrip("/").rsplit("/", 1)[-1]
-            twin = next((new for new in facts.new if new.method == old.method and id(new) not in used
-                         and new.route.rstrip("/").rsplit("/", 1)[-1] == last), None)
+            twin = moved.get((old.method, last_part(old.route)))
             how = "moved" if twin else "none"
         pairs.append((old, twin, how))
     return pairs
@@ -3354,7 +3363,7 @@ def form_manual(change: Change, table: str, facts: Facts, online: bool) -> SafeF
 
 
 def table_of(change: Change, facts: Facts) -> Optional[Table]:
-    return next((table for table in facts.tables if table.name.lower() == change.table.lower()), None)
+    return facts.named.get(change.table.lower())
 
 
 # == 14. Tasks ========================================================================================
@@ -5044,6 +5053,7 @@ def alarm_trigger(alarm: Alarm, name: str) -> Trigger:
 # Durations on a calendar: critical path, simulation, dates. Time is hours since the start.
 
 BAND = 512  # quantiles of one PERT shape
+LONG_STRETCH = 32  # tasks of one kind in a row; the sum of more is drawn at once, or 1000 tables take minutes
 HUMAN_OVERRUN = (1.10, 0.30)  # median and sigma of a lognormal: P80 1.42; Bloor 2007: 40 % mean time overrun
 MACHINE_OVERRUN = (1.0, 0.25)  # assumed
 REFERENCE_START = "2024-01-01T09:00"  # a Monday and the first day of a year: day numbers count from the start
@@ -5064,12 +5074,19 @@ class Open:
             self.before.append(total)
             total += end - start
         self.longest = max((end - start for start, end in zip(self.starts, self.ends)), default=0.0)
+        self.hours = total
+        self.last = self.ends[-1] if self.ends else 0.0
+        self.pace = self.last / total if total else 1.0
 
     def finish(self, start: float, hours: float) -> float:
-        """Return when work of `hours` ends that begins at `start` and rests while closed."""
+        """Return when work of `hours` ends that begins at `start` and rests while closed; past the last day too."""
+        if start >= self.last:
+            return start + hours * self.pace
         index = bisect_right(self.starts, start) - 1
         used = start - self.starts[index] if index >= 0 and start < self.ends[index] else None
         worked = (self.before[index] + used if used is not None else self.before[min(index + 1, len(self.before) - 1)])
+        if worked + hours > self.hours:
+            return self.last + (worked + hours - self.hours) * self.pace
         last = bisect_left(self.before, worked + hours) - 1
         return self.starts[max(last, 0)] + worked + hours - self.before[max(last, 0)]
 
@@ -5083,6 +5100,8 @@ class Open:
     def fit(self, start: float, hours: float) -> float:
         """Return when work of `hours` ends that must not be interrupted."""
         index = max(bisect_right(self.starts, start) - 1, 0)
+        if self.starts and self.starts[index] <= start <= self.ends[index] - hours + 1e-9:
+            return start + hours
         wanted = min(hours, self.longest)
         while index < len(self.starts) and self.ends[index] - max(self.starts[index], start) < wanted - 1e-9:
             index += 1
@@ -5183,7 +5202,6 @@ class Item(NamedTuple):
     band: Tuple[float, ...]
     kind: str  # human | machine | fixed
     calendar: str
-    index: int
 
 
 class Timed(NamedTuple):
@@ -5235,13 +5253,13 @@ def pert_band(low: float, likely: float, high: float) -> Tuple[float, ...]:
 
 def advance(calendar: Calendar, kind: str, start: float, hours: float) -> float:
     """Return when a task of a kind of calendar ends."""
-    if hours <= 0:
-        return start
-    if kind == "business":
-        return calendar.business.finish(start, hours)
-    if kind == "offpeak":
-        return calendar.offpeak.finish(start, hours)
-    return calendar.window.fit(start, hours) if kind == "window" else start + hours
+    return end_in(calendar, kind)(start, hours) if hours > 0 else start
+
+
+def end_in(calendar: Calendar, kind: str) -> Callable[[float, float], float]:
+    """Return the function from start and hours of a task to its end; machines never rest."""
+    return {"business": calendar.business.finish, "offpeak": calendar.offpeak.finish,
+            "window": calendar.window.fit}.get(kind, add)
 
 
 def lanes_of(phase: Phase) -> List[List[List[Task]]]:
@@ -5314,7 +5332,7 @@ def simulate(phases: Sequence[Phase], work: Work, calendar: Calendar, runs: int,
     """Return the spread of path, dates and outage over `runs` seeded runs; `overruns` are those of past migrations."""
     import random
     dice = random.Random(seed)
-    compiled = compile_phases(phases)
+    compiled = compile_phases(phases, calendar)
     paths, ends, spans, reached = [], [], [[] for _ in phases], [[] for _ in phases]
     human, machine = [], []
     _, incident = outage_parts(work.facts, work.tracks, bulk_hours(work.machine, work.copy))
@@ -5377,19 +5395,47 @@ def simulation_items(lane: Sequence[Task]) -> List[Item]:
         if high > 0:
             kind = "fixed" if item.calendar == "soak" else "machine" if item.calendar == "machine" else "human"
             band = pert_band(low, likely, high) if high > low else ()
-            items.append(Item(low, high - low, band, kind, item.calendar, 0))
+            items.append(Item(low, high - low, band, kind, item.calendar))
     return items
 
 
-Compiled = List[Tuple[Tuple[int, ...], List[List[List[Item]]]]]  # each phase: what it waits for, groups of lanes
+def bundle_stretches(items: Sequence[Item]) -> List[Item]:
+    """Return the tasks of a lane with each long stretch of one kind as one; cutovers fail one by one and stay apart."""
+    rows: List[Item] = []
+    for (_, days), stretch in groupby(items, key=lambda item: (item.kind, item.calendar)):
+        row = list(stretch)
+        rows += [bundle(row)] if len(row) > LONG_STRETCH and days != "window" else row
+    return rows
 
 
-def compile_phases(phases: Sequence[Phase]) -> Compiled:
+def bundle(items: Sequence[Item]) -> Item:
+    """Return one task whose quantiles are those of the sum of tasks: each one's own, shuffled and added up.
+
+    That is a Latin hypercube sample (McKay, Beckman, Conover 1979): the mean is exact, whatever the shuffling.
+    """
+    import random
+    dice = random.Random(len(items))
+    sums = [0.0] * BAND
+    for item in items:
+        drawn = [item.width * share for share in item.band] or [0.0] * BAND
+        dice.shuffle(drawn)
+        sums = [one + two for one, two in zip(sums, drawn)]
+    width = sum(item.width for item in items)
+    band = tuple(sorted(hours / width for hours in sums)) if width else ()
+    return Item(sum(item.low for item in items), width, band, items[0].kind, items[0].calendar)
+
+
+Ready = List[Tuple[Item, Callable[[float, float], float]]]  # a lane: each task, and what tells its end
+Compiled = List[Tuple[Tuple[int, ...], List[List[Ready]]]]  # each phase: what it waits for, groups of lanes
+
+
+def compile_phases(phases: Sequence[Phase], calendar: Calendar) -> Compiled:
     """Return the phases as the simulation needs them: numbers of the phases they wait for, tasks ready to sample."""
     places = {phase.name: index for index, phase in enumerate(phases)}
     return [(tuple(places[name] for name in phase.after),
-             [lanes_that_count([simulation_items(lane) for lane in group]) for group in lanes_of(phase)])
-            for phase in phases]
+             [[[(item, end_in(calendar, item.calendar)) for item in lane]
+               for lane in lanes_that_count([bundle_stretches(simulation_items(lane)) for lane in group])]
+              for group in lanes_of(phase)]) for phase in phases]
 
 
 def lanes_that_count(lanes: List[List[Item]]) -> List[List[Item]]:
@@ -5424,15 +5470,15 @@ def one_run(compiled: Compiled, calendar: Calendar, dice: Any, factors: Dict[str
     return max(paths, default=0.0), max(ends, default=0.0)
 
 
-def run_lane(lane: Sequence[Item], calendar: Calendar, chance: Callable[[], float], factors: Dict[str, float],
+def run_lane(lane: Ready, calendar: Calendar, chance: Callable[[], float], factors: Dict[str, float],
              incident: float, here: float) -> Tuple[float, float]:
     """Return drawn hours and the end of tasks that follow each other."""
     length = 0.0
-    for low, width, band, kind, days, _ in lane:
+    for (low, width, band, kind, days), end_of in lane:
         hours = low + (width * band[int(chance() * BAND)] if band else 0.0)
         hours *= factors[kind]
         length += hours
-        here = advance(calendar, days, here, hours)
+        here = end_of(here, hours) if hours > 0 else here
         if days == "window" and hours > 0.25 and chance() < incident:  # the cutover is broken off and done again
             here = calendar.window.fit(calendar.business.finish(here, 8), hours)
             length += hours + 8

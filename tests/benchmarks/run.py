@@ -120,7 +120,7 @@ def cases(quick: bool) -> Iterator[Case]:
 def measure(case: Case, start: Dict[str, Usage]) -> Tuple[Usage, float, float]:
     """Return what a case took, the seconds of its floor, and the megabytes of its parsed documents."""
     if case.kind:
-        child(python(HERE / "documents.py", case.kind, case.size, case.every, *case.files))
+        child(python(HERE / "large_documents.py", case.kind, case.size, case.every, *case.files))
     script, *options = case.command
     output = "plan.json" if script == "migration_planner" else "report.json"
     spent = median(python(SCRIPTS / f"{script}.py", *options, "-q", "-f", "json", "-o", output), case.runs, (0, 1, 2))
