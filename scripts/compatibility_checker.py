@@ -3206,6 +3206,8 @@ def diff_named(
     for before, after in pairs:
         del gone[before.name], come[after.name]
         yield Change(f"{kind_of(after)}.renamed", path + place_of(after), table, before, after)
+        if (before.comment or None) != (after.comment or None):
+            yield Change("comment.changed", path + place_of(after) + ("comment",), table, before, after)
     for name, item in gone.items():
         yield Change(f"{kind_of(item)}.removed", path + place_of(item), table, item, None)
     for name, item in come.items():
@@ -5402,7 +5404,7 @@ def table_added_recipe(context: Context, change: Change) -> Iterator[Draft]:
         f"Create table {table.key}",
         do,
         SETTINGS + locked(f"DROP TABLE IF EXISTS {table_sql(table)}"),
-        makes=((table.name,), (f"key {table.key}",), *index_names(table)),
+        makes=((table.name,), *index_names(table)),
         reads=" ".join(creation_words(table)),
         proof=has_relation(table_sql(table)),
         issues=(change.path,),
@@ -5562,21 +5564,28 @@ def attach(text: str, old: Any, new: Any) -> str:
     )
 
 
-def foreign_key_words(constraint: Constraint) -> str:
+def key_mark(table_key: str, columns: Iterable[str], word: str = "key") -> Tuple[str, ...]:
+    """Return the name under which foreign keys wait for a key, or keep a `former key` from going."""
+    return (f"{word} {table_key} {' '.join(sorted(columns))}",)
+
+
+def foreign_key_words(constraint: Constraint, word: str = "key") -> str:
     target, columns = constraint.references or ("", ())
     _, name = split_key(target, None)
-    mark = '"key ' + target.replace('"', '""') + '"'
+    mark = '"' + key_mark(target, columns, word)[0].replace('"', '""') + '"'
     return f"{quote(name)} {SQL.names_sql(columns)} {mark} " + SQL.names_sql(constraint.columns)
+
+
+def replaced_constraint(table: Table, constraint: Constraint) -> str:
+    """Return SQL that adds a CHECK or foreign key in the place of one of its name."""
+    if constraint.kind == "foreign_key" and "partition_by" in table.traits:  # NOT VALID is refused there up to 17
+        return locked(drop_constraint(table, constraint.name), add_constraint(table, constraint))
+    return add_unvalidated(table, constraint)
 
 
 def foreign_key_draft(context: Context, table: Table, constraint: Constraint, path: Path) -> Draft:
     """Add for new rows, then prove the old ones: the first lock is short, the scan blocks nobody."""
-    partitioned = "partition_by" in table.traits  # NOT VALID is refused on a partitioned child up to 17
-    do = (
-        locked(drop_constraint(table, constraint.name), add_constraint(table, constraint))
-        if partitioned
-        else add_unvalidated(table, constraint)
-    )
+    do = replaced_constraint(table, constraint)
     comment = locked(*constraint_comment(table, constraint)) if constraint.comment else ""
     return Draft(
         f"foreign key {table.key} {constraint.name}",
@@ -5598,8 +5607,7 @@ def foreign_key_draft(context: Context, table: Table, constraint: Constraint, pa
 
 def drop_foreign_key_draft(table: Table, constraint: Constraint, path: Path) -> Draft:
     comment = locked(*constraint_comment(table, constraint)) if constraint.comment else ""
-    partitioned = "partition_by" in table.traits
-    back = locked(add_constraint(table, constraint)) if partitioned else add_unvalidated(table, constraint)
+    back = replaced_constraint(table, constraint)
     return Draft(
         f"drop foreign key {table.key} {constraint.name}",
         CONTRACT,
@@ -5607,7 +5615,7 @@ def drop_foreign_key_draft(table: Table, constraint: Constraint, path: Path) -> 
         f"Drop foreign key {constraint.name} of table {table.key}",
         SETTINGS + locked(drop_constraint(table, constraint.name)),
         SETTINGS + back + comment,
-        holds=foreign_key_words(constraint),
+        holds=foreign_key_words(constraint, "former key"),
         frees=((f"fk {table.key} {constraint.name}",),),
         proof=lacks(has_constraint(table, constraint.name)),
         lock="ACCESS EXCLUSIVE on both tables (catalogue only)",
@@ -5617,7 +5625,8 @@ def drop_foreign_key_draft(table: Table, constraint: Constraint, path: Path) -> 
 
 @scripts("foreign_key.added")
 def foreign_key_added_recipe(context: Context, change: Change) -> Iterator[Draft]:
-    yield foreign_key_draft(context, live_table(context, change), change.new, change.path)
+    _, ends = converted_ends(context, change.table or "", change.new)
+    yield foreign_key_draft(context, live_table(context, change), change.new, change.path)._replace(after=tuple(ends))
 
 
 @scripts("foreign_key.removed")
@@ -5632,15 +5641,16 @@ def constraint_changed_recipe(context: Context, change: Change) -> Iterator[Draf
     if new.kind == "foreign_key" and changes_with_its_key(context, table, old, new):
         return
     words = foreign_key_words(new) if new.kind == "foreign_key" else new.definition
+    do, undo = (replaced_constraint(table, constraint) for constraint in (new, old))
     yield Draft(
         f"{new.kind} {table.key} {new.name}",
         CONTRACT,
         RANKS["switch"] + 2,
         f"Replace {new.kind.replace('_', ' ')} {new.name} of table {table.key}",
-        SETTINGS + add_unvalidated(table, new),
-        SETTINGS + add_unvalidated(table, old),
+        SETTINGS + do,
+        SETTINGS + undo,
         reads=f"{quote(table.name)} {words}",
-        holds=old.definition if old.kind == "check" else foreign_key_words(old),
+        holds=old.definition if old.kind == "check" else foreign_key_words(old, "former key"),
         lock="ACCESS EXCLUSIVE (catalogue only), then SHARE UPDATE EXCLUSIVE",
         transactional=False,
         issues=(change.path,),
@@ -5766,14 +5776,32 @@ def key_added_recipe(context: Context, change: Change) -> Iterator[Draft]:
         RANKS["key"],
         f"Add {constraint.kind.replace('_', ' ')} {constraint.name} to table {table.key}",
         add_key(table, constraint),
-        SETTINGS + locked(drop_constraint(table, constraint.name), *nullable_again(context, table, constraint)),
-        makes=((f"key {table.key}",), (f"name {constraint.name}",)),
+        SETTINGS + drop_key(context.before, table, constraint, nullable_again(context, table, constraint)),
+        makes=(key_mark(table.key, constraint.columns), (f"name {constraint.name}",), *only_one(table, constraint)),
         reads=f"{quote(table.name)} {SQL.names_sql(constraint.columns)}",
         proof=has_constraint(table, constraint.name),
         transactional=False,
         lock="SHARE UPDATE EXCLUSIVE for the build, ACCESS EXCLUSIVE (catalogue only)",
         issues=(change.path,),
     )
+
+
+def only_one(table: Table, constraint: Constraint) -> Iterator[Tuple[str, ...]]:
+    """Yield the name that two primary keys of a table cannot have at once."""
+    if constraint.kind == "primary_key":
+        yield (f"primary key {table.key}",)
+
+
+def drop_key(schema: Schema, table: Table, constraint: Constraint, also: Iterable[str]) -> str:
+    """Return SQL that drops a key from under the foreign keys of a schema that find another key on the same columns.
+
+    The server ties a foreign key to one index when it is added, and moves it to no other.
+    """
+    held = incoming_keys(schema, table.key, constraint)
+    drops = [drop_constraint(other, c.name) for other, c in held]
+    adds = [add_constraint(other, c, None, c.definition + not_valid(c.definition)) for other, c in held]
+    proofs = "".join(validate(other, c.name) for other, c in held if not is_not_valid(c.definition))
+    return locked(*drops, drop_constraint(table, constraint.name), *also, *adds) + proofs
 
 
 def nullable_again(context: Context, table: Table, constraint: Constraint) -> Iterator[str]:
@@ -5797,10 +5825,14 @@ def key_removed_recipe(context: Context, change: Change) -> Iterator[Draft]:
         CONTRACT,
         RANKS["drop_constraint"],
         f"Drop {constraint.kind.replace('_', ' ')} {constraint.name} of table {table.key}",
-        SETTINGS + locked(drop_constraint(table, constraint.name), *loosen),
+        SETTINGS + drop_key(context.after, table, constraint, loosen),
         add_key(table, constraint),
         holds=SQL.names_sql(constraint.columns),
-        frees=((f"key {table.key}",), (f"name {constraint.name}",)),
+        frees=(
+            key_mark(table.key, constraint.columns, "former key"),
+            (f"name {constraint.name}",),
+            *only_one(table, constraint),
+        ),
         proof=lacks(has_constraint(table, constraint.name)),
         lock="ACCESS EXCLUSIVE (catalogue only)",
         issues=(change.path,),
@@ -5811,8 +5843,10 @@ def key_removed_recipe(context: Context, change: Change) -> Iterator[Draft]:
 def key_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     """Build the new key's index beside the old key, then change them over in one short transaction."""
     table = live_table(context, change)
-    leave = incoming_keys(context.before, table.key, change.old)
-    come = incoming_keys(context.after, table.key, change.new)
+    old_ends = incoming_keys(context.before, table.key, change.old)
+    new_ends = incoming_keys(context.after, table.key, change.new)
+    leave = old_ends + same_keys(context.before, new_ends, old_ends)
+    come = new_ends + same_keys(context.after, old_ends, new_ends)
     yield Draft(
         f"key {table.key} {change.new.name}",
         CONTRACT,
@@ -5822,11 +5856,26 @@ def key_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
         replace_key(table, change.new, change.old, come, leave),
         reads=" ".join([quote(table.name), SQL.names_sql(change.new.columns),
                         *(f"{quote(other.name)} {foreign_key_words(c)}" for other, c in come)]),
-        holds=" ".join([SQL.names_sql(change.old.columns), *(foreign_key_words(c) for _, c in leave)]),
+        holds=" ".join([SQL.names_sql(change.old.columns), *(foreign_key_words(c, "") for _, c in leave)]),
+        makes=(key_mark(table.key, change.new.columns),),
+        frees=(key_mark(table.key, change.old.columns, "former key"),),
         transactional=False,
         lock="ACCESS EXCLUSIVE (catalogue only)",
         issues=(change.path,),
     )
+
+
+def same_keys(
+    schema: Schema, ends: Sequence[Tuple[Table, Constraint]], known: Sequence[Tuple[Table, Constraint]]
+) -> List[Tuple[Table, Constraint]]:
+    """Return the foreign keys of these names as a schema has them, but for those that are known."""
+    names = {(table.key, c.name) for table, c in ends} - {(table.key, c.name) for table, c in known}
+    return [
+        (table, c)
+        for table in schema.tables.values()
+        for c in table.constraints.values()
+        if c.kind == "foreign_key" and (table.key, c.name) in names
+    ]
 
 
 def replace_key(
@@ -5872,7 +5921,7 @@ def replace_key(
 def index_added_recipe(context: Context, change: Change) -> Iterator[Draft]:
     table, index = live_table(context, change), change.new
     extras = index_extras(table, index)
-    keys = ((f"key {table.key}",),) if index.unique else ()
+    keys = (key_mark(table.key, index.columns),) if index.unique else ()
     yield Draft(
         f"index {table.key} {index.name}",
         EXPAND,
@@ -5901,7 +5950,7 @@ def index_removed_recipe(context: Context, change: Change) -> Iterator[Draft]:
         remove_index(table, index.name),
         build_index(table, index, index.name) + (locked(*extras) if extras else ""),
         holds=index.tail,
-        frees=((f"name {index.name}",),),
+        frees=((f"name {index.name}",), key_mark(table.key, index.columns, "former key")),
         proof=lacks(has_relation(SQL.table_sql(table.schema, index.name))),
         transactional=False,
         lock="SHARE UPDATE EXCLUSIVE",
@@ -6034,7 +6083,15 @@ def comment_recipe(context: Context, change: Change) -> Iterator[Draft]:
             reads=words if "CONSTRAINT" not in words else "",
             lock="SHARE UPDATE EXCLUSIVE",
             issues=(change.path,),
+            after=renaming(change),
         )
+
+
+def renaming(change: Change) -> Tuple[str, ...]:
+    """Return the step that gives an index or constraint the name under which its comment is set."""
+    if not isinstance(change.new, (Index, Constraint)) or change.old.name == change.new.name:
+        return ()
+    return f"rename index {change.old.name}", f"rename constraint {change.table} {change.old.name}"
 
 
 def comment_targets(context: Context, change: Change) -> Iterator[Tuple[str, Optional[str], Optional[str]]]:
@@ -7264,18 +7321,26 @@ def column_collation_recipe(context: Context, change: Change) -> Iterator[Draft]
     )
 
 
+def own_storage(table: Table, column: Column) -> str:
+    """Return a statement that gives a column the storage of its type; SET STORAGE DEFAULT comes with version 16."""
+    alter = f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(column.name)} SET STORAGE %s"
+    words = "CASE t.typstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END"
+    here = f"a.attrelid = {regclass(table_sql(table))} AND a.attname = {literal(column.name)}"
+    kind = f"SELECT {words} FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid WHERE {here}"
+    return f"EXECUTE format({literal(alter)}, ({kind}))"
+
+
 @scripts("column.traits")
 def column_traits_recipe(context: Context, change: Change) -> Iterator[Draft]:
     table, old, new = live_table(context, change), change.old, change.new
 
     def settings(column: Column, other: Column) -> List[str]:
-        given = dict(column.traits)
-        back = {"storage": "DEFAULT", "compression": "DEFAULT", "statistics": "-1"}
+        given = {"storage": None, "compression": "DEFAULT", "statistics": "-1", **dict(column.traits)}
+        alter = f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(column.name)} SET"
         return [
-            f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(column.name)} SET {trait.upper()} "
-            f"{given.get(trait, back[trait])}"
-            for trait in ("storage", "compression", "statistics")
-            if given.get(trait) != dict(other.traits).get(trait)
+            f"{alter} {trait.upper()} {value}" if value else own_storage(table, column)
+            for trait, value in given.items()
+            if dict(column.traits).get(trait) != dict(other.traits).get(trait)
         ]
 
     yield Draft(
@@ -7636,7 +7701,7 @@ def conversion_of(context: Context, change: Change) -> Optional[Conversions]:
         expression(down[0], new.name),
         names[1],
         is_silent(context, table.key),
-        frozenset(constraint.name for _, constraint in bridged_keys(context, [after])),
+        frozenset(name for key, name, _, _ in bridged_keys(context) if key == table.key),
     )
     home = reversed_turn(there, expression(down[1], new.name))
     return Conversions(there, home, leaving, coming)
@@ -7723,11 +7788,22 @@ def column_type_recipe(context: Context, change: Change) -> Iterator[Draft]:
     )
     dependent = bool(planned.drop.views or planned.drop.parts or planned.create.views or planned.create.parts)
     if instant and not dependent and not is_simple(context, change):
-        yield widen_draft(context, change, planned)
+        drafts = [widen_draft(context, change, planned)]
     elif is_simple(context, change) or instant:
-        yield in_place_draft(context, change, planned, instant)
+        drafts = [in_place_draft(context, change, planned, instant)]
     else:
-        yield from staged_drafts(context, change, planned)
+        drafts = list(staged_drafts(context, change, planned))
+    gone = tuple(removed_references(context, planned.there.leave.table.key, old.name))
+    yield from (draft._replace(after=draft.after + gone) for draft in drafts)
+
+
+def removed_references(context: Context, key: str, column: str) -> Iterator[str]:
+    """Yield the steps that drop foreign keys which refer to a column and will not fit its new type."""
+    for table in context.before.tables.values():
+        remaining = foreign_keys(context.after.tables.get(table.key))
+        for name, c in foreign_keys(table).items():
+            if name not in remaining and c.references and c.references[0] == key and column in c.references[1]:
+                yield f"drop foreign key {table.key} {name}"
 
 
 def touching_constraints(planned: Conversions) -> List[Constraint]:
@@ -8355,36 +8431,47 @@ def plan_postgresql(before: Schema, after: Schema, changes: Sequence[Change]) ->
     return number_drafts(order_drafts(drafts))
 
 
-def bridged_keys(context: Context, tables: Iterable[Table]) -> Iterator[Tuple[str, Constraint]]:
-    """Yield table and foreign key where the types of both its ends change, so that it has to be out of the way."""
+def foreign_keys(table: Optional[Table]) -> Dict[str, Constraint]:
+    return {name: c for name, c in table.constraints.items() if c.kind == "foreign_key"} if table else {}
+
+
+def converted_ends(context: Context, key: str, constraint: Optional[Constraint]) -> Tuple[List[str], List[str]]:
+    """Return the steps that change the types of a foreign key's own columns, and of those that it refers to."""
     converted = {(c.table, c.new.name) for c in context.changes if c.kind == "column.type"}
-    for table in tables if converted else ():
-        old = context.old_table(table.key)
-        for constraint in table.constraints.values():
-            target, names = constraint.references or ("", ())
-            if (
-                old
-                and constraint.name in old.constraints
-                and any((table.key, name) in converted for name in constraint.columns)
-                and any((target, name) in converted for name in names)
-            ):
-                yield table.key, constraint
+    target, names = (constraint.references if constraint else None) or ("", ())
+    ends = ((key, constraint.columns if constraint else ()), (target, names))
+    own, other = (
+        [f"type {table} {name}{word}" for name in listed if (table, name) in converted for word in ("", " switch")]
+        for table, listed in ends
+    )
+    return own, other
+
+
+def bridged_keys(context: Context) -> Iterator[Tuple[str, str, Optional[Constraint], Optional[Constraint]]]:
+    """Yield table, name, old and new form of each foreign key both of whose ends change their types.
+
+    It has to be out of the way meanwhile: no other step can add or keep it while its ends are of two types.
+    """
+    for key, table in context.after.tables.items():
+        old, new = foreign_keys(context.old_table(key)), foreign_keys(table)
+        for name in sorted(old.keys() | new.keys()) if context.old_table(key) else ():
+            if any(all(converted_ends(context, key, side.get(name))) for side in (old, new)):
+                yield key, name, old.get(name), new.get(name)
 
 
 def bridged_foreign_keys(context: Context) -> Iterator[Draft]:
     """Yield the steps that take a foreign key out of the way while the types of both its ends change."""
-    for key, constraint in bridged_keys(context, context.after.tables.values()):
+    for key, name, old, new in bridged_keys(context):
         table, path = context.after.tables[key], ("tables", key)
-        target, names = constraint.references or ("", ())
-        old = context.old_table(key) or table
-        ends = [f"type {owner} {name}{word}" for owner, listed in ((key, constraint.columns), (target, names))
-                for name in listed for word in ("", " switch")]
-        leave = drop_foreign_key_draft(table, old.constraints[constraint.name], path)
-        come = foreign_key_draft(context, table, constraint, path)
-        yield leave._replace(key=leave.key + " for conversion", rank=RANKS["switch"] - 1, holds="")
-        yield come._replace(
-            key=come.key + " after conversion", phase=CONTRACT, rank=RANKS["switch"] + 1, after=tuple(ends)
-        )
+        ends = [step for side in (old, new) for listed in converted_ends(context, key, side) for step in listed]
+        if old:
+            leave = drop_foreign_key_draft(table, old, path)
+            yield leave._replace(key=leave.key + " for conversion", rank=RANKS["switch"] - 1, holds="")
+        if new:
+            come = foreign_key_draft(context, table, new, path)
+            yield come._replace(
+                key=come.key + " after conversion", phase=CONTRACT, rank=RANKS["switch"] + 1, after=tuple(ends)
+            )
 
 
 # == 20. MariaDB/MySQL statements =====================================================================

@@ -261,6 +261,39 @@ CASES = [
         " CREATE TRIGGER r INSTEAD OF INSERT ON w FOR EACH ROW EXECUTE FUNCTION f()",
         id="index of a materialized view, trigger of a view, view made material under another",
     ),
+    pytest.param(
+        "CREATE TABLE p (id int NOT NULL UNIQUE); CREATE TABLE c (p int REFERENCES p (id)); INSERT INTO p VALUES (1);"
+        " INSERT INTO c VALUES (1); CREATE TABLE q (id int PRIMARY KEY, k int NOT NULL);"
+        " CREATE TABLE d (q int REFERENCES q); INSERT INTO q VALUES (1, 2); INSERT INTO d VALUES (1)",
+        "CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE c (p int REFERENCES p (id));"
+        " CREATE TABLE q (id int NOT NULL UNIQUE, k int PRIMARY KEY); CREATE TABLE d (q int REFERENCES q (id))",
+        id="keys that pass a foreign key on to each other",
+    ),
+    pytest.param(
+        "CREATE TABLE p (id int PRIMARY KEY, k int NOT NULL); CREATE TABLE c (p int REFERENCES p, k int);"
+        " INSERT INTO p VALUES (1, 2); INSERT INTO c VALUES (1, 2)",
+        "CREATE TABLE p (id int, k int, PRIMARY KEY (id, k));"
+        " CREATE TABLE c (p int, k int, FOREIGN KEY (p, k) REFERENCES p)",
+        id="key and what refers to it get a column",
+    ),
+    pytest.param(
+        "CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE c (p int REFERENCES p); CREATE TABLE d (p int);"
+        " INSERT INTO p VALUES (1); INSERT INTO c VALUES (1); INSERT INTO d VALUES (1)",
+        "CREATE TABLE p (id text PRIMARY KEY); CREATE TABLE c (p int); CREATE TABLE d (p text REFERENCES p)",
+        id="type of a key under a foreign key that goes and for one that comes",
+    ),
+    pytest.param(
+        "CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE t (d date, p int REFERENCES p) PARTITION BY RANGE (d)",
+        "CREATE TABLE p (id int PRIMARY KEY);"
+        " CREATE TABLE t (d date, p int REFERENCES p ON DELETE CASCADE) PARTITION BY RANGE (d)",
+        id="foreign key of a partitioned table changed",
+    ),
+    pytest.param(
+        "CREATE TABLE t (a text); CREATE INDEX i ON t (a); COMMENT ON INDEX i IS 'one'",
+        "CREATE TABLE t (a text); CREATE INDEX j ON t (a); COMMENT ON INDEX j IS 'two'; ALTER TABLE t ALTER a SET STORAGE"
+        " EXTERNAL",
+        id="index renamed with another comment, storage of a column",
+    ),
 ]
 
 
