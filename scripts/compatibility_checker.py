@@ -89,6 +89,7 @@ EXIT_DONE = 0
 EXIT_UNUSABLE = 3  # input that cannot be read or parsed, output that cannot be written, wrong usage
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 EXIT_TERMINATED = 143  # 128 + SIGTERM
+CHUNK = 2 ** 20  # characters that are written at once
 MAX_PROBLEMS = 20  # more lines than this hide the first one
 JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')  # "text" { } [ ] , : true -1.5e3
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
@@ -332,13 +333,14 @@ def provenance(tool: str, inputs: Iterable[Document]) -> Dict[str, Any]:
 
 def to_json(value: Any) -> str:
     """Return what json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) does, in a third of its time."""
-    pieces: List[str] = []
-    put_json(value, "\n", pieces.append)
-    text = "".join(pieces) + "\n"
-    return CONTROL.sub(lambda match: f"\\u{ord(match.group()):04x}", text)  # a terminal must not obey a report
+    import io
+    text = io.StringIO()  # in which a million pieces are one string, not a million
+    put_json(value, "\n", text.write)
+    text.write("\n")
+    return CONTROL.sub(lambda match: f"\\u{ord(match.group()):04x}", text.getvalue())  # a terminal must not obey a report
 
 
-def put_json(value: Any, newline: str, put_text: Callable[[str], None]) -> None:
+def put_json(value: Any, newline: str, put_text: Callable[[str], Any]) -> None:
     """Hand the pieces of a value's JSON text to `put_text`; `newline` carries the indentation."""
     if isinstance(value, str):
         put_text(json.encoder.encode_basestring(value))
@@ -406,7 +408,8 @@ def write_file(path: str, text: str, mode: int = 0o666) -> None:
         target = os.path.realpath(path)
         handle, temporary = tempfile.mkstemp(dir=os.path.dirname(target), prefix=f".{os.path.basename(target)}.")
         with open(handle, "wb") as file:
-            file.write(text.encode("utf-8"))
+            for start in range(0, len(text), CHUNK):  # a second copy of a big report is half of the memory
+                file.write(text[start:start + CHUNK].encode("utf-8"))
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(temporary, mode & ~mask)
