@@ -6687,6 +6687,7 @@ def archive_columns_drafts(
     text = table_sql(table)
     key = row_key(context, table, old, names)
     stored = [column for column in columns if not column.generated]
+    base_first = sorted(columns, key=lambda column: bool(column.generated))
     copy = f"{ARCHIVE}.{quote(own_name(table.name, 'columns', *names))}"
     others = [
         name
@@ -6699,11 +6700,11 @@ def archive_columns_drafts(
     do = locked(
         *sequences_away(context, old, columns),
         *(f"DROP TRIGGER IF EXISTS {trigger_name(name)} ON {text}" for name in rebuilding(context, table, columns)),
-        *(f"ALTER TABLE {text} DROP COLUMN IF EXISTS {quote(name)}" for name in names),
+        *(f"ALTER TABLE {text} DROP COLUMN IF EXISTS {quote(column.name)}" for column in reversed(base_first)),
     )
     undo = locked(
         *sequences_back(context, old, columns),
-        *(statement for column in columns for statement in restored_statements(context, table, old, column)),
+        *(statement for column in base_first for statement in restored_statements(context, table, old, column)),
     )
     do += "".join(drop_function(table, name) for name in rebuilding(context, table, columns))
     rebuilds = [(column, rebuilt_from(context, table, column)) for column in columns]
@@ -7783,6 +7784,13 @@ def column_type_recipe(context: Context, change: Change) -> Iterator[Draft]:
             f'values follow? State an expression as "using" on {show_path(change.path)}.',
         )
         return
+    if any(new.name in names_in(side.traits.get("partition_by") or "") for side in (planned.there.leave.table, table)):
+        yield manual(
+            change,
+            f"Column {new.name} decides in which partition of {table.key} a row is, and changes from {old.type} to "
+            f"{new.type}, which the server refuses: build a new table with its partitions, copy, and switch. When?",
+        )
+        return
     conversion = SQL.convert(old.type, new.type)
     instant = (
         conversion.instant
@@ -8178,6 +8186,15 @@ def enum_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
             issues=(change.path,),
         )
         return
+    holders = [t.key for t in context.before.things.values() if holds_for_good(context.before, t, old)]
+    if holders:
+        yield manual(
+            change,
+            f"Enum {new.key} loses or moves values while {', '.join(holders)} is made of it and is the type of columns: "
+            "what becomes of the stored values? Add a new type, and convert the columns one by one.",
+        )
+        return
+    lost = [text_literal(value) for value in before if value not in after]
     yield Draft(
         f"enum {new.key}",
         CONTRACT,
@@ -8188,6 +8205,63 @@ def enum_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
         transactional=False,
         lock="ACCESS EXCLUSIVE (catalogue only)",
         issues=(change.path,),
+        after=tuple(removal_key(c) for c in context.changes if c.old and not c.new and names_label(c.old, lost)),
+    )
+
+
+def holds_for_good(schema: Schema, thing: Thing, enum: Thing) -> bool:
+    """Tell whether a domain or composite type is made of an enum in a way that the server does not let change."""
+    made_of = uses_type(Column("", str(thing.facts.get("type", ""))), enum) or any(
+        uses_type(Column("", str(a.get("type", ""))), enum) for a in thing.facts.get("attributes") or ()
+    )
+    columns = (column for table in schema.tables.values() for column in table.columns.values())
+    return thing.kind == "domain" and made_of or made_of and any(uses_type(column, thing) for column in columns)
+
+
+def removal_key(change: Change) -> str:
+    """Return the key of the step that takes a constraint, index, part or view away."""
+    kind = change.kind.split(".")[0].replace("_", " ")
+    name = getattr(change.old, "name", "")
+    return f"drop {change.kind.split('.')[0]} {change.table} {name}" if change.table else f"drop {kind} {change.path[-1]}"
+
+
+def names_label(item: Any, labels: Sequence[str]) -> bool:
+    """Tell whether the SQL of an object has one of some labels, written as literals."""
+    if isinstance(item, Column):
+        text = column_words(item)
+    elif isinstance(item, Table):
+        text = " ".join(creation_words(item))
+    else:
+        facts = getattr(item, "facts", {})
+        text = getattr(item, "tail", "") or getattr(item, "definition", "") or str(facts.get("definition", ""))
+    return any(label in text for label in labels)
+
+
+def rebuilt_enums(context: Context) -> Iterator[Tuple[str, List[str], List[str]]]:
+    """Yield the step that rebuilds each enum which does not only grow, with the labels it loses and gets."""
+    for change in context.changes:
+        if change.kind == "enum.changed":
+            before, after = change.old.facts["values"], change.new.facts["values"]
+            if [value for value in after if value in before] != before:
+                lost, come = ([text_literal(v) for v in one if v not in other] for one, other in
+                              ((before, after), (after, before)))
+                yield f"enum {change.new.key}", lost, come
+
+
+def after_labels(context: Context, change: Change) -> Tuple[str, ...]:
+    """Return the enums that must have their new labels before a change that writes one of them."""
+    if change.new is None or change.kind == "enum.changed":
+        return ()
+    return tuple(key for key, _, come in rebuilt_enums(context) if names_label(change.new, come))
+
+
+def changes_with_enum(context: Context, change: Change) -> bool:
+    """Tell whether an object that names lost or new labels is made anew by the step that rebuilds their enum."""
+    kinds = ("check", "index", "exclude", "trigger", "rule", "policy", *VIEW_KINDS)
+    if not (change.old and change.new) or change.kind.split(".")[0] not in kinds:
+        return False
+    return any(
+        names_label(side, labels) for _, *both in rebuilt_enums(context) for labels in both for side in change[3:5]
     )
 
 
@@ -8199,79 +8273,211 @@ def enum_place(labels: Sequence[str], index: int) -> str:
 
 def uses_type(column: Column, thing: Thing) -> bool:
     base = parse_type(column.type).base.replace('"', "")
-    return base in (
-        thing.name,
-        f"{thing.schema}.{thing.name}",
-        thing.name.lower() if thing.name == thing.name.lower() else thing.name,
+    return base == f"{thing.schema}.{thing.name}" or thing.schema == "public" and base == thing.name
+
+
+class Rebuilding(NamedTuple):
+    """What the rebuild of an enum has to do with, on the side that it leads to."""
+
+    schema: Schema
+    old: Thing
+    new: Thing
+    columns: Tuple[Tuple[Table, Column], ...]  # of the enum or of arrays of it
+    functions: Tuple[Thing, ...]  # whose parameters, result or bound body name the enum
+    come: Tuple[Thing, ...]  # those of them that are to be made again
+    leave: Dependents
+    back: Dependents
+
+
+def rebuilding_of(context: Context, schema: Schema, old: Thing, new: Thing) -> Rebuilding:
+    other = context.before if schema is context.after else context.after
+    columns = tuple(
+        (table, column)
+        for _, table in sorted(schema.tables.items())
+        for column in table.columns.values()
+        if uses_type(column, new) and not table.traits.get("partition_of")
     )
+    here, there = functions_naming(schema, new), functions_naming(other, new)
+    still = there if schema is context.after else {}  # what goes is there until its own, later step
+    groups = [(table.name, column.name) for table, column in columns] + [(new.name,)]
+    groups += [(function.name,) for function in {**there, **here}.values()]
+    was, will = dependents_of(other, groups), dependents_of(schema, groups)
+    views = {view.key: view for side in (was, will) for view in side.views}
+    parts = {(table.key, part.kind, part.name): (table, part) for side in (was, will) for table, part in side.parts}
+    leave = Dependents(will.functions, tuple(sort_views(views.values())), tuple(parts.values()))
+    functions, come = ({**there, **here}, {**still, **here})
+    return Rebuilding(schema, old, new, columns, tuple(functions.values()), tuple(come.values()), leave, will)
+
+
+def functions_naming(schema: Schema, enum: Thing) -> Dict[str, Thing]:
+    return {
+        thing.key: thing
+        for thing in schema.things.values()
+        if thing.kind == "function"
+        and enum.name in names_in(function_head(thing.facts["definition"]) + sql_body(thing))
+    }
 
 
 def rebuild_enum(context: Context, schema: Schema, old: Thing, new: Thing) -> str:
-    """Return SQL that puts a type with other labels in the place of an enum:
-    columns by a second column each, all exchanged at once.
-    """
+    """Return SQL that puts a type with other labels in the place of an enum."""
+    plan = rebuilding_of(context, schema, old, new)
+    lost = ", ".join(text_literal(value) for value in old.facts["values"] if value not in new.facts["values"])
+    checks = "".join(
+        refuse(
+            f"EXISTS (SELECT FROM {table_sql(table)} WHERE {enum_match(column, lost)})",
+            f"rows of {table.key} hold values that enum {new.key} loses: nothing was changed",
+        )
+        for table, column in plan.columns
+        if lost
+    )
+    if attributes_of(plan) or any(ties_columns(plan, table, item) for table, item in table_objects(schema)):
+        return SETTINGS + checks + rebuild_in_place(plan)
+    return SETTINGS + rebuild_beside(context, plan, checks)
+
+
+def attributes_of(plan: Rebuilding) -> List[str]:
+    """Return the statements that give the attributes of composite types the new type."""
+    return [
+        f"ALTER TYPE {thing_sql(thing)} ALTER ATTRIBUTE {quote(attribute['name'])} TYPE {attribute['type']}"
+        for thing in plan.schema.things.values()
+        if thing.kind == "composite_type"
+        for attribute in thing.facts.get("attributes") or ()
+        if uses_type(Column("", str(attribute["type"])), plan.new)
+    ]
+
+
+def table_objects(schema: Schema) -> Iterator[Tuple[Table, Any]]:
+    """Yield the generated columns, constraints and indexes of all tables that are not parts of others."""
+    for table in schema.tables.values():
+        if not table.traits.get("partition_of"):
+            generated = [column for column in table.columns.values() if column.generated]
+            yield from ((table, x) for x in (*generated, *table.constraints.values(), *table.indexes.values()))
+
+
+def enum_words(plan: Rebuilding, table: Table, item: Any) -> Tuple[Set[str], Set[str]]:
+    """Return the columns of the enum, and the functions on it, that an object of a table names."""
+    text = item.generated if isinstance(item, Column) else item.tail if isinstance(item, Index) else item.definition
+    own = {column.name for other, column in plan.columns if other.key == table.key}
+    target, names = getattr(item, "references", None) or ("", ())
+    referred = {column.name for other, column in plan.columns if other.key == target and column.name in names}
+    words = set(item.columns) if isinstance(item, Constraint) and item.kind != "check" else names_in(text)
+    return (words & own) | referred, names_in(text) & {function.name for function in plan.functions}
+
+
+def ties_columns(plan: Rebuilding, table: Table, item: Any) -> bool:
+    """Tell whether a second column cannot serve: the object compares columns of the enum, or calls its functions."""
+    columns, functions = enum_words(plan, table, item)
+    alone = isinstance(item, Column) or getattr(item, "kind", "") in ("foreign_key", "exclude")
+    return bool(functions) or len(columns) > (0 if alone else 1)
+
+
+def in_the_way(plan: Rebuilding, table: Table, item: Any) -> bool:
+    """Tell whether an object must go while the columns change their type: it compares them, or calls a function."""
+    columns, functions = enum_words(plan, table, item)
+    if isinstance(item, Index):
+        return bool(functions) or bool(columns) and (" WHERE " in item.tail or "::" in item.tail)
+    if isinstance(item, Constraint) and item.kind in ("primary_key", "unique"):
+        return False
+    return bool(columns or functions)
+
+
+def rebuild_in_place(plan: Rebuilding) -> str:
+    """Return SQL that converts all columns in one transaction, under the strongest lock of their tables."""
+    found = [(table, item) for table, item in table_objects(plan.schema) if in_the_way(plan, table, item)]
+    computed = {(table.key, item.name) for table, item in found if isinstance(item, Column)}
+    found = [  # what hangs on a generated column goes and comes with it
+        (table, item)
+        for table, item in found
+        if isinstance(item, Column) or not {(table.key, name) for name in item_columns(item)} & computed
+    ]
+    found.sort(key=lambda pair: getattr(pair[1], "kind", "") == "foreign_key")
+    former = own_name(plan.new.name, "former")
+    labels = ", ".join(text_literal(value) for value in plan.new.facts["values"])
+    comment = [comment_sql(f"TYPE {thing_sql(plan.new)}", plan.new.comment)] if plan.new.comment else []
+    return locked(
+        "PERFORM set_config('check_function_bodies', 'off', true)",
+        *around(
+            plan.leave,
+            plan.back,
+            [
+                *(drop_item(table, item) for table, item in reversed(found)),
+                *(f"DROP {function_target(f).replace(' ', ' IF EXISTS ', 1)}" for f in plan.functions),
+                f"ALTER TYPE {thing_sql(plan.new)} RENAME TO {quote(former)}",
+                f"CREATE TYPE {thing_sql(plan.new)} AS ENUM ({labels})",
+                *comment,
+                *(statement for table, column in plan.columns for statement in relabel(table, column)),
+                *attributes_of(plan),
+                *(statement for f in plan.come for statement in create_function(f)),
+                *(statement for table, item in found for statement in make_item(table, item)),
+                f"DROP TYPE {SQL.table_sql(plan.new.schema, former)}",
+            ],
+        ),
+    )
+
+
+def item_columns(item: Any) -> FrozenSet[str]:
+    return frozenset(names_in(item.tail)) if isinstance(item, Index) else frozenset(item.columns)
+
+
+def drop_item(table: Table, item: Any) -> str:
+    if isinstance(item, Column):
+        return f"ALTER TABLE {table_sql(table)} DROP COLUMN IF EXISTS {quote(item.name)}"
+    if isinstance(item, Index):
+        return f"DROP INDEX IF EXISTS {SQL.table_sql(table.schema, item.name)}"
+    return drop_constraint(table, item.name)
+
+
+def make_item(table: Table, item: Any) -> List[str]:
+    if isinstance(item, Column):
+        return made_again(table, table, item)
+    if isinstance(item, Index):
+        return [index_sql(table, item, item.name), *index_extras(table, item)]
+    return [add_constraint(table, item), *constraint_comment(table, item)]
+
+
+def relabel(table: Table, column: Column) -> Iterator[str]:
+    """Yield the statements that give a column the new type of the same name, by way of its labels."""
+    alter = f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(column.name)}"
+    array = "[]" * parse_type(column.type).dims
+    yield f"{alter} DROP DEFAULT"
+    yield f"{alter} TYPE {column.type} USING {quote(column.name)}::text{array}::{column.type}"
+    if column.default is not None:
+        yield f"{alter} SET DEFAULT {column.default}"
+
+
+def rebuild_beside(context: Context, plan: Rebuilding, checks: str) -> str:
+    """Return SQL that converts by a second column for each column, all exchanged at once."""
+    new = plan.new
     following, former = own_name(new.name, "next"), own_name(new.name, "former")
     text = SQL.table_sql(new.schema, following)
     labels = ", ".join(text_literal(value) for value in new.facts["values"])
-    turns = [
-        enum_turn(context, schema.tables[key], column, new, following)
-        for key in sorted(schema.tables)
-        for column in schema.tables[key].columns.values()
-        if uses_type(column, new) and not schema.tables[key].traits.get("partition_of")
-    ]
-    lost = ", ".join(text_literal(value) for value in old.facts["values"] if value not in new.facts["values"])
-    create = "".join(
-        refuse(
-            f"EXISTS (SELECT FROM {table_sql(turn.table)} WHERE {enum_match(turn, lost)})",
-            f"rows of {turn.table.key} hold values that enum {new.key} loses: nothing was changed",
-        )
-        for turn in turns
-        if lost
-    )
-    create += f"CREATE TYPE {text} AS ENUM ({labels});\n"
+    turns = [enum_turn(context, table, column, new, following) for table, column in plan.columns]
+    create = f"{checks}CREATE TYPE {text} AS ENUM ({labels});\n"
     clean_up = "".join(unshadow_sql(turn) for turn in turns) + f"DROP TYPE IF EXISTS {text};\n"
     prepare = "".join(shadow_sql(turn) + fill_sql(turn) for turn in turns) + "".join(
         enum_items(turn, new, following) for turn in turns
     )
-    groups = [(turn.table.name, turn.come.column.name) for turn in turns] + [(new.name,)]
-    dependents = dependents_of(schema, groups)
-    functions = [
-        thing
-        for thing in schema.things.values()
-        if thing.kind == "function" and new.name in names_in(function_head(thing.facts["definition"]) + sql_body(thing))
-    ]
-    renames = [f"DROP {function_target(f).replace(' ', ' IF EXISTS ', 1)}" for f in functions]
-    renames += [
+    renames = [
+        *(f"DROP {function_target(f).replace(' ', ' IF EXISTS ', 1)}" for f in plan.functions),
         f"ALTER TYPE {thing_sql(new)} RENAME TO {quote(former)}",
         f"ALTER TYPE {text} RENAME TO {quote(new.name)}",
+        *(statement for f in plan.come for statement in create_function(f)),
+        *([comment_sql(f"TYPE {thing_sql(new)}", new.comment)] if new.comment else []),
     ]
-    renames += [statement for f in functions for statement in create_function(f)]
-    comment = [comment_sql(f"TYPE {thing_sql(new)}", new.comment)] if new.comment else []
+    if plan.functions:
+        renames.insert(0, "PERFORM set_config('check_function_bodies', 'off', true)")
     switch = (
-        switch_sql(turns, dependents, dependents, renames + comment)
+        switch_sql(turns, plan.leave, plan.back, renames)
         if turns
-        else locked(*around(dependents, dependents, renames + comment))
+        else locked(*around(plan.leave, plan.back, renames))
     )
-    finish = "".join(finish_sql(turn) for turn in turns)
-    return (
-        SETTINGS
-        + clean_up
-        + create
-        + prepare
-        + SETTINGS
-        + switch
-        + finish
-        + f"DROP TYPE IF EXISTS {SQL.table_sql(new.schema, former)};\n"
-    )
+    finish = "".join(finish_sql(turn) for turn in turns) + f"DROP TYPE IF EXISTS {SQL.table_sql(new.schema, former)};\n"
+    return clean_up + create + prepare + SETTINGS + switch + finish
 
 
-def enum_match(turn: Turn, labels: str) -> str:
-    name = quote(turn.come.column.name)
-    return (
-        f"{name}::text[] && ARRAY[{labels}]"
-        if parse_type(turn.come.column.type).dims
-        else f"{name}::text IN ({labels})"
-    )
+def enum_match(column: Column, labels: str) -> str:
+    name = quote(column.name)
+    return f"{name}::text[] && ARRAY[{labels}]" if parse_type(column.type).dims else f"{name}::text IN ({labels})"
 
 
 def enum_turn(context: Context, table: Table, column: Column, thing: Thing, following: str) -> Turn:
@@ -8361,11 +8567,13 @@ def owned_by_conversions(context: Context) -> Iterator[Change]:
 def made_again_with(context: Context, change: Change) -> bool:
     """Tell whether a view or part, or what a view has of its own, is made again by the script of another change."""
     kind = change.kind.split(".")[0]
-    if kind in VIEW_KINDS:
-        return change.path[1] in context.last
-    if change.path[0] != "tables" and change.table:
+    if kind in VIEW_KINDS and change.path[1] in context.last:
+        return True
+    if change.path[0] != "tables" and change.table:  # an index, trigger or rule of a view
         return change.table in context.last or change.table in context.turned
-    return kind in ("trigger", "policy", "rule") and (change.table, kind, change.path[-1]) in context.last
+    if kind in ("trigger", "policy", "rule") and (change.table, kind, change.path[-1]) in context.last:
+        return True
+    return changes_with_enum(context, change)
 
 
 def computed_by(change: Change, converted: Set[Tuple[Optional[str], str]]) -> bool:
@@ -8426,7 +8634,7 @@ def plan_postgresql(before: Schema, after: Schema, changes: Sequence[Change]) ->
         if is_inherited(context, change) or comes_with_partition(context, change):
             continue
         for draft in RECIPES[change.kind](context, change):
-            draft = draft._replace(after=draft.after + after_rename(context, change))
+            draft = draft._replace(after=draft.after + after_rename(context, change) + after_labels(context, change))
             if draft.key not in keys:
                 keys.add(draft.key)
                 drafts.append(draft)

@@ -290,8 +290,8 @@ CASES = [
     ),
     pytest.param(
         "CREATE TABLE t (a text); CREATE INDEX i ON t (a); COMMENT ON INDEX i IS 'one'",
-        "CREATE TABLE t (a text); CREATE INDEX j ON t (a); COMMENT ON INDEX j IS 'two'; ALTER TABLE t ALTER a SET STORAGE"
-        " EXTERNAL",
+        "CREATE TABLE t (a text); CREATE INDEX j ON t (a); COMMENT ON INDEX j IS 'two';"
+        " ALTER TABLE t ALTER a SET STORAGE EXTERNAL",
         id="index renamed with another comment, storage of a column",
     ),
 ]
