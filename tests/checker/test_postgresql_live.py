@@ -294,6 +294,38 @@ CASES = [
         " ALTER TABLE t ALTER a SET STORAGE EXTERNAL",
         id="index renamed with another comment, storage of a column",
     ),
+    pytest.param(
+        "CREATE TYPE e AS ENUM ('a', 'b', 'c'); CREATE TABLE p (k e PRIMARY KEY); CREATE TABLE t (id int PRIMARY KEY,"
+        " k e REFERENCES p, l e DEFAULT 'b', CHECK (k <> l OR id > 0), g bool GENERATED ALWAYS AS (l = 'a') STORED,"
+        " EXCLUDE (l WITH =, id WITH =)); CREATE FUNCTION f(x e) RETURNS text LANGUAGE sql IMMUTABLE AS"
+        " 'SELECT x::text'; CREATE INDEX i ON t (f(l)); CREATE INDEX j ON t (id) WHERE k <> 'b' AND g;"
+        " CREATE TYPE ct AS (x e); INSERT INTO p VALUES ('a'); INSERT INTO t VALUES (1, 'a')",
+        "CREATE TYPE e AS ENUM ('d', 'a', 'b'); CREATE TABLE p (k e PRIMARY KEY); CREATE TABLE t (id int PRIMARY KEY,"
+        " k e REFERENCES p, l e DEFAULT 'd', CHECK (k <> l OR id > 0), g bool GENERATED ALWAYS AS (l = 'a') STORED,"
+        " EXCLUDE (l WITH =, id WITH =)); CREATE FUNCTION f(x e) RETURNS text LANGUAGE sql IMMUTABLE AS"
+        " $$SELECT CASE x WHEN 'd' THEN 'new' ELSE x::text END$$; CREATE INDEX i ON t (f(l));"
+        " CREATE INDEX j ON t (id) WHERE k <> 'b' AND g; CREATE TYPE ct AS (x e)",
+        id="enum with one label less and one more, under keys, checks, functions and a composite type",
+    ),
+    pytest.param(
+        "CREATE TYPE e AS ENUM ('a', 'b'); CREATE TABLE p (k e PRIMARY KEY); CREATE TABLE t (k e REFERENCES p);"
+        " INSERT INTO p VALUES ('a'); INSERT INTO t VALUES ('a')",
+        "CREATE TYPE e AS ENUM ('a', 'b', 'c'); CREATE TABLE p (k e PRIMARY KEY); CREATE TABLE t (k e REFERENCES p)",
+        id="enum value added under a foreign key",
+    ),
+    pytest.param(
+        "CREATE SCHEMA s; CREATE TYPE s.e AS ENUM ('a', 'b'); CREATE TYPE e AS ENUM ('x');"
+        " CREATE TABLE t (o s.e CHECK (o <> 'b'), p e); INSERT INTO t VALUES ('a', 'x')",
+        "CREATE SCHEMA s; CREATE TYPE s.e AS ENUM ('a', 'c'); CREATE TYPE e AS ENUM ('x', 'y');"
+        " CREATE TABLE t (o s.e CHECK (o <> 'c'), p e)",
+        id="enums of one name in two schemas, a check that follows",
+    ),
+    pytest.param(
+        "CREATE TABLE t (id int PRIMARY KEY, a int, g int GENERATED ALWAYS AS (a * 2) STORED);"
+        " CREATE INDEX i ON t (g); INSERT INTO t VALUES (1, 2)",
+        "CREATE TABLE t (id int PRIMARY KEY)",
+        id="column removed with what is computed from it",
+    ),
 ]
 
 
