@@ -19621,6 +19621,7 @@ class Example(NamedTuple):
     after: Any
     dialect: str = ""
     config: Any = None
+    section: str = "api"
 
 
 # rule | place | before | after | dialect; "-" is nothing, "column" is tables.orders.columns.note, "< rule" is the
@@ -20049,7 +20050,7 @@ EXAMPLE_BODIES = {REQUEST: "paths./orders/{id}.put.requestBody.content.applicati
 
 
 FINDING_PATHS = {  # where the finding stands, when that is not where its cause is
-    "version_not_raised": "info.version", **{f"function_{verb}": "routines*" for verb in (
+    "version_not_raised": "info.version", "other_system": "*", **{f"function_{verb}": "routines*" for verb in (
         "added", "removed", "changed", "signature_changed")}}
 
 
@@ -20076,13 +20077,43 @@ def example_value(cell: str) -> Any:
     return None if cell == "-" else json.loads(cell)
 
 
-# rule | table | its rows on the source | on the target; what only servers, samples or the clock show has no example.
+# rule | table | what stands on the source | on the target | settings of the reconciliation. A list is the rows of the
+# table (id INTEGER PRIMARY KEY, name TEXT), "columns" declares others, anything else is keys of the two profiles.
+# unverified_change and unverified_stale come from profiles of two moments: a line of each would not show them.
 DATA_EXAMPLES = r"""
 table_missing | tables.orders | [[1, "tea"], [2, "milk"]] | -
 table_empty | tables.orders | [[1, "tea"], [2, "milk"]] | []
 missing_rows | tables.orders | [[1, "tea"], [2, "milk"], [3, "salt"]] | [[1, "tea"], [3, "salt"]]
 extra_rows | tables.orders | [[1, "tea"], [3, "salt"]] | [[1, "tea"], [2, "milk"], [3, "salt"]]
 value_mismatch | tables.orders | [[1, "tea"], [2, "milk"]] | [[1, "tea"], [2, "mil"]]
+duplicate_rows | tables.orders | {"columns": "id INTEGER, name TEXT", "rows": [[1, "tea"], [2, "milk"]]}
+  | {"columns": "id INTEGER, name TEXT", "rows": [[1, "tea"], [1, "tea"], [2, "milk"], [2, "milk"]]}
+sample_mismatch | tables.orders | {"content": "sample", "lines": [["1", "c4ca4238a0b9238"], ["7", "8f14e45fceea167"]]}
+  | {"content": "sample", "lines": [["1", "c4ca4238a0b9238"], ["7", "45c48cce2e2d7fb"]]}
+in_flight | tables.orders | [[1, "tea"], [2, "milk"], [3, "salt"]] | [[1, "tea"], [2, "milk"]]
+  | {"max_lag_seconds": 60}
+other_system | dialect | "postgresql" | "mysql"
+unverified_column | tables.orders | {"columns": "id INTEGER PRIMARY KEY, paid INTEGER", "rows": [[1, 1704103200]]}
+  | {"columns": "id INTEGER PRIMARY KEY, paid DATETIME", "rows": [[1, "2024-01-01 10:00:00"]]}
+unverified_moment | tables.orders | {"captured_at": "2026-01-01T00:00:00Z"} | {"captured_at": "2026-01-01T01:10:00Z"}
+  | {"max_lag_seconds": 60}
+unverified_precision | tables.orders | {"columns": "id INTEGER PRIMARY KEY, net DECIMAL(20,2)", "rows": [[1, 9.5]]}
+  | {"columns": "id INTEGER PRIMARY KEY, net DECIMAL(20,2)", "rows": [[1, 9.5]]}
+unverified_sample | tables.orders
+  | {"content": "sample", "lines": [["1", "c4ca4238a0b9238"], ["7", "8f14e45fceea167"]]}
+  | {"content": "sample", "lines": [["1", "c4ca4238a0b9238"], ["7", "8f14e45fceea167"]]}
+unverified_table | tables.orders | [[1, "tea"], [2, "milk"]] | [[1, "tea"], [2, "mil"]]
+  | {"excluded": {"orders": ["name"]}}
+excluded_column | tables.orders | {"columns": "id INTEGER PRIMARY KEY, name TEXT, note TEXT", "rows": [[1, "tea", "a"]]}
+  | {"columns": "id INTEGER PRIMARY KEY, name TEXT, note TEXT", "rows": [[1, "tea", "b"]]}
+  | {"excluded": {"orders": ["note"]}}
+fewer_digits | tables.orders | {"columns": "id INTEGER PRIMARY KEY, weight REAL", "rows": [[1, 0.5]]}
+  | {"columns": "id INTEGER PRIMARY KEY, weight REAL", "rows": [[1, 0.50000000001]]}
+weak_column | tables.orders | [[1, "{\"n\": 1}"]] | [[1, "{\"n\":1}"]]
+  | {"type_map": {"orders.name": {"kind": "json"}}}
+within_tolerance | tables.orders | {"columns": "id INTEGER PRIMARY KEY, net DECIMAL(8,2)", "rows": [[1, 1.5], [2, 2.5]]}
+  | {"columns": "id INTEGER PRIMARY KEY, net REAL", "rows": [[1, 1.5], [2, 2.501]]}
+  | {"min_rows": 2, "tolerances": {"orders.net": {"abs": 0.01}}}
 """
 
 
@@ -20093,7 +20124,11 @@ def example_of(kind: str, rule: str) -> Optional[Example]:
         return Example(example_path(path), example_value(before), example_value(after), "".join(dialect))
     if kind == "data":
         row = example_rows(DATA_EXAMPLES, 3).get(rule)
-        return Example(example_path(row[0]), example_value(row[1]), example_value(row[2])) if row else None
+        if row is None:
+            return None
+        path, before, after, *config = row
+        return Example(example_path(path), example_value(before), example_value(after), "",
+                       example_value((config or "-")[0]), "reconciliation")
     documents, schemas = example_rows(DOCUMENT_EXAMPLES, 3), example_rows(SCHEMA_EXAMPLES, 2)
     if rule in documents:
         path, before, after, *config = documents[rule]
@@ -20121,7 +20156,7 @@ def example_lines(example: Example) -> List[str]:
     """Return the place and its two values, as the documents write them."""
     sides = [f"{label} {'nothing' if value is None else json.dumps(value, ensure_ascii=False)}"
              for label, value in (("before:", example.before), ("after: ", example.after))]
-    settings = [f'--config: {json.dumps({"api": example.config})}'] if example.config else []
+    settings = [f'--config: {json.dumps({example.section: example.config})}'] if example.config else []
     return [show_path(example.path) + (f"  ({example.dialect})" if example.dialect else ""), *sides, *settings]
 
 
