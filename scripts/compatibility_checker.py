@@ -3052,8 +3052,12 @@ def follow_reference(
 
 def diff_things(before: Schema, after: Schema) -> Iterator[Change]:
     sections = {kind: section for section, kind in THING_SECTIONS.items()}
+    retyped = retyped_functions(before, after)
     for kind, key in sorted(before.things.keys() | after.things.keys()):
         old, new = before.things.get((kind, key)), after.things.get((kind, key))
+        if old in retyped.values():
+            continue
+        old = retyped.get(key) if kind == "function" and old is None else old
         path: Path = (sections[kind], key)
         if old is None or new is None:
             yield Change(f"{kind}.{'added' if new else 'removed'}", path, None, old, new)
@@ -3063,6 +3067,21 @@ def diff_things(before: Schema, after: Schema) -> Iterator[Change]:
         if (old.comment or None) != (new.comment or None):
             yield Change("comment.changed", path, None, old, new)
         yield from diff_members(path, old, new, DIALECTS[before.dialect])
+
+
+def retyped_functions(before: Schema, after: Schema) -> Dict[str, Thing]:
+    """Return by its new key each function that has other parameters, or the same under other names."""
+
+    def only_here(side: Schema, other: Schema) -> Dict[Tuple[str, str], List[Thing]]:
+        found: Dict[Tuple[str, str], List[Thing]] = {}
+        for identity, thing in side.things.items():
+            if thing.kind == "function" and identity not in other.things and "(" in thing.key:
+                found.setdefault((thing.schema, thing.name), []).append(thing)
+        return found
+
+    gone, come = only_here(before, after), only_here(after, before)
+    return {come[name][0].key: gone[name][0] for name in gone.keys() & come.keys()
+            if len(gone[name]) == len(come[name]) == 1}
 
 
 def thing_facts(thing: Thing) -> Any:
@@ -3463,8 +3482,13 @@ def judge_column_traits(change: Change, dialect: Dialect) -> Iterator[Verdict]:
         yield rule, f"{column_name(change)} changes its {trait.replace('_', ' ')} from {next(words)} to {next(words)}."
 
 
+def item_said(item: Any) -> str:
+    return f"{item.name}: {' '.join(item_text(item).split())[:200]}"
+
+
 def item_text(item: Any) -> str:
-    return f"{item.name}: {' '.join((item.tail if isinstance(item, Index) else item.definition).split())[:200]}"
+    """Return the SQL of a generated column, index, constraint or part."""
+    return item.generated if isinstance(item, Column) else item.tail if isinstance(item, Index) else item.definition
 
 
 @judges(
@@ -3483,7 +3507,7 @@ def judge_item(change: Change, dialect: Dialect) -> Iterator[Verdict]:
         "check": "CHECK",
         "exclude": "EXCLUDE",
     }.get(kind, kind.capitalize())
-    yield f"{kind}_{verb}", f'{words} of table "{change.table}" {verb}: {item_text(change.new or change.old)}.'
+    yield f"{kind}_{verb}", f'{words} of table "{change.table}" {verb}: {item_said(change.new or change.old)}.'
 
 
 @judges(*(f"{kind}.renamed" for kind in ("primary_key", "unique", "foreign_key", "check", "exclude")))
@@ -3499,7 +3523,7 @@ def judge_index(change: Change, dialect: Dialect) -> Iterator[Verdict]:
     verb = change.kind.split(".")[1]
     item = change.new or change.old
     unique = verb != "renamed" and (item.unique or bool(change.old and change.old.unique))
-    yield f"{'unique_' if unique else ''}index_{verb}", f'Index of table "{change.table}" {verb}: {item_text(item)}.'
+    yield f"{'unique_' if unique else ''}index_{verb}", f'Index of table "{change.table}" {verb}: {item_said(item)}.'
 
 
 @judges("enum.changed")
@@ -4098,7 +4122,8 @@ def constraint_comment(table: Table, constraint: Constraint) -> List[str]:
 def add_constraint(
     table: Table, constraint: Constraint, name: Optional[str] = None, definition: Optional[str] = None
 ) -> str:
-    return f"ALTER TABLE {table_sql(table)} ADD CONSTRAINT {quote(name or constraint.name)} {definition or constraint.definition}"
+    text = definition or constraint.definition
+    return f"ALTER TABLE {table_sql(table)} ADD CONSTRAINT {quote(name or constraint.name)} {text}"
 
 
 def drop_constraint(table: Table, name: str) -> str:
@@ -4485,7 +4510,7 @@ class Context(NamedTuple):
     before: Schema
     after: Schema
     changes: Tuple[Change, ...]
-    last: Dict[Any, Path] = {}  # of a view or part: the column change in whose transaction it takes its new form
+    last: Dict[Any, Path] = {}  # of a view or part: the change in whose transaction it takes its new form
     turned: Dict[str, Tuple[Change, ...]] = {}  # of a view: the changes in whose one transaction it is made again
 
     def old_table(self, key: str) -> Optional[Table]:
@@ -4961,7 +4986,8 @@ def moves_over(context: Context, was: Dict[str, str], will: Dict[str, str]) -> b
     """Tell whether the owner is the same column under new names: then the sequence follows by itself."""
     table = context.old_table(will["table"])
     column = context.after.tables[will["table"]].columns.get(will["column"])
-    return bool(table and column and table.key == was["table"] and (column.renamed_from or column.name) == was["column"])
+    same = bool(table and column) and (column.renamed_from or column.name) == was["column"]
+    return same and table.key == was["table"]
 
 
 def function_target(thing: Thing) -> str:
@@ -5043,10 +5069,7 @@ def sql_body(thing: Thing) -> str:
 @scripts("function.changed")
 def function_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     old, new = change.old, change.new
-    if function_head(old.facts["definition"]) == function_head(new.facts["definition"]) and "aggregate" not in (
-        old.facts.get("kind"),
-        new.facts.get("kind"),
-    ):
+    if not has_new_signature(change):
         do, undo = unchecked(replaceable(new)), unchecked(replaceable(old))
         yield Draft(
             f"function {new.key}",
@@ -5061,6 +5084,9 @@ def function_changed_recipe(context: Context, change: Change) -> Iterator[Draft]
         )
         return
     affected = dependents_of(context.before, [(new.name,)]), dependents_of(context.after, [(new.name,)])
+    affected = affected[0], existing(affected[1], context.before)
+    was, will = resting_on(context.before, new.name), resting_on(context.after, new.name)
+    gone = [statement for step in {**was, **will}.values() for statement in step[:1]]
     yield Draft(
         f"function {new.key}",
         CONTRACT,
@@ -5070,19 +5096,64 @@ def function_changed_recipe(context: Context, change: Change) -> Iterator[Draft]
             *around(
                 affected[0],
                 affected[1],
-                [f"DROP {function_target(old).replace(' ', ' IF EXISTS ', 1)}", *create_function(new)],
+                [
+                    *gone,
+                    f"DROP {function_target(old).replace(' ', ' IF EXISTS ', 1)}",
+                    *create_function(new),
+                    *(statement for step in {**was, **will}.values() for statement in step[1:]),
+                ],
             )
         ),
         unchecked(
             *around(
                 affected[1],
                 affected[0],
-                [f"DROP {function_target(new).replace(' ', ' IF EXISTS ', 1)}", *create_function(old)],
+                [
+                    *gone,
+                    f"DROP {function_target(new).replace(' ', ' IF EXISTS ', 1)}",
+                    *create_function(old),
+                    *(statement for step in was.values() for statement in step[1:]),
+                ],
             )
         ),
+        makes=((new.name,),) if old.key != new.key else (),
         reads=function_head(new.facts["definition"]) + sql_body(new),
+        proof=has_routine(new) if old.key != new.key else None,
         issues=(change.path,),
     )
+
+
+def existing(dependents: Dependents, schema: Schema) -> Dependents:
+    """Return the dependents that a schema has too: what comes does so in a step of its own."""
+    parts = {(table.key, *key) for table in schema.tables.values() for key in table.parts}
+    return Dependents(
+        tuple(f for f in dependents.functions if (f.kind, f.key) in schema.things),
+        tuple(view for view in dependents.views if (view.kind, view.key) in schema.things),
+        tuple((table, part) for table, part in dependents.parts if (table.key, part.kind, part.name) in parts),
+    )
+
+
+def has_new_signature(change: Change) -> bool:
+    """Tell whether a function has to be dropped and created again, with what calls it."""
+    old, new = change.old, change.new
+    kinds = (old.facts.get("kind"), new.facts.get("kind"))
+    return function_head(old.facts["definition"]) != function_head(new.facts["definition"]) or "aggregate" in kinds
+
+
+def resting_on(schema: Schema, function: str) -> Dict[Tuple[str, str, str], List[str]]:
+    """Return, for what tables hold of a function, the statement that removes it and those that make it again."""
+    found = {}
+    for table, item in table_objects(schema):
+        if function in names_in(item_text(item)):
+            found[table.key, type(item).__name__, item.name] = [drop_item(table, item), *make_item(table, item)]
+    for table in schema.tables.values():
+        for column in table.columns.values():
+            if function in names_in(column.default or ""):
+                alter = f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(column.name)}"
+                found[table.key, "default", column.name] = [
+                    f"{alter} DROP DEFAULT", f"{alter} SET DEFAULT {column.default}"
+                ]
+    return found
 
 
 def replaceable(thing: Thing) -> str:
@@ -5186,13 +5257,18 @@ def exchanged(context: Context, change: Change) -> Tuple[Dependents, Dependents]
 
 
 def last_touches(context: Context) -> Dict[Any, Path]:
-    """Return for each view and part the last column change that touches it, in the order of execution."""
+    """Return for each view and part the last change that touches it, in the order of execution."""
     changes = [change for change in context.changes if change.kind in ("column.type", "column.renamed")]
     last: Dict[Any, Path] = {}
     for change in sorted(changes, key=lambda c: (c.kind == "column.renamed", c.table or "", c.old.name)):
         for side in touched(context, change):
             last.update((view.key, change.path) for view in side.views)
             last.update(((table.key, part.kind, part.name), change.path) for table, part in side.parts)
+    for change in context.changes:
+        if change.kind == "function.changed" and has_new_signature(change):
+            calling = existing(dependents_of(context.after, [(change.new.name,)]), context.before)
+            for key in [view.key for view in calling.views] + [(t.key, p.kind, p.name) for t, p in calling.parts]:
+                last.setdefault(key, change.path)
     return last
 
 
@@ -7034,7 +7110,8 @@ def differs(column: Column, one: str, other: str) -> str:
 
 def bridge_function(table: Table, name: str, assignments: str) -> str:
     body = f"\nBEGIN\n{assignments}\n  RETURN NEW;\nEND "
-    return f"CREATE OR REPLACE FUNCTION {SQL.table_sql(table.schema, name)}() RETURNS trigger LANGUAGE plpgsql AS {dollar(body, 'fn')};\n"
+    head = f"CREATE OR REPLACE FUNCTION {SQL.table_sql(table.schema, name)}() RETURNS trigger"
+    return f"{head} LANGUAGE plpgsql AS {dollar(body, 'fn')};\n"
 
 
 def both_ways(old: str, new: str) -> str:
@@ -7102,7 +7179,10 @@ def column_nullable_recipe(context: Context, change: Change) -> Iterator[Draft]:
         RANKS["trait"],
         f"Set column {column.name} of table {table.key} NOT NULL",
         SETTINGS + tighten,
-        SETTINGS + locked(drop_constraint(table, name), add_constraint(table, waiting_check)) + validate(table, name) + drop,
+        SETTINGS
+        + locked(drop_constraint(table, name), add_constraint(table, waiting_check))
+        + validate(table, name)
+        + drop,
         proof=has_column(table, column.name, "a.attnotnull"),
         lock="ACCESS EXCLUSIVE (catalogue only)",
         issues=(change.path,),
@@ -7189,6 +7269,8 @@ def column_identity_recipe(context: Context, change: Change) -> Iterator[Draft]:
     typed = [c for c in context.changes if (c.kind, c.table, c.path) == ("column.type", change.table, change.path)]
     if old.identity and new.identity and any(not is_simple(context, c) for c in typed):
         return  # the second column takes the position over and is numbered anew
+    if typed and not {old.type, new.type} <= INTEGERS.keys():
+        return  # only integers are numbered: the script that changes the type does it
     wider = any(SQL.convert(c.old.type, c.new.type).loss == "none" for c in typed)
     yield Draft(
         f"identity {table.key} {new.name}",
@@ -7827,7 +7909,8 @@ def touching_constraints(planned: Conversions) -> List[Constraint]:
 
 
 def type_words(turn: Turn) -> str:
-    return f"{quote(turn.table.name)} {quote(turn.come.column.name)} {turn.come.column.type} {turn.come.column.default or ''} {turn.fill}"
+    column = turn.come.column
+    return f"{quote(turn.table.name)} {quote(column.name)} {column.type} {column.default or ''} {turn.fill}"
 
 
 def default_only(table: Table, old: Column, new: Column) -> List[str]:
@@ -7888,6 +7971,20 @@ def whole_turn(turn: Turn, drop: Dependents, create: Dependents) -> str:
     )
 
 
+def numbered_anew(turn: Turn, alter: str) -> List[str]:
+    """Return the statements that number a column from behind its greatest value on."""
+    name, text = turn.come.column.name, table_sql(turn.table)
+    sequence = f"pg_get_serial_sequence({literal(text)}, {literal(name)})"
+    start = f"(SELECT coalesce(max({quote(name)}), 0) + 1 FROM {text})"
+    return [f"{alter} SET NOT NULL", f"{alter} ADD {identity_sql(turn.come.column)}",
+            f"PERFORM setval({sequence}, {start}, false)"]
+
+
+def unkept(table: Table, column: Column) -> str:
+    what = f"values of {column.name} that {column.type} cannot hold exactly"
+    return f"{what}: table {table.key} has no key to archive them by"
+
+
 def in_place_draft(context: Context, change: Change, planned: Conversions, instant: bool) -> Draft:
     table, old, new = planned.there.table, change.old, change.new
     there, home = planned.there, planned.home
@@ -7900,7 +7997,7 @@ def in_place_draft(context: Context, change: Change, planned: Conversions, insta
             archive, restore = changed_values(context, planned, key, copy, quote(new.name))
             restore += f"DROP TABLE IF EXISTS {copy};\n" + drop_empty_archive()
         else:
-            lossy = f"values of {new.name} that {new.type} cannot hold exactly: table {table.key} has no key to archive them by"
+            lossy = unkept(table, new)
     do = in_place_sql(there, planned.drop, planned.create, archive)
     undo = in_place_sql(home, planned.create, planned.drop) + restore
     rewrites = not instant
@@ -7929,10 +8026,14 @@ def retype(turn: Turn, alter: str) -> List[str]:
     column, name = turn.come.column, quote(turn.come.column.name)
     collation = f" COLLATE {collation_sql(column.collation)}" if column.collation else ""
     using = "" if turn.fill == name else f" USING {turn.fill}"
-    change = ([f"{alter} DROP DEFAULT"] if turn.leave.column.default is not None else []) + [
-        f"{alter} TYPE {column.type}{collation}{using}"
-    ]
-    change += [f"{alter} SET DEFAULT {column.default}"] if column.default is not None else []
+    was = turn.leave.column
+    renumbered = bool(column.identity) != bool(was.identity)
+    change = [f"{alter} TYPE {column.type}{collation}{using}"]
+    if not (renumbered and {column.type, was.type} <= INTEGERS.keys()):  # else numbering has a step of its own
+        change = ([f"{alter} DROP DEFAULT"] if was.default is not None else []) + change
+        change += [f"{alter} SET DEFAULT {column.default}"] if column.default is not None else []
+        change = ([f"{alter} DROP IDENTITY"] if renumbered and was.identity else []) + change
+        change += numbered_anew(turn, alter) if renumbered and column.identity else []
     change += (
         [f"{alter} {'DROP' if column.nullable else 'SET'} NOT NULL"]
         if column.nullable != turn.leave.column.nullable
@@ -8111,7 +8212,7 @@ def finish_drafts(context: Context, change: Change, planned: Conversions, key: s
                 after=(key + " switch",),
             )
         else:
-            lossy = f"values of {new.name} that {new.type} cannot hold exactly: table {table.key} has no key to archive them by"
+            lossy = unkept(table, new)
     undo = shadow_sql(home) + "SET timezone = 'UTC';\n" + fill_sql(home) + items_sql(home) + SETTINGS + restore
     yield Draft(
         key + " finish",
@@ -8190,7 +8291,7 @@ def enum_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     if holders:
         yield manual(
             change,
-            f"Enum {new.key} loses or moves values while {', '.join(holders)} is made of it and is the type of columns: "
+            f"Enum {new.key} loses or moves values while {', '.join(holders)} is made of it and the type of columns: "
             "what becomes of the stored values? Add a new type, and convert the columns one by one.",
         )
         return
@@ -8222,7 +8323,9 @@ def removal_key(change: Change) -> str:
     """Return the key of the step that takes a constraint, index, part or view away."""
     kind = change.kind.split(".")[0].replace("_", " ")
     name = getattr(change.old, "name", "")
-    return f"drop {change.kind.split('.')[0]} {change.table} {name}" if change.table else f"drop {kind} {change.path[-1]}"
+    if change.table:
+        return f"drop {change.kind.split('.')[0]} {change.table} {name}"
+    return f"drop {kind} {change.path[-1]}"
 
 
 def names_label(item: Any, labels: Sequence[str]) -> bool:
@@ -8356,7 +8459,7 @@ def table_objects(schema: Schema) -> Iterator[Tuple[Table, Any]]:
 
 def enum_words(plan: Rebuilding, table: Table, item: Any) -> Tuple[Set[str], Set[str]]:
     """Return the columns of the enum, and the functions on it, that an object of a table names."""
-    text = item.generated if isinstance(item, Column) else item.tail if isinstance(item, Index) else item.definition
+    text = item_text(item)
     own = {column.name for other, column in plan.columns if other.key == table.key}
     target, names = getattr(item, "references", None) or ("", ())
     referred = {column.name for other, column in plan.columns if other.key == target and column.name in names}
@@ -8571,7 +8674,8 @@ def made_again_with(context: Context, change: Change) -> bool:
         return True
     if change.path[0] != "tables" and change.table:  # an index, trigger or rule of a view
         return change.table in context.last or change.table in context.turned
-    if kind in ("trigger", "policy", "rule") and (change.table, kind, change.path[-1]) in context.last:
+    parts = ("trigger", "policy", "rule")
+    if kind in parts and (change.table, kind, change.path[-1]) in context.last:
         return True
     return changes_with_enum(context, change)
 
