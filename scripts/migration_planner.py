@@ -7879,8 +7879,11 @@ def tag(name: str, *content: str, **attributes: str) -> str:
 
 def html_table(head: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> str:
     title = tag("caption", esc(caption)) if caption else ""
-    body = "\n".join(tag("tr", *(tag("td", re.sub(r"(?<=\w)([._/])(?=\w)", r"\1<wbr>", esc(cell))) for cell in row))
-                     for row in rows)
+    def cell(text: Any) -> str:
+        """Let long names break at their points, but no number."""
+        return tag("td", re.sub(r"(?<=\w)([._/])(?=[^\W\d])", r"\1<wbr>", esc(text)))
+
+    body = "\n".join(tag("tr", *map(cell, row)) for row in rows)
     heads = tag("tr", *(tag("th", esc(cell), scope="col") for cell in head))
     return tag("div", tag("table", title, tag("thead", heads), tag("tbody", body)), class_="scroll")
 
