@@ -4512,6 +4512,9 @@ class Context(NamedTuple):
     changes: Tuple[Change, ...]
     last: Dict[Any, Path] = {}  # of a view or part: the change in whose transaction it takes its new form
     turned: Dict[str, Tuple[Change, ...]] = {}  # of a view: the changes in whose one transaction it is made again
+    retyped: FrozenSet[Tuple[Optional[str], str]] = frozenset()  # columns that change their type: table, new name
+    bridged: Tuple[Tuple[str, str, Optional[Constraint], Optional[Constraint]], ...] = ()  # what bridged_keys yields
+    referring: Tuple[Dict[str, List[Tuple[Table, Constraint]]], ...] = ({}, {})  # of before, after: see referring_keys
 
     def old_table(self, key: str) -> Optional[Table]:
         table = self.after.tables.get(key)
@@ -7787,7 +7790,7 @@ def conversion_of(context: Context, change: Change) -> Optional[Conversions]:
         expression(down[0], new.name),
         names[1],
         is_silent(context, table.key),
-        frozenset(name for key, name, _, _ in bridged_keys(context) if key == table.key),
+        frozenset(name for key, name, _, _ in context.bridged if key == table.key),
     )
     home = reversed_turn(there, expression(down[1], new.name))
     return Conversions(there, home, leaving, coming)
@@ -7833,13 +7836,10 @@ def is_simple(context: Context, change: Change) -> bool:
         for item in touching(side, new.name)
     )
     referenced = any(
-        c.kind == "foreign_key"
-        and c.references
-        and c.references[0] in (table.key, old_table.key)
-        and new.name in c.references[1]
-        for schema in (context.before, context.after)
-        for other in schema.tables.values()
-        for c in other.constraints.values()
+        new.name in c.references[1]
+        for side in context.referring
+        for key in {table.key, old_table.key}
+        for _, c in side.get(key, ())
     )
     identity = bool(change.old.identity) != bool(new.identity)
     return (
@@ -7892,11 +7892,9 @@ def column_type_recipe(context: Context, change: Change) -> Iterator[Draft]:
 
 def removed_references(context: Context, key: str, column: str) -> Iterator[str]:
     """Yield the steps that drop foreign keys which refer to a column and will not fit its new type."""
-    for table in context.before.tables.values():
-        remaining = foreign_keys(context.after.tables.get(table.key))
-        for name, c in foreign_keys(table).items():
-            if name not in remaining and c.references and c.references[0] == key and column in c.references[1]:
-                yield f"drop foreign key {table.key} {name}"
+    for table, c in context.referring[0].get(key, ()):
+        if column in c.references[1] and c.name not in foreign_keys(context.after.tables.get(table.key)):
+            yield f"drop foreign key {table.key} {c.name}"
 
 
 def touching_constraints(planned: Conversions) -> List[Constraint]:
@@ -8726,7 +8724,9 @@ def comes_with_partition(context: Context, change: Change) -> bool:
 
 
 def plan_postgresql(before: Schema, after: Schema, changes: Sequence[Change]) -> List[Step]:
-    context = Context(before, after, tuple(changes))
+    context = Context(before, after, tuple(changes), referring=(referring_keys(before), referring_keys(after)))
+    context = context._replace(retyped=frozenset((c.table, c.new.name) for c in changes if c.kind == "column.type"))
+    context = context._replace(bridged=tuple(bridged_keys(context)))
     context = context._replace(last=last_touches(context))
     context = context._replace(turned=turned_views(context))
     owned = frozenset((change.kind, change.path) for change in owned_by_conversions(context))
@@ -8746,17 +8746,26 @@ def plan_postgresql(before: Schema, after: Schema, changes: Sequence[Change]) ->
     return number_drafts(order_drafts(drafts))
 
 
+def referring_keys(schema: Schema) -> Dict[str, List[Tuple[Table, Constraint]]]:
+    """Return the foreign keys that refer to each table, with the tables that have them."""
+    found: Dict[str, List[Tuple[Table, Constraint]]] = {}
+    for table in schema.tables.values():
+        for constraint in foreign_keys(table).values():
+            if constraint.references:
+                found.setdefault(constraint.references[0], []).append((table, constraint))
+    return found
+
+
 def foreign_keys(table: Optional[Table]) -> Dict[str, Constraint]:
     return {name: c for name, c in table.constraints.items() if c.kind == "foreign_key"} if table else {}
 
 
 def converted_ends(context: Context, key: str, constraint: Optional[Constraint]) -> Tuple[List[str], List[str]]:
     """Return the steps that change the types of a foreign key's own columns, and of those that it refers to."""
-    converted = {(c.table, c.new.name) for c in context.changes if c.kind == "column.type"}
     target, names = (constraint.references if constraint else None) or ("", ())
     ends = ((key, constraint.columns if constraint else ()), (target, names))
     own, other = (
-        [f"type {table} {name}{word}" for name in listed if (table, name) in converted for word in ("", " switch")]
+        [f"type {table} {name}{end}" for name in listed if (table, name) in context.retyped for end in ("", " switch")]
         for table, listed in ends
     )
     return own, other
@@ -8776,7 +8785,7 @@ def bridged_keys(context: Context) -> Iterator[Tuple[str, str, Optional[Constrai
 
 def bridged_foreign_keys(context: Context) -> Iterator[Draft]:
     """Yield the steps that take a foreign key out of the way while the types of both its ends change."""
-    for key, name, old, new in bridged_keys(context):
+    for key, name, old, new in context.bridged:
         table, path = context.after.tables[key], ("tables", key)
         ends = [step for side in (old, new) for listed in converted_ends(context, key, side) for step in listed]
         if old:
