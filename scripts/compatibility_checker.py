@@ -13019,7 +13019,7 @@ def recommend(findings: Sequence[Finding], steps: Sequence[Step], dialect: Diale
     if lossy:
         yield f"Take a backup that can be restored beside the server first: {'; '.join(lossy[:3])} cannot be undone without loss."
     if any(ARCHIVING.search(step.script_content) for step in steps):
-        yield f"Dropped and narrowed values stay in {dialect.archive_place} until you purge it; the undo needs it."
+        yield f"Dropped and narrowed values stay in {dialect.archive_place} until you purge them; the undo needs them."
 
 
 def compare_databases(before: Document, after: Document, options: Options) -> Comparison:
