@@ -101,12 +101,12 @@ def cases(quick: bool) -> Iterator[Case]:
     for every, words in ((100, "one changed in 100"), (4, "one changed in 4")):
         for tables in (100, 1000) if quick else (100, 1000, 10000):
             yield Case(f"checker, {tables} tables, {words}", "schemas", tables, every, sides, (*check, "database"),
-                       1 if tables > 1000 else 3, 4, f"schemas {every}")
+                       1 if tables > 1000 else 3, 4 if tables == 10000 else None, f"schemas {every}")
     for every, words, most in ((0, "4 changes", 5), (2, "every second component changed", 15)):
         for size in (1,) if quick else (1, 10, 50):
             parts = 520 * size
             yield Case(f"checker, OpenAPI {size} MB, {words}", "clustered", parts, every or parts // 4, sides,
-                       (*check, "api"), 1 if size > 1 else 3, most, f"clustered {every}")
+                       (*check, "api"), 1 if size > 1 else 3, most if size == 10 else None, f"clustered {every}")
     yield Case("checker, OpenAPI, 600 components that all reach each other, 30 changed", "recursive", 600, 20, sides,
                (*check, "api"), 1, 15)
     for kind, words in (("database_move", "tables"), ("service_move", "endpoints")):
@@ -143,7 +143,7 @@ def report(quick: bool) -> Iterator[str]:
     for name, seconds, floor in starts(runs):
         yield f"{name:72} {seconds:8.3f} {floor:8.3f} {seconds / floor:6.1f} {2:4}"
     start = {path.stem: median(python(path, "--version"), 3) for path in SCRIPTS.glob("*.py")}
-    yield f"\n{'documents':72} {'CPU s':>8} {'floor s':>8} {'ratio':>6} {'aim':>4} {'growth':>6} {'memory':>6}"
+    yield f"\n{'documents':72} {'CPU s':>8} {'floor s':>8} {'ratio':>6} {'aim':>4} {'growth':>6} {'memory':>6}   aims: 1.1, 3"
     seen: Dict[str, Tuple[int, float]] = {}
     for case in cases(quick):
         spent, floor, parsed = measure(case, start)
