@@ -295,7 +295,8 @@ def to_json(value: Any) -> str:
     text = io.StringIO()  # in which a million pieces are one string, not a million
     put_json(value, "\n", text.write)
     text.write("\n")
-    return CONTROL.sub(lambda match: f"\\u{ord(match.group()):04x}", text.getvalue())  # a terminal must not obey a report
+    shown = text.getvalue()
+    return CONTROL.sub(lambda match: f"\\u{ord(match.group()):04x}", shown)  # a terminal must not obey a report
 
 
 def put_json(value: Any, newline: str, put_text: Callable[[str], Any]) -> None:
