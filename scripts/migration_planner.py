@@ -1777,7 +1777,8 @@ def read_flags(spec: Dict[str, Any]) -> Iterable[Flag]:
         steps = tuple(Step(float(step["percentage"]), float(step.get("duration_hours", 0)),
                            path + ("rollout_schedule", number))
                       for number, step in enumerate(row.get("rollout_schedule", [])) if step and "percentage" in step)
-        yield Flag(row["name"], steps, float(row.get("initial_percentage", 0)), tuple(row.get("depends_on", [])), path)
+        after = tuple(name for name in row.get("depends_on", []) if name)
+        yield Flag(row["name"], steps, float(row.get("initial_percentage", 0)), after, path)
 
 
 def read_alarms(spec: Dict[str, Any]) -> Iterable[Alarm]:
@@ -5712,7 +5713,7 @@ def check_cycles(facts: Facts, work: Work) -> Iterable[Finding]:
     graphs = (("workloads", {load.name: load.after for load in facts.workloads}),
               ("feature_flags", {flag.name: flag.after for flag in facts.flags}),
               ("constraints.dependencies",
-               {row["name"]: row.get("depends_on", []) for row in consumers if "name" in row}))
+               {row["name"]: list(filter(None, row.get("depends_on", []))) for row in consumers if "name" in row}))
     for place, edges in graphs:
         path = tuple(place.split("."))
         for number, (name, after) in enumerate(edges.items()):
@@ -8461,7 +8462,8 @@ def find_in_reports(facts: Facts, documents: Sequence[Document]) -> Iterable[Fin
 
 
 def find_in_report(facts: Facts, name: str, report: Dict[str, Any]) -> Iterable[Finding]:
-    issues = [row for row in report.get("issues", []) if isinstance(row, dict)]
+    found = report.get("issues")
+    issues = [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
     breaking = [row for row in issues if row.get("severity") == "breaking"]
     kind = report.get("schema_type")
     if breaking and "api_backward_compatibility" in facts.requirements and kind == "api":
