@@ -969,6 +969,7 @@ class Part(NamedTuple):
     definition: str
     enabled: str = "O"
     comment: Optional[str] = None
+    follows: bool = True  # the server rewrites it when a column that it names is renamed
 
 
 class Table(NamedTuple):
@@ -1853,11 +1854,23 @@ class MySQL(Dialect):
                         item.name, False, f"({self.names_sql(item.columns)})", item.columns, named=False
                     )
             name = key if table.schema not in ("", "public") and f"{table.schema}.{table.name}" == key else table.name
-            tables[key] = table._replace(
-                schema="", name=name, columns=columns, constraints=constraints, indexes=indexes, traits=traits
-            )
+            parts = {place: part._replace(follows=False) for place, part in table.parts.items()}
+            tables[key] = table._replace(schema="", name=name, columns=columns, constraints=constraints,
+                                         indexes=indexes, parts=parts, traits=traits)
         things = {place: thing._replace(schema="", name=thing.key) for place, thing in schema.things.items()}
         return schema._replace(tables=tables, things=things)
+
+    def under_new_names(self, before: Schema, after: Schema) -> Schema:
+        """Return the before schema with the generated columns as MariaDB keeps them after RENAME COLUMN."""
+        tables = dict(before.tables)
+        for (key, old), new in renamed_columns(before, after).items():
+            columns = {
+                name: column._replace(generated=column.generated and replace_name(
+                    column.generated, str(old), self.quote(new)))
+                for name, column in tables[key].columns.items()
+            }
+            tables[key] = tables[key]._replace(columns=columns)
+        return before._replace(tables=tables)
 
     def complete_text(self, column: Column, collation: Optional[str]) -> Column:
         traits = dict(column.traits)
@@ -3168,7 +3181,7 @@ def diff_table(key: str, old: Table, new: Table, tables: Dict[Optional[str], str
         if before is None or after is None:
             yield Change(f"column.{'added' if after else 'removed'}", path + ("columns", name), key, before, after)
         else:
-            yield from diff_column(path + ("columns", name), key, before, after)
+            yield from diff_column(path + ("columns", name), key, before, after, renamed)
     yield from diff_named(
         "constraints", path, key, old.constraints, new.constraints, renamed
     )
@@ -3190,7 +3203,9 @@ def under_new_names(trait: Any, tables: Dict[Optional[str], str]) -> Any:
     return trait
 
 
-def diff_column(path: Path, table: str, old: Column, new: Column) -> Iterator[Change]:
+def diff_column(
+    path: Path, table: str, old: Column, new: Column, renamed: Dict[Optional[str], str]
+) -> Iterator[Change]:
     if old.type != new.type:
         yield Change("column.type", path, table, old, new)
     for field in ("nullable", "default", "identity", "generated", "collation", "traits"):
@@ -3198,7 +3213,7 @@ def diff_column(path: Path, table: str, old: Column, new: Column) -> Iterator[Ch
         if field == "traits":
             before, after = (tuple(t for t in traits if t[0] != "serial") for traits in (before, after))
         if field in ("default", "generated"):
-            before, after = canonical(before), canonical(after)
+            before, after = canonical(renamed_text(before, renamed)), canonical(after)
         if field == "default" and old.type != new.type and default_form(old.default) == default_form(new.default):
             continue  # the same value of another type
         if before != after and not (
@@ -3242,6 +3257,15 @@ def diff_named(
             yield Change("comment.changed", path + place_of(new[name]) + ("comment",), table, old[name], new[name])
 
 
+def renamed_text(text: Any, renamed: Dict[Optional[str], str]) -> Any:
+    """Return an expression with the columns of its table under their new names, as the server keeps it."""
+    if not isinstance(text, str):
+        return text
+    for old, new in renamed.items():
+        text = replace_name(text, str(old), f'"{new}"')
+    return text
+
+
 def pair_renamed(
     gone: Dict[str, Any], come: Dict[str, Any], renamed: Dict[Optional[str], str]
 ) -> Iterator[Tuple[Any, Any]]:
@@ -3269,8 +3293,8 @@ def place_of(item: Any) -> Path:
 def content(item: Any, renamed: Dict[Optional[str], str]) -> Any:
     """Return what makes a named item equal to another, apart from its name and comment."""
     text = item.tail if isinstance(item, Index) else item.definition
-    for old, new in renamed.items():
-        text = replace_name(text, str(old), f'"{new}"')
+    if getattr(item, "follows", True):
+        text = renamed_text(text, renamed)
     if isinstance(item, Index):
         return ("index", item.unique, canonical(text), item.flags)
     return (item.kind, canonical(text), getattr(item, "enabled", "O"))
@@ -11158,7 +11182,7 @@ def my_changed_views(case: MyCase) -> Iterator[Draft]:
             group |= found
         waiting = [name for name in waiting if name not in group]
         changes = [changed[name] for name in sorted(group)]
-        renames = my_renames_read(case, changes)
+        renames = my_renames_read(case, " ".join(change.new.facts["definition"] for change in changes))
         yield from my_views_around(changes, renames, case) if renames else [my_view_group(case, changes)]
 
 
@@ -11188,9 +11212,8 @@ def my_views_around(changes: Sequence[Change], renames: Tuple[str, ...], case: M
         yield back._replace(phase=CONTRACT, after=(leave.key, *renames))
 
 
-def my_renames_read(case: MyCase, changes: Sequence[Change]) -> Tuple[str, ...]:
-    """Return the steps that rename a column which one of the views reads under its new name."""
-    text = " ".join(change.new.facts["definition"] for change in changes)
+def my_renames_read(case: MyCase, text: str) -> Tuple[str, ...]:
+    """Return the steps that rename a column which a view or trigger names under its new name."""
     names, found = names_in(text), []
     for key, table in case.after.tables.items():
         old = case.old_table(key)
@@ -11230,6 +11253,20 @@ def my_trigger_draft(case: MyCase, path: Path, old: Optional[Part], new: Optiona
     texts = tuple(side.definition.replace(my_quote(side.name), "", 1) if side else "" for side in (old, new))
     make = tuple(drop + my_run(case.server, side.definition) if side else None for side in (old, new))
     return my_object(path, maker, (make[0], make[1]), (texts[0], texts[1]))
+
+
+def my_changed_trigger(case: MyCase, change: Change) -> Iterator[Draft]:
+    """Yield the steps of another body; over a renamed column it leaves before the rename and comes back after it.
+
+    The server keeps the text of a trigger: after the rename of a column that it names, every write would fail (1054).
+    """
+    renames = my_renames_read(case, change.new.definition)
+    if not renames:
+        yield my_trigger_draft(case, change.path, change.old, change.new)
+        return
+    leave = my_trigger_draft(case, change.path, change.old, None)
+    yield leave
+    yield my_trigger_draft(case, change.path, None, change.new)._replace(phase=CONTRACT, after=(leave.key, *renames))
 
 
 def my_program_draft(case: MyCase, path: Path, old: Optional[Thing], new: Optional[Thing]) -> Draft:
@@ -11327,6 +11364,8 @@ def plan_mysql(before: Schema, after: Schema, changes: Sequence[Change]) -> List
             drafts += my_renamed_table(case, change)
         elif change.kind == "view.changed":
             continue
+        elif change.kind == "trigger.changed":
+            drafts += my_changed_trigger(case, change)
         elif kind in MY_THINGS and verb in ("added", "removed", "changed"):
             drafts.append(MY_THINGS[kind](case, change.path, change.old, change.new))
         elif change.table:

@@ -134,6 +134,15 @@ CASES = {
         "column_renamed",
         {"p.num": {"renamed_from": "n"}},
     ),
+    "a column that a generated column and a trigger read gets another name": Case(
+        P.replace("n int,", "n int, twice int AS (n * 2) STORED, CHECK (n < 9),")
+        + "INSERT INTO p (name, n) VALUES ('a', 5), ('b', NULL); "
+        + "CREATE TRIGGER seen BEFORE INSERT ON p FOR EACH ROW SET NEW.n = NEW.n + 1;",
+        P.replace("n int,", "num int, twice int AS (num * 2) STORED, CHECK (num < 9),")
+        + "CREATE TRIGGER seen BEFORE INSERT ON p FOR EACH ROW SET NEW.num = NEW.num + 1;",
+        "column_renamed trigger_changed",
+        {"p.num": {"renamed_from": "n"}},
+    ),
     "a table gets another name": Case(
         P + PS, P.replace("TABLE p", "TABLE person"), "table_renamed", {"person": {"renamed_from": "p"}}
     ),
