@@ -1,11 +1,13 @@
 """Running programs as a user would, for the fixtures and for tests that need no fixture."""
 
+import atexit
 import functools
 import glob
 import json
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 
@@ -29,6 +31,27 @@ class Done(NamedTuple):
         return json.loads(self.out)
 
 
+@functools.lru_cache(maxsize=None)
+def bytecode() -> str:
+    """Return a folder for this run's compiled scripts."""
+    folder = tempfile.mkdtemp(prefix="ma_bytecode_")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def from_bytecode(command: List[str], cwd: Optional[Path], env: Dict[str, Optional[str]]) -> List[str]:
+    """Return the command with a script of ours, or a copy of it, started as a module.
+
+    Python compiles a file that it is told to run anew each time, which takes longer than most runs; of a module it
+    keeps the bytecode.
+    """
+    script = (cwd or Path.cwd()) / command[1] if len(command) > 1 else ROOT
+    if script.parent.name != SCRIPTS.name or script.suffix != ".py" or not script.is_file():
+        return command
+    env.update(PYTHONPATH=str(script.parent), PYTHONPYCACHEPREFIX=bytecode(), PYTHONDONTWRITEBYTECODE=None)
+    return [command[0], "-m", script.stem, *command[2:]]
+
+
 def execute(
     command: Sequence[Union[str, Path]],
     stdin: Union[str, bytes, None] = None,
@@ -40,7 +63,7 @@ def execute(
     merged = {**os.environ, "PYTHONUNBUFFERED": None, **(env or {})}  # unbuffered streams hide what users meet
     data = stdin.encode("utf-8") if isinstance(stdin, str) else stdin
     done = subprocess.run(
-        [str(part) for part in command],
+        from_bytecode([str(part) for part in command], cwd, merged),
         input=data or b"",
         capture_output=True,
         cwd=cwd,
