@@ -1605,7 +1605,8 @@ def mysql_range(kind: Type) -> Optional[Tuple[int, int]]:
         bits = MYSQL_BITS[base]
         return (0, 2**bits - 1) if unsigned else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     if base == "decimal":
-        top = 10 ** (kind.args[0] - kind.args[1]) - 1
+        digits, scale = (*kind.args, *(10, 0)[len(kind.args):])[:2]  # DECIMAL is DECIMAL(10,0)
+        top = 10 ** (digits - scale) - 1
         return (0 if unsigned else -top, top)
     if base in ("float", "double"):
         top = 2**24 if base == "float" else 2**53
@@ -16662,7 +16663,7 @@ def append_to_patch(survey: Survey, patch: Patch, path: Path, item: Any) -> None
         patch.forward.append({"op": "add", "path": pointer, "value": [item]})
         patch.backward.insert(0, {"op": "remove", "path": pointer})
         return
-    place = len(listed or ()) + len(before)
+    place = (len(listed) if isinstance(listed, list) else 0) + len(before)
     patch.forward.append({"op": "add", "path": json_pointer(path + (place,)), "value": item})
     patch.backward.insert(0, {"op": "remove", "path": json_pointer(path + (place,))})
 
@@ -18196,6 +18197,8 @@ def check_profile(document: Document) -> Dict[str, Any]:
     for key, choices in (("profile_version", (PROFILE_VERSION,)), ("content", tuple(CELLS)), ("side", SIDES)):
         if body[key] not in choices:
             faults.add((key,), describe(body[key]), " or ".join(map(str, choices)))
+    if not is_moment(body["captured_at"]):
+        faults.add(("captured_at",), describe(body["captured_at"]), "a moment such as 2026-01-31T09:00:00Z")
     if body["content"] in WITH_SPEC and body["spec_id"] != spec_digest(body["spec"]):
         faults.add(("spec_id",), describe(body["spec_id"]), f"{spec_digest(body['spec'])}, the digest of its spec",
                    "inconsistent_profile: was it edited?")
@@ -18535,6 +18538,13 @@ def stale(old: Profile, new: Profile, path: Path) -> List[Finding]:
                 f"{old.table}: {len(carried)} of {len(side.chunks)} chunks of the {side.side} are as of {side.oldest}, "
                 f"the others as of {side.captured_at}."), extra_side=side.side))
     return found
+
+
+def is_moment(text: str) -> bool:
+    try:
+        return seconds(text) is not None
+    except ValueError:
+        return False
 
 
 def seconds(text: str) -> int:

@@ -2002,13 +2002,13 @@ def restore_speed(plan: Plan, facts: Dict[str, Any]) -> Tuple[float, str]:
     """Return MB/s of a restore and where the number comes from: a drill, inventory, specification, or an assumption."""
     drill = sub(facts, "restore_drill")
     size, seconds = number(drill.get("bytes")), number(drill.get("seconds"))
-    if size and seconds:
+    if size and seconds and size / seconds / 1e6 > 0:
         return size / seconds / 1e6, f"drill of {drill.get('date', 'unknown date')}"
     given = number(facts.get("restore_mb_per_second"))
     if given and given > 0:
         return given, "inventory"
     measured = number(sub(plan.specification, "measured").get("restore_gb_per_hour"))
-    if measured and measured > 0:
+    if measured and measured / 3.6 > 0:
         return measured / 3.6, "specification, measured"
     return RESTORE_MB_PER_SECOND, "assumed"
 

@@ -355,7 +355,8 @@ def test_interrupted_run_writes_nothing(tool: Tool, here: Path, sign: signal.Sig
     (here / "out.json").write_text("old content")
     before = files(here)
     command = [sys.executable, SCRIPTS / f"{tool.name}.py", *tool.arguments("-"), "-o", "out.json"]
-    process = subprocess.Popen(command, cwd=here, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(command, cwd=here, stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+                               preexec_fn=lambda: signal.signal(sign, signal.SIG_DFL))  # a job behind & ignores Ctrl-C
     wait_until_it_reads(process)
     process.send_signal(sign)
     _, err = process.communicate(timeout=30)
