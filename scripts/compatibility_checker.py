@@ -1571,8 +1571,10 @@ def parse_mysql(text: str) -> Type:
         base, args, tail = alias.group(1), alias.group(2) or args, tail + (alias.group(3) or "")
     numbers = [part.strip() for part in args.split(",") if part.strip()]
     sign = " unsigned" if "unsigned" in tail or "zerofill" in tail else ""
-    if base in ("enum", "set") or not all(number.isdigit() for number in numbers):
+    if base in ("enum", "set"):
         return Type(base + sign, (), 0, ",".join(split_top(args)))
+    if not all(number.isdigit() for number in numbers):
+        return Type(text.strip())
     sizes = mysql_sizes(base, tuple(int(number) for number in numbers), sign, "zerofill" in tail)
     return Type(base + sign + (" zerofill" if "zerofill" in tail else ""), sizes)
 
@@ -1605,8 +1607,7 @@ def mysql_range(kind: Type) -> Optional[Tuple[int, int]]:
         bits = MYSQL_BITS[base]
         return (0, 2**bits - 1) if unsigned else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     if base == "decimal":
-        digits, scale = (*kind.args, *(10, 0)[len(kind.args):])[:2]  # DECIMAL is DECIMAL(10,0)
-        top = 10 ** (digits - scale) - 1
+        top = 10 ** (kind.args[0] - kind.args[1]) - 1
         return (0 if unsigned else -top, top)
     if base in ("float", "double"):
         top = 2**24 if base == "float" else 2**53
@@ -1822,9 +1823,8 @@ class MySQL(Dialect):
         bare = re.fullmatch(r"'(-?\d+(?:\.\d+)?)'|(-?\d+(?:\.\d+)?)|(true|false)", text, re.I)
         if bare and numeric:
             number = {"true": "1", "false": "0"}.get(text.lower(), bare.group(1) or bare.group(2))
-            return (
-                f"{float(number):.{kind.args[1]}f}" if kind.base.startswith("decimal") and len(number) < 16 else number
-            )
+            exact = kind.base.split(" ")[0] == "decimal" and len(number) < 16
+            return f"{float(number):.{kind.args[1]}f}" if exact else number
         if bare and bare.group(2) and kind.base in MYSQL_CHARACTER:
             return f"'{text}'"
         return mysql_clock(text)
