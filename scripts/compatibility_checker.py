@@ -1862,16 +1862,7 @@ class MySQL(Dialect):
         return schema._replace(tables=tables, things=things)
 
     def under_new_names(self, before: Schema, after: Schema) -> Schema:
-        """Return the before schema with the generated columns as MariaDB keeps them after RENAME COLUMN."""
-        tables = dict(before.tables)
-        for (key, old), new in renamed_columns(before, after).items():
-            columns = {
-                name: column._replace(generated=column.generated and replace_name(
-                    column.generated, str(old), self.quote(new)))
-                for name, column in tables[key].columns.items()
-            }
-            tables[key] = tables[key]._replace(columns=columns)
-        return before._replace(tables=tables)
+        return my_follow_renames(before, after)
 
     def complete_text(self, column: Column, collation: Optional[str]) -> Column:
         traits = dict(column.traits)
@@ -9299,6 +9290,19 @@ def my_place(columns: Dict[str, Column], name: str, value: Optional[Column], fin
         if before and key == before[-1]:
             result[name] = value
     return result
+
+
+def my_follow_renames(before: Schema, after: Schema) -> Schema:
+    """Return the before schema with the generated columns as MariaDB keeps them after RENAME COLUMN."""
+    tables = dict(before.tables)
+    for (key, old), new in renamed_columns(before, after).items():
+        columns = {
+            name: column._replace(generated=column.generated and replace_name(
+                column.generated, str(old), my_quote(new)))
+            for name, column in tables[key].columns.items()
+        }
+        tables[key] = tables[key]._replace(columns=columns)
+    return before._replace(tables=tables)
 
 
 def my_renames(old: Table, new: Table) -> Dict[Optional[str], str]:
