@@ -7,7 +7,7 @@ from pathlib import Path
 import fuzzing
 import pytest
 
-RUNS = int(os.environ.get("FUZZ_RUNS", "1000"))  # of each script; FUZZ_RUNS=20000 still finds faults: see the changelog
+RUNS = int(os.environ.get("FUZZ_RUNS", "20000"))  # of each script
 PROCESSES = 2
 
 
