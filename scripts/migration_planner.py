@@ -8333,7 +8333,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         print_out(list_patterns())
         return EXIT_DONE
     check_options(options)
-    document = load(options.input)
+    document = load_specification(options)
     reports = [load(path) for path in options.compatibility]
     history = load(options.history) if options.history else None
     given, problems = read_inputs_of(document, reports, history, options)
@@ -8377,6 +8377,16 @@ def write_plan(plan: Plan, options: argparse.Namespace) -> None:
         emit(options.output, options.format or "both", {
             "json": lambda: to_json(plan.document), "text": lambda: render_text(plan),
             "markdown": lambda: render_markdown(plan), "html": lambda: render_html(plan)}, options.quiet)
+
+
+def load_specification(options: argparse.Namespace) -> Document:
+    """Return the specification; where it cannot be read, --validate gives its verdict behind the error."""
+    try:
+        return load(options.input)
+    except InputError as error:
+        if options.validate:
+            error.args += ("Migration plan validation failed: the specification cannot be read",)
+        raise
 
 
 def report_problems(problems: Sequence[str], options: argparse.Namespace) -> int:

@@ -182,6 +182,12 @@ def test_key_that_stands_twice(tmp_path: Path) -> None:
     assert done.code == 3 and "type: found the key a second time" in done.err
 
 
+def test_specification_that_is_no_json_fails_the_validation_in_words(tmp_path: Path) -> None:
+    done = validate(tmp_path, '{"type": ')
+    assert done.code == 3 and "spec.json:1:10: $: found the end of the file" in done.err
+    assert "Migration plan validation failed: the specification cannot be read" in done.err
+
+
 def test_nine_consumers_that_nobody_owns() -> None:
     planned = make(changed(example("A"), lambda spec: spec["constraints"].update(dependencies=list("abcdefghi"))))
     risk = next(row for row in planned.document["risks"] if row["id"] == "R14")
