@@ -5274,7 +5274,8 @@ def exchanged(context: Context, change: Change) -> Tuple[Dependents, Dependents]
     come = [pair for key, pair in new_parts.items() if context.last.get(key, change.path) == change.path]
     functions = [context.after.things.get(("function", f.key), f) for f in before.functions]
     create = Dependents(tuple(functions), tuple(sort_views([*keep, *turn])), (*stay, *come))
-    return before, create
+    former = [context.before.things.get((view.kind, view.key)) for view in turn if view.key not in old_views]
+    return before._replace(views=tuple(sort_views([*before.views, *(v for v in former if v)]))), create
 
 
 def last_touches(context: Context) -> Dict[Any, Path]:
@@ -5760,7 +5761,8 @@ def constraint_changed_recipe(context: Context, change: Change) -> Iterator[Draf
 def changes_with_its_key(context: Context, table: Table, old: Constraint, new: Constraint) -> bool:
     """Tell whether the script that replaces the key that a foreign key refers to exchanges the foreign key as well."""
     return any(
-        any(other.key == table.key and c.name == old.name for other, c in incoming_keys(context.before, key.table, key.old))
+        any(other.key == table.key and c.name == old.name
+                for other, c in incoming_keys(context.before, key.table, key.old))
         and any(other.key == table.key and c.name == new.name
                 for other, c in incoming_keys(context.after, key.table, key.new))
         for key in context.changes
@@ -7579,7 +7581,7 @@ def prepare_switch(turn: Turn) -> str:
     result = "" if come.column.nullable else not_null_check(table, waiting(come))
     for item in touching(come.table, come.column.name):
         known = key_index(item) if isinstance(item, Constraint) and item.kind == "primary_key" else None
-        if known:
+        if known and item.name not in turn.keep:
             tail = replace_name(known[0].tail, come.column.name, quote(waiting(come)))
             result += build_index(table, known[0], own_name(item.name, come.suffix), tail) + SETTINGS
     return result
@@ -7808,10 +7810,40 @@ def conversion_of(context: Context, change: Change) -> Optional[Conversions]:
         expression(down[0], new.name),
         names[1],
         is_silent(context, table.key),
-        frozenset(name for key, name, _, _ in context.bridged if key == table.key),
+        frozenset(name for key, name, _, _ in context.bridged if key == table.key)
+        | {item.new.name for item in moved_items(context, change)},
     )
     home = reversed_turn(there, expression(down[1], new.name))
     return Conversions(there, home, leaving, coming)
+
+
+def moved_items(context: Context, change: Change) -> List[Change]:
+    """Return the changes of constraints and indexes that leave a column or come to it, in steps of their own."""
+    return [
+        c
+        for c in context.changes
+        if c.table == change.table and c.old and isinstance(c.new, (Constraint, Index))
+        and (change.old.name in item_columns(c.old)) != (change.new.name in item_columns(c.new))
+    ]
+
+
+def leaving_items(context: Context, change: Change) -> Iterator[str]:
+    """Yield the steps by which constraints and indexes leave a column before it changes its type."""
+    for item in moved_items(context, change):
+        if change.old.name in item_columns(item.old) and not waits_for_type(context, change, item):
+            yield from item_steps(item)
+
+
+def waits_for_type(context: Context, change: Change, item: Change) -> bool:
+    """Tell whether an index or constraint moves on to a column that is computed from the one which changes its type."""
+    computed = computed_from(context.after.tables[change.table or ""], change.new.name)
+    return any(column.name in item_columns(item.new) for column in computed)
+
+
+def item_steps(change: Change) -> Iterator[str]:
+    """Yield the names that the step which replaces a constraint or index can have."""
+    for word in ("index", "key", change.kind.split(".")[0]):
+        yield f"{word} {change.table} {change.new.name}"
 
 
 def with_renamed(table: Table, old: str, new: str) -> Table:
@@ -7904,8 +7936,11 @@ def column_type_recipe(context: Context, change: Change) -> Iterator[Draft]:
         drafts = [in_place_draft(context, change, planned, instant)]
     else:
         drafts = list(staged_drafts(context, change, planned))
-    gone = tuple(removed_references(context, planned.there.leave.table.key, old.name))
-    yield from (draft._replace(after=draft.after + gone) for draft in drafts)
+    first = (*removed_references(context, planned.there.leave.table.key, old.name), *leaving_items(context, change))
+    yield from (
+        draft._replace(after=draft.after + first) if len(drafts) == 1 or draft.phase == CONTRACT else draft
+        for draft in drafts
+    )
 
 
 def removed_references(context: Context, key: str, column: str) -> Iterator[str]:
@@ -8014,7 +8049,8 @@ def in_place_draft(context: Context, change: Change, planned: Conversions, insta
             restore += f"DROP TABLE IF EXISTS {copy};\n" + drop_empty_archive()
         else:
             lossy = unkept(table, new)
-    do = in_place_sql(there, planned.drop, planned.create, archive)
+    added = {c.new.name for c in context.changes if c.kind == "column.added" and c.table == change.table}
+    do = in_place_sql(there, planned.drop, planned.create, archive, added)
     undo = in_place_sql(home, planned.create, planned.drop) + restore
     rewrites = not instant
     bounds = () if SQL.convert(old.type, new.type).loss == "none" else (f"identity {table.key} {new.name}",)
@@ -8058,29 +8094,29 @@ def retype(turn: Turn, alter: str) -> List[str]:
     return change
 
 
-def in_place_sql(turn: Turn, drop: Dependents, create: Dependents, archive: Sequence[str] = ()) -> str:
-    """Return SQL that rewrites the column under its lock, with what is defined otherwise on either side exchanged."""
+def in_place_sql(
+    turn: Turn, drop: Dependents, create: Dependents, archive: Sequence[str] = (), later: Container[str] = ()
+) -> str:
+    """Return SQL that rewrites the column under its lock, with what is defined otherwise on either side exchanged.
+
+    `later` names the columns that come in steps of their own.
+    """
     table, column = turn.table, turn.come.column
     text, name = table_sql(table), quote(column.name)
     alter = f"ALTER TABLE {text} ALTER COLUMN {name}"
     old_items = {item.name: item for item in touching(turn.leave.table, column.name)}
     new_items = {item.name: item for item in touching(turn.come.table, column.name)}
-    gone, come = computed_from(turn.leave.table, column.name), computed_from(turn.come.table, column.name)
-    computed = {c.name for c in (*gone, *come)}
+    sides = computed_from(turn.leave.table, column.name), computed_from(turn.come.table, column.name)
+    computed = {c.name for side in sides for c in side}
+    come = [c for c in sides[1] if c.name not in later]
     going, coming = changed_items(old_items, new_items, computed), changed_items(new_items, old_items, computed)
     if column.generated and turn.leave.column.generated:
         going, coming = [], []
         change = [f"ALTER TABLE {text} DROP COLUMN {name}", *made_again(table, turn.come.table, column)]
     else:
         change = retype(turn, alter)
-    statements = [
-        f"DROP INDEX IF EXISTS {SQL.table_sql(table.schema, i.name)}"
-        if isinstance(i, Index)
-        else drop_constraint(table, i.name)
-        for i in going
-        if i.name not in turn.keep
-    ]
-    statements += [f"ALTER TABLE {text} DROP COLUMN IF EXISTS {quote(c.name)}" for c in gone]
+    statements = [drop_item(table, item) for item in going if item.name not in turn.keep]
+    statements += [f"ALTER TABLE {text} DROP COLUMN IF EXISTS {quote(name)}" for name in sorted(computed)]
     change += [statement for c in come for statement in made_again(table, turn.come.table, c)]
     statements = around(drop, create, statements + change)
     statements += [add_constraint(table, i) for i in coming if isinstance(i, Constraint) and i.name not in turn.keep]
@@ -8500,16 +8536,18 @@ def in_the_way(plan: Rebuilding, table: Table, item: Any) -> bool:
     return bool(columns or functions)
 
 
-def rebuild_in_place(plan: Rebuilding) -> str:
-    """Return SQL that converts all columns in one transaction, under the strongest lock of their tables."""
+def items_in_the_way(plan: Rebuilding) -> Iterator[Tuple[Table, Any]]:
+    """Yield the objects that have to go meanwhile; what hangs on a generated column goes and comes with it."""
     found = [(table, item) for table, item in table_objects(plan.schema) if in_the_way(plan, table, item)]
     computed = {(table.key, item.name) for table, item in found if isinstance(item, Column)}
-    found = [  # what hangs on a generated column goes and comes with it
-        (table, item)
-        for table, item in found
-        if isinstance(item, Column) or not {(table.key, name) for name in item_columns(item)} & computed
-    ]
-    found.sort(key=lambda pair: getattr(pair[1], "kind", "") == "foreign_key")
+    for table, item in found:
+        if isinstance(item, Column) or not {(table.key, name) for name in item_columns(item)} & computed:
+            yield table, item
+
+
+def rebuild_in_place(plan: Rebuilding) -> str:
+    """Return SQL that converts all columns in one transaction, under the strongest lock of their tables."""
+    found = sorted(items_in_the_way(plan), key=lambda pair: getattr(pair[1], "kind", "") == "foreign_key")
     former = own_name(plan.new.name, "former")
     labels = ", ".join(text_literal(value) for value in plan.new.facts["values"])
     comment = [comment_sql(f"TYPE {thing_sql(plan.new)}", plan.new.comment)] if plan.new.comment else []
@@ -8675,9 +8713,8 @@ def owned_by_conversions(context: Context) -> Iterator[Change]:
             and verb in ("added", "removed", "changed")
             and kind in ("index", "unique", "check", "foreign_key", "primary_key", "exclude")
         ):
-            item = change.new or change.old
-            used = names_in(item.tail) if isinstance(item, Index) else frozenset(item.columns)
-            if any(table == change.table and name in used for table, name in converted):
+            sides = [item_columns(item) for item in (change.old, change.new) if item]
+            if any(table == change.table and all(name in used for used in sides) for table, name in converted):
                 yield change
         elif made_again_with(context, change):
             yield change
@@ -8727,6 +8764,21 @@ def after_rename(context: Context, change: Change) -> Tuple[str, ...]:
     return tuple(f"rename column {change.table} {name}{word}" for name in renamed for word in ("", " switch"))
 
 
+def after_types(context: Context, change: Change) -> Tuple[str, ...]:
+    """Return the steps that change the types which something waits for: a generated column, and an index or constraint new to the column."""
+    words = frozenset()
+    if change.kind == "column.added":
+        words = names_in(change.new.generated or "")
+    elif change.old and isinstance(change.new, (Index, Constraint)):
+        words = item_columns(change.new) - item_columns(change.old)
+    return tuple(
+        f"type {c.table} {c.new.name}{word}"
+        for c in context.changes
+        if c.kind == "column.type" and c.table == change.table and c.new.name in words
+        for word in ("", " switch", " finish")
+    )
+
+
 def comes_with_partition(context: Context, change: Change) -> bool:
     """Tell whether an index or constraint stays with a detached partition, or becomes its parent's on attaching."""
     old, new = context.before.tables.get(change.table or ""), context.after.tables.get(change.table or "")
@@ -8756,7 +8808,8 @@ def plan_postgresql(before: Schema, after: Schema, changes: Sequence[Change]) ->
         if is_inherited(context, change) or comes_with_partition(context, change):
             continue
         for draft in RECIPES[change.kind](context, change):
-            draft = draft._replace(after=draft.after + after_rename(context, change) + after_labels(context, change))
+            others = (f(context, change) for f in (after_rename, after_labels, after_types))
+            draft = draft._replace(after=draft.after + tuple(key for keys in others for key in keys))
             if draft.key not in keys:
                 keys.add(draft.key)
                 drafts.append(draft)
