@@ -4173,12 +4173,13 @@ def is_not_valid(definition: str) -> bool:
     return bool(re.search(r"(?i)\bNOT VALID\s*$", definition))
 
 
-def refuse(condition: str, message: str) -> str:
+def refuse(condition: str, message: str, skip: str = "") -> str:
     """Return a block that stops the script, before it has changed anything, where rows stand in the way."""
+    skip = f"\n  {skip};" if skip else ""
     return (
         "DO "
         + dollar(f"""
-BEGIN
+BEGIN{skip}
   IF {condition} THEN
     RAISE EXCEPTION {literal(message.replace("%", "%%"))} USING ERRCODE = 'check_violation';
   END IF;
@@ -4231,8 +4232,8 @@ def refuse_duplicates(table: Table, index: Index, name: str, tail: str) -> str:
     )
 
 
-def validate(table: Table, name: str) -> str:
-    return locked(f"ALTER TABLE {table_sql(table)} VALIDATE CONSTRAINT {quote(name)}")
+def validate(table: Table, name: str, skip: str = "") -> str:
+    return locked(skip, f"ALTER TABLE {table_sql(table)} VALIDATE CONSTRAINT {quote(name)}")
 
 
 def add_key(table: Table, constraint: Constraint) -> str:
@@ -4267,7 +4268,7 @@ def add_key(table: Table, constraint: Constraint) -> str:
     )
 
 
-def not_null_check(table: Table, column: str, real: Optional[str] = None) -> str:
+def not_null_check(table: Table, column: str, real: Optional[str] = None, skip: str = "") -> str:
     """Return SQL that proves a column free of NULL by a CHECK, so that SET NOT NULL need not scan under its lock."""
     name = own_name(table.name, real or column, "not_null")
     check = f"CHECK ({quote(column)} IS NOT NULL)"
@@ -4275,14 +4276,16 @@ def not_null_check(table: Table, column: str, real: Optional[str] = None) -> str
     there = refuse(
         f"EXISTS (SELECT FROM {text} WHERE {quote(column)} IS NULL)",
         f"rows of {table.key} hold NULL in {column}: nothing was changed",
+        skip,
     )
     return (
         there
         + locked(
+            skip,
             f"ALTER TABLE {text} DROP CONSTRAINT IF EXISTS {quote(name)}",
             f"ALTER TABLE {text} ADD CONSTRAINT {quote(name)} {check} NOT VALID",
         )
-        + validate(table, name)
+        + validate(table, name, skip)
     )
 
 
@@ -7087,6 +7090,7 @@ def close_bridge(bridge: Bridge, key: str, path: Path, leave: Dependents, come: 
         + bridge_function(table, bridge.forward, both_ways(old.name, new.name))
         + locked(
             f"DROP TRIGGER IF EXISTS {backward} ON {text}",
+            opened_before(table, bridge.forward),
             *around(come, leave, exchange),
             fire(table, bridge.forward),
         )
@@ -7124,6 +7128,12 @@ def fire(table: Table, function: str) -> str:
     """Return the statement that lets a trigger function see every row before it is written."""
     call = f"EXECUTE FUNCTION {SQL.table_sql(table.schema, function)}()"
     return f"CREATE TRIGGER {trigger_name(function)} BEFORE INSERT OR UPDATE ON {table_sql(table)} FOR EACH ROW {call}"
+
+
+def opened_before(table: Table, function: str) -> str:
+    """Return the statement that ends a block where a trigger of this name is at work already."""
+    return (f"IF EXISTS (SELECT FROM pg_trigger WHERE tgrelid = {regclass(table_sql(table))} AND tgname = "
+            f"{literal(own_name('zz', function))}) THEN RETURN; END IF")
 
 
 def differs(column: Column, one: str, other: str) -> str:
@@ -7573,12 +7583,12 @@ def items_sql(turn: Turn) -> str:
     return result
 
 
-def prepare_switch(turn: Turn) -> str:
+def prepare_switch(turn: Turn, skip: str) -> str:
     """Return SQL that proves what the short transaction must not have to prove:
     no NULL, and a unique index for the key.
     """
     table, come = turn.table, turn.come
-    result = "" if come.column.nullable else not_null_check(table, waiting(come))
+    result = "" if come.column.nullable else not_null_check(table, waiting(come), None, skip)
     for item in touching(come.table, come.column.name):
         known = key_index(item) if isinstance(item, Constraint) and item.kind == "primary_key" else None
         if known and item.name not in turn.keep:
@@ -7663,9 +7673,15 @@ def put_in_place(turn: Turn) -> Iterator[str]:
         yield from constraint_comment(table, item)
 
 
-def switch_sql(turns: Sequence[Turn], drop: Dependents, create: Dependents, first: Sequence[str] = ()) -> str:
+def switch_back_sql(turn: Turn, drop: Dependents, create: Dependents) -> str:
+    """Return SQL that undoes an exchange; where there was none, or it is undone already, it does nothing."""
+    return switch_sql([turn], drop, create, skip=done_before(turn.table, waiting(turn.come)))
+
+
+def switch_sql(turns: Sequence[Turn], drop: Dependents, create: Dependents, first: Sequence[str] = (),
+               skip: str = "") -> str:
     """Return SQL that changes over one or more columns at once, with what depends on them dropped and made again."""
-    result = "".join(prepare_switch(turn) for turn in turns)
+    result = "".join(prepare_switch(turn, skip) for turn in turns)
     for turn in turns:
         result += bridge_function(
             turn.table, turn.back_sync, sync_body(turn.come.column.name, waiting(turn.leave), turn.back)
@@ -7674,6 +7690,7 @@ def switch_sql(turns: Sequence[Turn], drop: Dependents, create: Dependents, firs
     statements = [statement for turn in turns for statement in switch_statements(turn)]
     return result + locked(
         *(f"LOCK TABLE {text} IN ACCESS EXCLUSIVE MODE" for text in tables),
+        skip,
         *around(drop, create, [*first, *statements, *owners_again(turns)]),
         declare="_last bigint; _called boolean;",
     )
@@ -8220,7 +8237,7 @@ def staged_drafts(context: Context, change: Change, planned: Conversions) -> Ite
         RANKS["switch"],
         f"Exchange the two columns for {name} in one short transaction",
         SETTINGS + switch_sql([there], planned.drop, planned.create),
-        SETTINGS + switch_sql([home], planned.create, planned.drop) + drop_function(table, home.sync),
+        SETTINGS + switch_back_sql(home, planned.create, planned.drop) + drop_function(table, home.sync),
         proof=has_type(table, new),
         transactional=False,
         lock="ACCESS EXCLUSIVE (catalogue only)",
@@ -21004,6 +21021,15 @@ def one_line(text: str) -> str:
     return " ".join(clean(text).split())
 
 
+def is_one_transaction(script: Dict[str, Any], part: str) -> bool:
+    """Tell whether a script that was killed has done all or nothing: a transaction, or one block that commits nothing."""
+    text = script[part]
+    if script["transactional"]:
+        return bool(re.search(r"(?m)^BEGIN\b", text))
+    block = re.fullmatch(r"(?:SET [^;]*;\n)*DO (\$\w+\$)(.*)\1;\n*", text, re.S)
+    return bool(block and block.group(1) not in block.group(2) and "COMMIT" not in block.group(2))
+
+
 def sql_file(script: Dict[str, Any], part: str) -> str:
     """Return one half of a script with what its reader has to know; a comment of one line cannot become a statement."""
     notes = [script["description"] if part == "script_content" else f"Undoes: {script['description']}"]
@@ -21012,8 +21038,7 @@ def sql_file(script: Dict[str, Any], part: str) -> str:
         notes += ["rewrites the table"] if script["rewrites_table"] else []
     elif script["data_loss"]:
         notes.append(f"loses: {script['data_loss']}")
-    whole = script["transactional"] and re.search(r"(?m)^BEGIN\b", script[part])
-    notes += ["one transaction"] if whole else []
+    notes += ["one transaction"] if is_one_transaction(script, part) else []
     return "".join(f"-- {one_line(note)}\n" for note in notes) + script[part].rstrip("\n") + "\n"
 
 

@@ -45,6 +45,25 @@ def test_sample_goes_there_and_back(postgresql: Any, tmp_path: Path) -> None:
     assert rows(postgresql, SAMPLE_TABLES) == held
 
 
+def test_undo_that_was_killed_anywhere_is_run_again(postgresql: Any, tmp_path: Path) -> None:
+    """Each undo that is no single transaction does no harm before its script has run, nor a second time after it."""
+    before, after = (
+        json.loads((ASSETS / f"database_schema_{side}.json").read_text("utf-8")) for side in ("before", "after")
+    )
+    apply(postgresql, check(tmp_path, {"tables": {}}, before)["migration_scripts"], "script_content")
+    postgresql.query(SAMPLE_ROWS)
+    first, held = export(postgresql), rows(postgresql, SAMPLE_TABLES)
+    scripts = check(tmp_path, first, after)["migration_scripts"]
+    for script in scripts:
+        if not script["transactional"]:
+            apply(postgresql, [script], "rollback_script")
+        apply(postgresql, [script], "script_content")
+    for script in scripts[::-1]:
+        apply(postgresql, [script] if script["transactional"] else [script, script], "rollback_script")
+    assert json.dumps(export(postgresql), sort_keys=True) == json.dumps(first, sort_keys=True)
+    assert rows(postgresql, SAMPLE_TABLES) == held
+
+
 CASES = [
     pytest.param(
         "CREATE TABLE t (id int PRIMARY KEY, a text)",
