@@ -3862,7 +3862,7 @@ BEGIN
   LOOP
     _tries := _tries + 1;
     BEGIN
-      PERFORM set_config('lock_timeout', CASE WHEN _tries % 5 = 0 THEN '300ms' ELSE '100ms' END, true);
+      PERFORM set_config('lock_timeout', CASE WHEN _tries % 5 = 0 THEN '200ms' ELSE '100ms' END, true);
       IF _tries % 5 = 0 THEN
         BEGIN
           PERFORM set_config('deadlock_timeout', '50ms', true);
