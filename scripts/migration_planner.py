@@ -1769,6 +1769,11 @@ def read_endpoints(spec: Dict[str, Any], side: str) -> Iterable[Endpoint]:
             yield Endpoint(match.group(1), match.group(2), ("service_details", side, "endpoints", index))
 
 
+def needed_by(row: Dict[str, Any]) -> Tuple[str, ...]:
+    """Return the names that an entry depends on; what is no name was noted when the specification was read."""
+    return tuple(name for name in row.get("depends_on", []) if name)
+
+
 def read_flags(spec: Dict[str, Any]) -> Iterable[Flag]:
     for index, row in enumerate(spec.get("feature_flags", [])):
         if not row or "name" not in row:
@@ -1777,8 +1782,7 @@ def read_flags(spec: Dict[str, Any]) -> Iterable[Flag]:
         steps = tuple(Step(float(step["percentage"]), float(step.get("duration_hours", 0)),
                            path + ("rollout_schedule", number))
                       for number, step in enumerate(row.get("rollout_schedule", [])) if step and "percentage" in step)
-        after = tuple(name for name in row.get("depends_on", []) if name)
-        yield Flag(row["name"], steps, float(row.get("initial_percentage", 0)), after, path)
+        yield Flag(row["name"], steps, float(row.get("initial_percentage", 0)), needed_by(row), path)
 
 
 def read_alarms(spec: Dict[str, Any]) -> Iterable[Alarm]:
@@ -1792,7 +1796,7 @@ def read_workloads(spec: Dict[str, Any]) -> Iterable[Workload]:
     for index, row in enumerate(spec.get("workloads", [])):
         if row and "name" in row:
             yield Workload(row["name"], int(row.get("vms", 1)), float(row.get("size_gb", 0)),
-                           tuple(name for name in row.get("depends_on", []) if name),
+                           needed_by(row),
                            row.get("criticality") in ("high", "critical"), row.get("r_strategy", "rehost"),
                            ("workloads", index))
 
@@ -5713,7 +5717,7 @@ def check_cycles(facts: Facts, work: Work) -> Iterable[Finding]:
     graphs = (("workloads", {load.name: load.after for load in facts.workloads}),
               ("feature_flags", {flag.name: flag.after for flag in facts.flags}),
               ("constraints.dependencies",
-               {row["name"]: list(filter(None, row.get("depends_on", []))) for row in consumers if "name" in row}))
+               {row["name"]: needed_by(row) for row in consumers if "name" in row}))
     for place, edges in graphs:
         path = tuple(place.split("."))
         for number, (name, after) in enumerate(edges.items()):
