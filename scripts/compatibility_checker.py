@@ -3028,7 +3028,7 @@ def follow_renames(before: Schema, after: Schema) -> Schema:
         tables[key] = table._replace(constraints=constraints, parts=parts)
     things = {
         key: thing._replace(facts={**thing.facts, "definition": rewritten(thing.facts["definition"])})
-        if thing.kind in ("view", "materialized_view") and isinstance(thing.facts.get("definition"), str) and names
+        if thing.kind in VIEW_KINDS and isinstance(thing.facts.get("definition"), str) and names
         else thing
         for key, thing in before.things.items()
     }
@@ -3669,7 +3669,7 @@ def statements_reached(change: Change) -> Tuple[str, ...]:
         return ("INSERT", "UPDATE") if verb != "nullable" or not change.new.nullable else ("SELECT",)
     if noun in ("unique", "primary_key", "foreign_key", "check", "exclude"):
         return ("INSERT", "UPDATE") + (("DELETE",) if noun == "foreign_key" else ())
-    return ("SELECT",) if noun in ("view", "materialized_view") else ()
+    return ("SELECT",) if noun in VIEW_KINDS else ()
 
 
 def suspect_renames(changes: Sequence[Change]) -> Iterator[Finding]:
@@ -5200,7 +5200,7 @@ def dependents_of(schema: Schema, groups: Sequence[Tuple[str, ...]]) -> Dependen
     """Return the views (transitively) and the parts of tables that mention any of the groups of names."""
     found: Dict[str, Thing] = {}
     wanted = list(groups)
-    views = [thing for thing in schema.things.values() if thing.kind in ("view", "materialized_view")]
+    views = [thing for thing in schema.things.values() if thing.kind in VIEW_KINDS]
     while wanted:
         group = wanted.pop()
         for view in views:
