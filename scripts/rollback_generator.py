@@ -3835,15 +3835,15 @@ ask() { @ASK@; }
 ERRORS=$(mktemp)
 trap 'rm -f "$ERRORS"' EXIT
 
-present() {  # QUERY_FILE: 0 the change is there, 1 it is not, 2 the database does not answer
+is_there() {  # QUERY_FILE: whether the change is there
   local answer
   if answer=$(ask "$HERE/$1" 2>"$ERRORS"); then
     case $answer in t | 1) return 0 ;; *) return 1 ;; esac
   fi
   if grep -Eq '@MISSING@' "$ERRORS"; then return 1; fi
   cat "$ERRORS" >&2
-  if grep -Eq '@LOCKED@' "$ERRORS"; then die 75 "a lock is held by another session; nothing was changed"; fi
-  return 2
+  if grep -Eq '@LOCKED@' "$ERRORS"; then die 75 "a lock is held by another session; run the same command again"; fi
+  die 69 "the database does not answer"
 }
 
 limited() {  # SECONDS FILE UNIT: runs an undo and interrupts it after SECONDS, which also cancels its statement
@@ -3926,14 +3926,16 @@ fi
 # that are not: the place that agrees best with all answers. An answer counts less where it can mislead: an object that
 # is gone may never have been there, one that is missing may have served its turn, rows may look migrated by themselves.
 last_word() { awk -F'\t' -v id="$1" '$2 == id { word = $3 } END { print word }' "$JOURNAL"; }
+was_seen() {
+  awk -F'\t' -v id="$1" '$2 == id && $3 ~ /^(start|seen)$/ { word = $3 } END { exit word != "seen" }' "$JOURNAL"
+}
 ORDER=() ANSWERS=() SCORE=0
 for ((i = ${#IDS[@]} - 1; i >= 0; i--)); do
   [ "${KINDS[i]}" = sql ] || continue
   code=3
   if [ "${CHECKS[i]}" != none ]; then
     code=0
-    present "${FILES[i]%.rollback.sql}.check.sql" || code=$?
-    [ "$code" != 2 ] || die 69 "the database does not answer"
+    is_there "${FILES[i]%.rollback.sql}.check.sql" || code=1
   fi
   ORDER+=("$i") ANSWERS+=("$code")
 done
@@ -3971,11 +3973,14 @@ elif [ "$unknown" != 0 ] && [ "$n" -lt "${#ORDER[@]}" ] && [ "${UNITS[ORDER[n]]}
   log "${IDS[ORDER[n]]}" assumed-absent "if the migration stopped inside ${TEXTS[ORDER[n]]#Undo }, pass --stopped-in"
 fi
 # An undo can leave an earlier change in a form that its query does not know. What a run that did not finish had found,
-# and not yet undone, is still there.
+# and not yet undone, is still there: unless its query saw it right before its undo, which is all or nothing, and does
+# no longer. That run was killed between the commit and the journal.
 while IFS= read -r id; do
   for n in "${!ORDER[@]}"; do
     i=${ORDER[n]}
-    if [ "${IDS[i]}" = "$id" ] && [ "${STATE[i]}" != there ]; then STATE[i]=there; fi
+    [ "${IDS[i]}" = "$id" ] || continue
+    STATE[i]=there
+    if [ "${ANSWERS[n]}" = 1 ] && [ "${UNITS[i]}" != parts ] && was_seen "$id"; then STATE[i]=never; fi
   done
 done < <(awk -F'\t' '$2 == "-" && $3 == "finished" { delete found } $3 == "found" { found[$2] = 1 }
   $3 == "undone" || $3 == "not-there" { delete found[$2] } END { for (id in found) print id }' "$JOURNAL")
@@ -4013,13 +4018,12 @@ for i in "${!IDS[@]}"; do
     die 66 "$STEP needs the approval of ${APPROVALS[i]}: set APPROVED_BY to who gave it"
   fi
   log "$STEP" start "${TEXTS[i]}${APPROVED_BY:+, approved by $APPROVED_BY}"
+  check=
+  case ${CHECKS[i]} in presence | absence) check=${FILES[i]%.rollback.sql}.check.sql ;; esac
+  if [ -n "$check" ] && is_there "$check"; then log "$STEP" seen >/dev/null; fi
   undo "${LIMITS[i]}" "${FILES[i]}" "${UNITS[i]}" "${STATE[i]}"
-  if [ "${CHECKS[i]}" = presence ] || [ "${CHECKS[i]}" = absence ]; then
-    check=${FILES[i]%.rollback.sql}.check.sql
-    code=0
-    present "$check" || code=$?
-    [ "$code" != 2 ] || die 69 "the database does not answer"
-    if [ "$code" = 0 ]; then
+  if [ -n "$check" ]; then
+    if is_there "$check"; then
       log "$STEP" still-there
       die 71 "$STEP ran, but $check still sees the change; call @ESCALATION@"
     fi

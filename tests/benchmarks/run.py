@@ -2,8 +2,10 @@
 
 Each row stands beside its floor, measured in the same run: what an interpreter needs that reads the same files with
 json and writes a report as long as the script's. Times are CPU time (user and system) of the child process, medians of
-several runs, so that other work on the machine disturbs little. The growth is the exponent between two sizes:
-1.0 is linear. Memory is what the script's peak adds to its start, as a multiple of the parsed documents' size.
+several runs, so that other work on the machine disturbs little. Documents are measured from bytecode, as an installed
+command runs; what it costs to compile a script that is run as a file stands among the starts. The growth is the
+exponent between two sizes, both without the start: 1.0 is linear. Memory is what the script's peak adds to its start,
+as a multiple of the parsed documents' size.
 """
 
 import argparse
@@ -83,14 +85,18 @@ def python(*words: object) -> List[str]:
     return [sys.executable, *map(str, words)]
 
 
+def installed(script: str, *options: object) -> List[str]:
+    return python("-m", script, *options)
+
+
 def starts(runs: int) -> Iterator[Tuple[str, float, float]]:
     """Yield name, seconds and floor of each script's start: as a file that is run, and as an installed command."""
     floor = median(python("-c", IMPORTS), runs).seconds
     for name in ("compatibility_checker", "migration_planner", "rollback_generator"):
         script = median(python(SCRIPTS / f"{name}.py", "--version"), runs).seconds
-        code = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); import {name}; {name}.main(['--version'])"
-        child(python("-c", code))  # writes the bytecode that an installation has
         yield f"{name}.py", script, floor
+        code = f"import {name}; {name}.main(['--version'])"
+        child(python("-c", code))  # writes the bytecode that an installation has
         yield f"{name}, installed", median(python("-c", code), runs).seconds, floor
 
 
@@ -99,9 +105,9 @@ def cases(quick: bool) -> Iterator[Case]:
     check = ("compatibility_checker", "--before", "before.json", "--after", "after.json", "--type")
     sides = ("before.json", "after.json")
     for every, words in ((100, "one changed in 100"), (4, "one changed in 4")):
-        for tables in (100, 1000) if quick else (100, 1000, 10000):
+        for tables in (200, 2000) if quick else (100, 1000, 10000):
             yield Case(f"checker, {tables} tables, {words}", "schemas", tables, every, sides, (*check, "database"),
-                       1 if tables > 1000 else 3, 4 if tables == 10000 else None, f"schemas {every}")
+                       1 if tables > 2000 else 3, 4 if tables == 10000 else None, f"schemas {every}")
     for every, words, most in ((0, "4 changes", 5), (2, "every second component changed", 15)):
         for size in (1,) if quick else (1, 10, 50):
             parts = 520 * size
@@ -110,7 +116,7 @@ def cases(quick: bool) -> Iterator[Case]:
     yield Case("checker, OpenAPI, 600 components that all reach each other, 30 changed", "recursive", 600, 20, sides,
                (*check, "api"), 1, 15)
     for kind, words in (("database_move", "tables"), ("service_move", "endpoints")):
-        for size in (10, 100) if quick else (10, 100, 1000):
+        for size in (20, 200) if quick else (10, 100, 1000):
             yield Case(f"planner, {size} {words}", kind, size, 0, ("spec.json",),
                        ("migration_planner", "--input", "spec.json"), 3, None, f"planner {words}")
             yield Case(f"rollback, plan of {size} {words}", "", size, 0, ("plan.json",),
@@ -123,7 +129,7 @@ def measure(case: Case, start: Dict[str, Usage]) -> Tuple[Usage, float, float]:
         child(python(HERE / "large_documents.py", case.kind, case.size, case.every, *case.files))
     script, *options = case.command
     output = "plan.json" if script == "migration_planner" else "report.json"
-    spent = median(python(SCRIPTS / f"{script}.py", *options, "-q", "-f", "json", "-o", output), case.runs, (0, 1, 2))
+    spent = median(installed(script, *options, "-q", "-f", "json", "-o", output), case.runs, (0, 1, 2))
     floors = [child(python("-c", FLOOR, output, *case.files)) for _ in range(case.runs)]
     floor = statistics.median(usage.seconds - float(usage.out) for usage in floors)
     parsed = float(child(python("-c", PARSED, *case.files)).out) / 2 ** 20
@@ -134,9 +140,9 @@ def growth(case: Case, seconds: float, seen: Dict[str, Tuple[int, float]]) -> st
     """Return the exponent from the row before of the same kind to this one, both without the start."""
     size, before = seen.get(case.of, (0, 0.0))
     seen[case.of] = (case.size, seconds)
-    if not size or seconds < 0.2:  # beside the start that is noise
+    if before < 0.05:  # beside the start that is noise
         return ""
-    return f"{math.log(seconds / max(before, 0.001)) / math.log(case.size / size):.2f}"
+    return f"{math.log(seconds / before) / math.log(case.size / size):.2f}"
 
 
 def report(quick: bool) -> Iterator[str]:
@@ -144,7 +150,7 @@ def report(quick: bool) -> Iterator[str]:
     yield f"{'start':72} {'CPU s':>8} {'floor s':>8} {'ratio':>6} {'aim':>4}"
     for name, seconds, floor in starts(runs):
         yield f"{name:72} {seconds:8.3f} {floor:8.3f} {seconds / floor:6.1f} {2:4}"
-    start = {path.stem: median(python(path, "--version"), 3) for path in SCRIPTS.glob("*.py")}
+    start = {path.stem: median(installed(path.stem, "--version"), runs) for path in SCRIPTS.glob("*.py")}
     yield (f"\n{'documents':72} {'CPU s':>8} {'floor s':>8} {'ratio':>6} {'aim':>4} {'growth':>6} {'memory':>6}"
            "   aims: growth 1.1, memory 3")
     seen: Dict[str, Tuple[int, float]] = {}
@@ -164,6 +170,7 @@ def main() -> int:
         os.chdir(folder)
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         os.environ["PYTHONPYCACHEPREFIX"] = folder  # an installed command finds its bytecode, the repository gets none
+        os.environ["PYTHONPATH"] = str(SCRIPTS)
         for line in report(quick):
             print(line, flush=True)
     return 0

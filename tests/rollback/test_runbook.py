@@ -283,12 +283,15 @@ def test_value_that_is_filled_in_stays_inside_its_quotes(plans: Dict[str, Any], 
 
 def test_thousands_of_phases_take_no_quadratic_time(tmp_path: Path) -> None:
     def seconds(count: int) -> float:
+        return min(one_run(count) for _ in range(3))
+
+    def one_run(count: int) -> float:
         phases = [{"name": f"p{n}", "dependencies": [f"p{n - 1}"] if n else []} for n in range(count)]
         start = time.process_time()
         rollback.assemble(rollback.read_plan(rollback.Document("x", "", {"phases": phases}, "0")), None, {}, ())
         return time.process_time() - start
 
-    assert seconds(4000) < 8 * max(seconds(1000), 0.05)
+    assert seconds(4000) < 10 * max(seconds(1000), 0.05)  # quadratic: 16
 
 
 @pytest.mark.parametrize("inventory, place", [
