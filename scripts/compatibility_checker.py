@@ -5991,7 +5991,8 @@ def replace_key(
     come: Sequence[Tuple[Table, Constraint]],
 ) -> str:
     known = key_index(new)
-    drops = [drop_constraint(other, c.name) for other, c in leave] + [drop_constraint(table, old.name)]
+    drops = [drop_constraint(other, c.name) for other, c in (*leave, *come)]  # those that come: from a run before
+    drops = [*dict.fromkeys(drops), drop_constraint(table, old.name)]
     adds = [add_constraint(other, c, None, c.definition + not_valid(c.definition)) for other, c in come]
     proofs = "".join(validate(other, c.name) for other, c in come if not is_not_valid(c.definition))
     if known is None:
@@ -6612,7 +6613,7 @@ def tighten_column(
             locked(
                 f"CREATE SEQUENCE {counter}",
                 f"PERFORM setval({literal(counter)}, (SELECT coalesce(max({name}), 0) + 1 FROM {text}))",
-                f"{alter} DROP IDENTITY",
+                f"{alter} DROP IDENTITY IF EXISTS",
                 f"{alter} SET DEFAULT nextval({literal(counter)}::regclass)",
             )
             + undo
@@ -6966,7 +6967,7 @@ def sequences_away(context: Context, old: Table, columns: Sequence[Column]) -> I
 def sequences_back(context: Context, old: Table, columns: Sequence[Column]) -> Iterator[str]:
     for thing, column in owned_sequences(context, old, columns):
         if (thing.kind, thing.key) not in context.after.things:
-            yield f"ALTER SEQUENCE {ARCHIVE}.{quote(thing.name)} SET SCHEMA {quote(thing.schema)}"
+            yield f"ALTER SEQUENCE IF EXISTS {ARCHIVE}.{quote(thing.name)} SET SCHEMA {quote(thing.schema)}"
 
 
 def finish_restored(context: Context, table: Table, old: Table, column: Column) -> str:
@@ -7338,11 +7339,14 @@ def numbering(context: Context, table: Table, old: Column, new: Column) -> str:
         else [f"SELECT coalesce(max({name}), 0) + 1, false INTO _last, _called FROM {text}"]
     )
     leave = (
-        [f"{alter} DROP IDENTITY"] if old.identity else ([f"{alter} DROP DEFAULT"] if old.default is not None else [])
+        [f"{alter} DROP IDENTITY IF EXISTS"]
+        if old.identity
+        else ([f"{alter} DROP DEFAULT"] if old.default is not None else [])
     )
     leave += [f"DROP SEQUENCE IF EXISTS {was[0]}"] if was and was[1] else []
     come: List[str] = []
     if new.identity:
+        leave = [f"{alter} DROP IDENTITY IF EXISTS", *leave]  # a run before that was killed has it here already
         come = ([] if not old.nullable else [f"{alter} SET NOT NULL"]) + [f"{alter} ADD {identity_sql(new)}"]
         come += [f"PERFORM setval(pg_get_serial_sequence({literal(text)}, {literal(new.name)}), _last, _called)"]
         return locked(*remember, *leave, *come, declare="_last bigint; _called boolean;")
@@ -7618,7 +7622,7 @@ def switch_statements(turn: Turn) -> List[str]:
         )
         statements += [
             f"SELECT last_value, is_called INTO _last, _called FROM {counter}",
-            f"{alter} {name} DROP IDENTITY",
+            f"{alter} {name} DROP IDENTITY IF EXISTS",
         ]
     statements += [
         f"ALTER TABLE {text} RENAME COLUMN {name} TO {leaving}",
@@ -8100,8 +8104,8 @@ def retype(turn: Turn, alter: str) -> List[str]:
     change = [f"{alter} TYPE {column.type}{collation}{using}"]
     if not (renumbered and {column.type, was.type} <= INTEGERS.keys()):  # else numbering has a step of its own
         change = ([f"{alter} DROP DEFAULT"] if was.default is not None else []) + change
+        change = ([f"{alter} DROP IDENTITY IF EXISTS"] if renumbered else []) + change
         change += [f"{alter} SET DEFAULT {column.default}"] if column.default is not None else []
-        change = ([f"{alter} DROP IDENTITY"] if renumbered and was.identity else []) + change
         change += numbered_anew(turn, alter) if renumbered and column.identity else []
     change += (
         [f"{alter} {'DROP' if column.nullable else 'SET'} NOT NULL"]

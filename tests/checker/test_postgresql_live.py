@@ -1,6 +1,7 @@
 """The generated scripts on a real PostgreSQL: there, and back with every row."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
@@ -380,6 +381,11 @@ CASES = [
 ]
 
 
+# Killed behind its last commit, such an undo fails when it is run again, and changes nothing: the index that it builds
+# first, which no condition can guard, is on a column that has left.
+NOT_REPEATABLE = r"_type_\w+_switch$"
+
+
 @pytest.mark.parametrize("before, after", CASES)
 def test_change_goes_there_and_back(new_postgresql: Any, tmp_path: Path, before: str, after: str) -> None:
     live, wanted = new_postgresql(), new_postgresql()
@@ -390,7 +396,9 @@ def test_change_goes_there_and_back(new_postgresql: Any, tmp_path: Path, before:
     report = check(tmp_path, first, target)
     apply(live, report["migration_scripts"], "script_content")
     assert check(tmp_path, export(live), target)["migration_scripts"] == []
-    apply(live, report["migration_scripts"][::-1], "rollback_script")
+    for script in report["migration_scripts"][::-1]:
+        again = not script["transactional"] and not re.search(NOT_REPEATABLE, script["id"])
+        apply(live, [script, script] if again else [script], "rollback_script")
     assert json.dumps(export(live), sort_keys=True) == json.dumps(first, sort_keys=True)
     assert rows(live, tables) == held
 
