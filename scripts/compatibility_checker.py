@@ -3954,19 +3954,21 @@ def make_archive() -> str:
     return f"CREATE SCHEMA IF NOT EXISTS {ARCHIVE};\n"
 
 
-def backfill(table_text: str, sets: str, where: str, silent: bool) -> str:
+def backfill(table_text: str, sets: str, where: str, silent: bool, source: str = "") -> str:
     """Return a block that updates rows in short transactions, can be stopped and run again, and never waits.
 
     It walks the table by blocks (ctid ranges need no key), skips rows that a writer holds, and repeats until no row is
-    left. `silent` keeps the user's own triggers from firing: they would change other columns (updated_at).
+    left. `silent` keeps the user's own triggers from firing: they would change other columns (updated_at). Where the
+    `source` table is gone, or was never made, there is nothing to do.
     """
     quiet = "SET session_replication_role = replica;\n" if silent else ""
     loud = "SET session_replication_role = DEFAULT;\n" if silent else ""
     here = regclass(table_text)
+    absent = f"\n  IF to_regclass({literal(source)}) IS NULL THEN RETURN; END IF;" if source else ""
     body = f"""
 DECLARE
   _block bigint; _last bigint; _rows bigint;
-BEGIN
+BEGIN{absent}
   LOOP
     _block := 0;
     _last := pg_relation_size({here}) / current_setting('block_size')::bigint;
@@ -5681,8 +5683,10 @@ def foreign_key_words(constraint: Constraint, word: str = "key") -> str:
 
 
 def replaced_constraint(table: Table, constraint: Constraint) -> str:
-    """Return SQL that adds a CHECK or foreign key in the place of one of its name."""
-    if constraint.kind == "foreign_key" and "partition_by" in table.traits:  # NOT VALID is refused there up to 17
+    """Return SQL that adds a constraint in the place of one of its name, which may be of another kind."""
+    instant = constraint.kind not in ("check", "foreign_key")
+    # PostgreSQL up to 17 refuses NOT VALID for foreign keys of a partitioned table
+    if instant or constraint.kind == "foreign_key" and "partition_by" in table.traits:
         return locked(drop_constraint(table, constraint.name), add_constraint(table, constraint))
     return add_unvalidated(table, constraint)
 
@@ -5754,7 +5758,7 @@ def constraint_changed_recipe(context: Context, change: Change) -> Iterator[Draf
         SETTINGS + do,
         SETTINGS + undo,
         reads=f"{quote(table.name)} {words}",
-        holds=old.definition if old.kind == "check" else foreign_key_words(old, "former key"),
+        holds=f"{quote(table.name)} {old.definition}" if old.kind == "check" else foreign_key_words(old, "former key"),
         lock="ACCESS EXCLUSIVE (catalogue only), then SHARE UPDATE EXCLUSIVE",
         transactional=False,
         issues=(change.path,),
@@ -5818,7 +5822,7 @@ def check_removed_recipe(context: Context, change: Change) -> Iterator[Draft]:
         f"Drop {constraint.kind.upper()} {constraint.name} of table {table.key}",
         SETTINGS + locked(drop_constraint(table, constraint.name)),
         SETTINGS + undo + comment,
-        holds=constraint.definition,
+        holds=f"{quote(table.name)} {constraint.definition}",
         proof=lacks(has_constraint(table, constraint.name)),
         lock="ACCESS EXCLUSIVE (catalogue only)",
         issues=(change.path,),
@@ -5836,7 +5840,7 @@ def exclude_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
         SETTINGS + locked(drop_constraint(table, change.old.name), add_constraint(table, change.new)),
         SETTINGS + locked(drop_constraint(table, change.new.name), add_constraint(table, change.old)),
         reads=change.new.definition,
-        holds=change.old.definition,
+        holds=f"{quote(table.name)} {change.old.definition}",
         lock="ACCESS EXCLUSIVE for an index build",
         issues=(change.path,),
     )
@@ -5881,7 +5885,9 @@ def key_added_recipe(context: Context, change: Change) -> Iterator[Draft]:
         RANKS["key"],
         f"Add {constraint.kind.replace('_', ' ')} {constraint.name} to table {table.key}",
         add_key(table, constraint),
-        SETTINGS + drop_key(context.before, table, constraint, nullable_again(context, table, constraint)),
+        SETTINGS
+        + drop_key(context.before, table, constraint, nullable_again(context, table, constraint))
+        + half_a_key(context, table, constraint),
         makes=(key_mark(table.key, constraint.columns), (f"name {constraint.name}",), *only_one(table, constraint)),
         reads=f"{quote(table.name)} {SQL.names_sql(constraint.columns)}",
         proof=has_constraint(table, constraint.name),
@@ -5889,6 +5895,19 @@ def key_added_recipe(context: Context, change: Change) -> Iterator[Draft]:
         lock="SHARE UPDATE EXCLUSIVE for the build, ACCESS EXCLUSIVE (catalogue only)",
         issues=(change.path,),
     )
+
+
+def half_a_key(context: Context, table: Table, constraint: Constraint) -> str:
+    """Return SQL that takes away what a script leaves that stopped on its way to a key."""
+    old = context.old_table(table.key)
+    if key_index(constraint) is None or old and constraint.name in old.indexes:
+        return ""
+    checks = [
+        drop_constraint(table, own_name(table.name, name, "not_null"))
+        for name in constraint.columns
+        if constraint.kind == "primary_key"
+    ]
+    return (locked(*checks) if checks else "") + remove_index(table, constraint.name)
 
 
 def only_one(table: Table, constraint: Constraint) -> Iterator[Tuple[str, ...]]:
@@ -5932,7 +5951,7 @@ def key_removed_recipe(context: Context, change: Change) -> Iterator[Draft]:
         f"Drop {constraint.kind.replace('_', ' ')} {constraint.name} of table {table.key}",
         SETTINGS + drop_key(context.after, table, constraint, loosen),
         add_key(table, constraint),
-        holds=SQL.names_sql(constraint.columns),
+        holds=f"{quote(table.name)} {SQL.names_sql(constraint.columns)}",
         frees=(
             key_mark(table.key, constraint.columns, "former key"),
             (f"name {constraint.name}",),
@@ -5961,7 +5980,8 @@ def key_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
         replace_key(table, change.new, change.old, come, leave),
         reads=" ".join([quote(table.name), SQL.names_sql(change.new.columns),
                         *(f"{quote(other.name)} {foreign_key_words(c)}" for other, c in come)]),
-        holds=" ".join([SQL.names_sql(change.old.columns), *(foreign_key_words(c, "") for _, c in leave)]),
+        holds=" ".join([quote(table.name), SQL.names_sql(change.old.columns),
+                        *(foreign_key_words(c, "") for _, c in leave)]),
         makes=(key_mark(table.key, change.new.columns),),
         frees=(key_mark(table.key, change.old.columns, "former key"),),
         transactional=False,
@@ -6055,7 +6075,7 @@ def index_removed_recipe(context: Context, change: Change) -> Iterator[Draft]:
         f"Drop index {index.name} of table {table.key}",
         remove_index(table, index.name),
         build_index(table, index, index.name) + (locked(*extras) if extras else ""),
-        holds=index.tail,
+        holds=f"{quote(table.name)} {index.tail}",
         frees=((f"name {index.name}",), key_mark(table.key, index.columns, "former key")),
         proof=lacks(has_relation(SQL.table_sql(table.schema, index.name))),
         transactional=False,
@@ -6093,7 +6113,7 @@ def index_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
         exchange(new, old),
         exchange(old, new),
         reads=f"{quote(table.name)} {new.tail}",
-        holds=old.tail,
+        holds=f"{quote(table.name)} {old.tail}",
         transactional=False,
         lock="SHARE UPDATE EXCLUSIVE, ACCESS EXCLUSIVE on the index (catalogue only)",
         issues=(change.path,),
@@ -6369,36 +6389,41 @@ def unmovable(text: str) -> str:
     return " OR ".join(f"EXISTS (SELECT FROM {test})" for test in tests)
 
 
+def in_format(text: str) -> str:
+    """Return a text as it stands between the quotes of a template of format()."""
+    return text.replace("%", "%%").replace("'", "''")
+
+
 def make_shadow(table: Table, shadow: str, column: Column) -> str:
     """Return SQL that makes an empty copy with the new column, all indexes and
     foreign keys, kept up to date by a trigger.
     """
     text, copy = table_sql(table), SQL.table_sql(table.schema, shadow)
-    here = regclass(text)
+    here, copied, copy_name = regclass(text), in_format(copy), copy.replace("%", "%%")
     like = "INCLUDING ALL EXCLUDING IDENTITY EXCLUDING INDEXES EXCLUDING STATISTICS"
     listed = f"FROM pg_attribute WHERE attrelid = {here} AND attnum > 0 AND NOT attisdropped AND attgenerated = ''"
     key = f"attnum = ANY ((SELECT conkey FROM pg_constraint WHERE conrelid = {here} AND contype = 'p')::smallint[])"
     index = f"""\
       FOR _r IN SELECT c.relname, i.indisunique, pg_get_indexdef(i.indexrelid) AS def
         FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = {here} AND i.indisvalid LOOP
-        _head := format('CREATE %sINDEX %I ON {text} ', CASE WHEN _r.indisunique THEN 'UNIQUE ' END, _r.relname);
-        EXECUTE format('CREATE %sINDEX %I ON {copy} ', CASE WHEN _r.indisunique THEN 'UNIQUE ' END, 'ma_' || md5(_r.relname))
+        _head := format('CREATE %sINDEX %I ON {in_format(text)} ', CASE WHEN _r.indisunique THEN 'UNIQUE ' END, _r.relname);
+        EXECUTE format('CREATE %sINDEX %I ON {copied} ', CASE WHEN _r.indisunique THEN 'UNIQUE ' END, 'ma_' || md5(_r.relname))
           || substr(_r.def, position(' USING ' in substr(_r.def, length(_head) - 1)) + length(_head) - 1);
       END LOOP"""
     foreign = f"""\
       FOR _r IN SELECT conname, pg_get_constraintdef(oid) AS def FROM pg_constraint
         WHERE conrelid = {here} AND contype = 'f' LOOP
-        EXECUTE format('ALTER TABLE {copy} ADD CONSTRAINT %I %s', _r.conname, _r.def);
+        EXECUTE format('ALTER TABLE {copied} ADD CONSTRAINT %I %s', _r.conname, _r.def);
       END LOOP"""
     function = f"""\
-      EXECUTE format('CREATE OR REPLACE FUNCTION {SQL.table_sql(table.schema, shadow)}() RETURNS trigger LANGUAGE plpgsql AS %L',
+      EXECUTE format('CREATE OR REPLACE FUNCTION {copied}() RETURNS trigger LANGUAGE plpgsql AS %L',
         format($f$BEGIN
-  IF TG_OP = 'TRUNCATE' THEN TRUNCATE {copy}; RETURN NULL; END IF;
+  IF TG_OP = 'TRUNCATE' THEN TRUNCATE {copy_name}; RETURN NULL; END IF;
   IF TG_OP = 'DELETE' OR TG_OP = 'UPDATE' AND (%1$s) IS DISTINCT FROM (%2$s) THEN
-    DELETE FROM {copy} WHERE (%3$s) = (%2$s);
+    DELETE FROM {copy_name} WHERE (%3$s) = (%2$s);
     IF TG_OP = 'DELETE' THEN RETURN NULL; END IF;
   END IF;
-  INSERT INTO {copy} (%4$s) VALUES (%5$s) ON CONFLICT (%3$s) DO UPDATE SET %6$s;
+  INSERT INTO {copy_name} (%4$s) VALUES (%5$s) ON CONFLICT (%3$s) DO UPDATE SET %6$s;
   RETURN NULL;
 END$f$,
         (SELECT string_agg('NEW.' || quote_ident(attname), ', ') {listed} AND {key}),
@@ -6438,9 +6463,9 @@ BEGIN
     _block := 0;
     _last := pg_relation_size({here}) / current_setting('block_size')::bigint;
     WHILE _block <= _last LOOP
-      EXECUTE format('INSERT INTO {copy} (%1$s) SELECT %1$s FROM (SELECT * FROM {text} _t
-        WHERE ctid >= ''(%2$s,0)''::tid AND ctid < ''(%3$s,0)''::tid AND {missing} FOR SHARE SKIP LOCKED) _b
-        ON CONFLICT ({SQL.names_sql(key)}) DO NOTHING', _names, _block, _block + {BATCH_BLOCKS});
+      EXECUTE format('INSERT INTO {in_format(copy)} (%1$s) SELECT %1$s FROM (SELECT * FROM {in_format(text)} _t
+        WHERE ctid >= ''(%2$s,0)''::tid AND ctid < ''(%3$s,0)''::tid AND {in_format(missing)} FOR SHARE SKIP LOCKED) _b
+        ON CONFLICT ({in_format(SQL.names_sql(key))}) DO NOTHING', _names, _block, _block + {BATCH_BLOCKS});
       GET DIAGNOSTICS _rows = ROW_COUNT;
       COMMIT;
       _block := _block + {BATCH_BLOCKS};
@@ -6456,45 +6481,46 @@ END """
 def take_place(table: Table, shadow: str) -> str:
     """Return SQL that puts the copy in the place of its table, with keys, numbering, triggers, owner and privileges."""
     text, copy = table_sql(table), SQL.table_sql(table.schema, shadow)
-    here, schema = regclass(text), quote(table.schema)
+    here = regclass(text)
+    said, copied, place = in_format(text), in_format(copy), in_format(quote(table.schema))
     remember = f"""\
       SELECT array_agg(said ORDER BY n) INTO _after FROM (
-        SELECT 1 AS n, format('ALTER INDEX {schema}.%I RENAME TO %I', 'ma_' || md5(c.relname), c.relname) AS said
+        SELECT 1 AS n, format('ALTER INDEX {place}.%I RENAME TO %I', 'ma_' || md5(c.relname), c.relname) AS said
         FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = {here} AND i.indisvalid
-        UNION ALL SELECT 2, format('ALTER TABLE {text} ADD CONSTRAINT %1$I %2$s USING INDEX %1$I%3$s%4$s', conname,
+        UNION ALL SELECT 2, format('ALTER TABLE {said} ADD CONSTRAINT %1$I %2$s USING INDEX %1$I%3$s%4$s', conname,
           CASE contype WHEN 'p' THEN 'PRIMARY KEY' ELSE 'UNIQUE' END, CASE WHEN condeferrable THEN ' DEFERRABLE' END,
           CASE WHEN condeferred THEN ' INITIALLY DEFERRED' END)
         FROM pg_constraint WHERE conrelid = {here} AND contype IN ('p', 'u')
-        UNION ALL SELECT 3, format('ALTER TABLE {text} ALTER COLUMN %I ADD GENERATED %s AS IDENTITY (SEQUENCE NAME {schema}.%I '
+        UNION ALL SELECT 3, format('ALTER TABLE {said} ALTER COLUMN %I ADD GENERATED %s AS IDENTITY (SEQUENCE NAME {place}.%I '
           'INCREMENT BY %s MINVALUE %s MAXVALUE %s START WITH %s CACHE %s %s)', a.attname,
           CASE a.attidentity WHEN 'a' THEN 'ALWAYS' ELSE 'BY DEFAULT' END, c.relname, s.seqincrement, s.seqmin, s.seqmax,
           s.seqstart, s.seqcache, CASE WHEN s.seqcycle THEN 'CYCLE' ELSE 'NO CYCLE' END)
         FROM pg_depend d JOIN pg_sequence s ON s.seqrelid = d.objid JOIN pg_class c ON c.oid = s.seqrelid
         JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
         WHERE d.refobjid = {here} AND d.deptype = 'i' AND a.attidentity <> ''
-        UNION ALL SELECT 4, format('SELECT setval(%L, %s, %L)', format('{schema}.%I', c.relname),
+        UNION ALL SELECT 4, format('SELECT setval(%L, %s, %L)', format('{place}.%I', c.relname),
           coalesce(pg_sequence_last_value(s.seqrelid), s.seqstart), pg_sequence_last_value(s.seqrelid) IS NOT NULL)
         FROM pg_depend d JOIN pg_sequence s ON s.seqrelid = d.objid JOIN pg_class c ON c.oid = s.seqrelid
         WHERE d.refobjid = {here} AND d.deptype = 'i'
         UNION ALL SELECT 5, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = {here} AND NOT tgisinternal
-        UNION ALL SELECT 6, format('ALTER TABLE {text} %s TRIGGER %I', CASE tgenabled WHEN 'D' THEN 'DISABLE'
+        UNION ALL SELECT 6, format('ALTER TABLE {said} %s TRIGGER %I', CASE tgenabled WHEN 'D' THEN 'DISABLE'
           WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE ALWAYS' END, tgname)
         FROM pg_trigger WHERE tgrelid = {here} AND NOT tgisinternal AND tgenabled <> 'O'
-        UNION ALL SELECT 7, format('COMMENT ON TABLE {text} IS %L', obj_description({here}, 'pg_class'))
-        UNION ALL SELECT 8, format('ALTER TABLE {text} SET (%s)', array_to_string(reloptions, ', '))
+        UNION ALL SELECT 7, format('COMMENT ON TABLE {said} IS %L', obj_description({here}, 'pg_class'))
+        UNION ALL SELECT 8, format('ALTER TABLE {said} SET (%s)', array_to_string(reloptions, ', '))
         FROM pg_class WHERE oid = {here} AND reloptions IS NOT NULL
-        UNION ALL SELECT 9, format('ALTER TABLE {text} OWNER TO %s', relowner::regrole) FROM pg_class WHERE oid = {here}
-        UNION ALL SELECT 10, format('GRANT %s ON {text} TO %s%s', x.privilege_type, CASE WHEN x.grantee = 0 THEN 'PUBLIC'
+        UNION ALL SELECT 9, format('ALTER TABLE {said} OWNER TO %s', relowner::regrole) FROM pg_class WHERE oid = {here}
+        UNION ALL SELECT 10, format('GRANT %s ON {said} TO %s%s', x.privilege_type, CASE WHEN x.grantee = 0 THEN 'PUBLIC'
           ELSE x.grantee::regrole::text END, CASE WHEN x.is_grantable THEN ' WITH GRANT OPTION' END)
         FROM pg_class, aclexplode(relacl) x WHERE oid = {here} AND x.grantee <> relowner
-        UNION ALL SELECT 11, format('GRANT %s (%I) ON {text} TO %s%s', x.privilege_type, a.attname, CASE WHEN x.grantee = 0
+        UNION ALL SELECT 11, format('GRANT %s (%I) ON {said} TO %s%s', x.privilege_type, a.attname, CASE WHEN x.grantee = 0
           THEN 'PUBLIC' ELSE x.grantee::regrole::text END, CASE WHEN x.is_grantable THEN ' WITH GRANT OPTION' END)
         FROM pg_attribute a, aclexplode(a.attacl) x WHERE a.attrelid = {here} AND NOT a.attisdropped) AS _said"""
     serials = f"""\
       FOR _r IN SELECT d.objid::regclass AS name, a.attname FROM pg_depend d JOIN pg_class c ON c.oid = d.objid
         JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
         WHERE d.refobjid = {here} AND d.deptype = 'a' AND c.relkind = 'S' LOOP
-        EXECUTE format('ALTER SEQUENCE %s OWNED BY {copy}.%I', _r.name, _r.attname);
+        EXECUTE format('ALTER SEQUENCE %s OWNED BY {copied}.%I', _r.name, _r.attname);
       END LOOP"""
     return locked(
         f"LOCK TABLE {text} IN ACCESS EXCLUSIVE MODE",
@@ -8178,6 +8204,7 @@ def changed_values(
         f"EXISTS (SELECT FROM {copy} AS _a WHERE {match} AND _a._was::text IS DISTINCT FROM {text}.{name}::text "
         f"AND ({redone})::text IS NOT DISTINCT FROM {text}.{name}::text)",
         there.silent,
+        copy,
     )
     return archive, restore
 
