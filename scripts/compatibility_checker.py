@@ -6808,6 +6808,13 @@ def row_key(context: Context, table: Table, old: Table, gone: Sequence[str]) -> 
     return ()
 
 
+def types_first(context: Context, table: Table, identity: Sequence[str]) -> Tuple[str, ...]:
+    """Return the conversions of the columns by which archived rows are found again: the undo meets converted values."""
+    converted = [c for c in context.changes if c.kind == "column.type" and c.table == table.key]
+    found = [c.new.name for c in converted if c.old.name in identity]
+    return tuple(f"type {table.key} {name}{step}" for name in found for step in ("", " finish"))
+
+
 def archive_columns_drafts(
     context: Context, table: Table, old: Table, columns: Sequence[Column], issues: Tuple[Path, ...]
 ) -> Iterator[Draft]:
@@ -6849,6 +6856,7 @@ def archive_columns_drafts(
             SETTINGS + f"DROP TABLE IF EXISTS {copy};\n" + drop_empty_archive(),
             proof=has_relation(copy),
             issues=issues,
+            after=types_first(context, table, identity),
         )
     undo += "".join(finish_restored(context, table, old, column) for column in columns)
     lossy = (
@@ -8362,7 +8370,7 @@ def enum_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
     old, new = change.old, change.new
     before, after = old.facts["values"], new.facts["values"]
     name = thing_sql(new)
-    if [value for value in after if value in before] == before:
+    if not is_rebuilt(old, new):
         adds = "".join(
             f"ALTER TYPE {name} ADD VALUE IF NOT EXISTS {text_literal(value)}{enum_place(after, index)};\n"
             for index, value in enumerate(after)
@@ -8406,8 +8414,17 @@ def enum_changed_recipe(context: Context, change: Change) -> Iterator[Draft]:
         transactional=False,
         lock="ACCESS EXCLUSIVE (catalogue only)",
         issues=(change.path,),
-        after=tuple(removal_key(c) for c in context.changes if c.old and not c.new and names_label(c.old, lost)),
+        after=tuple(removal_key(c) for c in context.changes if c.old and not c.new and names_label(c.old, lost))
+        + tuple(key for verb, table, name, c in moving_columns(context, old) if verb == "removed"
+                for key in leaving_keys(c, table, name)),
     )
+
+
+def leaving_keys(change: Change, table: str, column: str) -> List[str]:
+    """Return the keys of the steps that take a column, or its type, away."""
+    if change.kind == "column.type":
+        return [f"type {table} {column}", f"type {table} {column} finish"]
+    return [f"drop {'columns' if change.kind == 'column.removed' else 'table'} {table}"]
 
 
 def holds_for_good(schema: Schema, thing: Thing, enum: Thing) -> bool:
@@ -8440,12 +8457,17 @@ def names_label(item: Any, labels: Sequence[str]) -> bool:
     return any(label in text for label in labels)
 
 
+def is_rebuilt(old: Thing, new: Thing) -> bool:
+    """Tell whether an enum does not only grow: the server can add labels, but not take or move them."""
+    return [value for value in new.facts["values"] if value in old.facts["values"]] != old.facts["values"]
+
+
 def rebuilt_enums(context: Context) -> Iterator[Tuple[str, List[str], List[str]]]:
     """Yield the step that rebuilds each enum which does not only grow, with the labels it loses and gets."""
     for change in context.changes:
         if change.kind == "enum.changed":
             before, after = change.old.facts["values"], change.new.facts["values"]
-            if [value for value in after if value in before] != before:
+            if is_rebuilt(change.old, change.new):
                 lost, come = ([text_literal(v) for v in one if v not in other] for one, other in
                               ((before, after), (after, before)))
                 yield f"enum {change.new.key}", lost, come
@@ -8455,7 +8477,13 @@ def after_labels(context: Context, change: Change) -> Tuple[str, ...]:
     """Return the enums that must have their new labels before a change that writes one of them."""
     if change.new is None or change.kind == "enum.changed":
         return ()
-    return tuple(key for key, _, come in rebuilt_enums(context) if names_label(change.new, come))
+    arriving = {
+        f"enum {enum.key}"
+        for enum in context.after.things.values()
+        if enum.kind == "enum" and change.kind == "column.type"
+        and uses_type(change.new, enum) and not uses_type(change.old, enum)
+    }
+    return tuple(key for key, _, come in rebuilt_enums(context) if key in arriving or names_label(change.new, come))
 
 
 def changes_with_enum(context: Context, change: Change) -> bool:
@@ -8494,12 +8522,7 @@ class Rebuilding(NamedTuple):
 
 def rebuilding_of(context: Context, schema: Schema, old: Thing, new: Thing) -> Rebuilding:
     other = context.before if schema is context.after else context.after
-    columns = tuple(
-        (table, column)
-        for _, table in sorted(schema.tables.items())
-        for column in table.columns.values()
-        if uses_type(column, new) and not table.traits.get("partition_of")
-    )
+    columns = tuple(rebuilt_columns(context, schema, old, new))
     here, there = functions_naming(schema, new), functions_naming(other, new)
     still = there if schema is context.after else {}  # what goes is there until its own, later step
     groups = [(table.name, column.name) for table, column in columns] + [(new.name,)]
@@ -8510,6 +8533,52 @@ def rebuilding_of(context: Context, schema: Schema, old: Thing, new: Thing) -> R
     leave = Dependents(will.functions, tuple(sort_views(views.values())), tuple(parts.values()))
     functions, come = ({**there, **here}, {**still, **here})
     return Rebuilding(schema, old, new, columns, tuple(functions.values()), tuple(come.values()), leave, will)
+
+
+def enum_columns(schema: Schema, enum: Thing) -> Iterator[Tuple[Table, Column]]:
+    for _, table in sorted(schema.tables.items()):
+        for column in table.columns.values():
+            if uses_type(column, enum) and not table.traits.get("partition_of"):
+                yield table, column
+
+
+def moving_columns(context: Context, enum: Thing) -> Iterator[Tuple[str, str, Any]]:
+    """Yield the columns of an enum that come or go: `added` or `removed`, their table and name, and the change."""
+    for change in context.changes:
+        kind, verb = change.kind.split(".")
+        side = change.new or change.old
+        if kind == "table" and verb in ("added", "removed"):
+            found = [column for column in side.columns.values() if uses_type(column, enum)]
+        elif kind == "column" and verb in ("added", "removed") and uses_type(side, enum):
+            found = [side]
+        elif change.kind == "column.type" and uses_type(change.old, enum) != uses_type(change.new, enum):
+            found, verb = [change.new], "removed" if uses_type(change.old, enum) else "added"
+        else:
+            continue
+        yield from ((verb, change.table or side.key, column.name, change) for column in found)
+
+
+def rebuilt_columns(context: Context, schema: Schema, old: Thing, new: Thing) -> Iterator[Tuple[Table, Column]]:
+    """Yield the columns that have the enum while it is rebuilt, as the side has them that the rebuild leads to.
+
+    Those that go have gone before it; of those that come, the ones that need no new label are there already.
+    """
+    was, will = ((old, new) if schema is context.after else (new, old))
+    labels = [text_literal(value) for value in will.facts["values"] if value not in was.facts["values"]]
+    if not is_rebuilt(was, will):
+        yield from enum_columns(schema, new)
+        return
+    moving = list(moving_columns(context, new))
+    early = {(table, name) for verb, table, name, change in moving
+             if verb == "added" and change.kind != "column.type" and not names_label(change.new, labels)}
+    absent = {(table, name) for _, table, name, _ in moving} - early
+    seen: Set[Tuple[str, str]] = set()
+    for side in (schema, context.after):
+        for table, column in enum_columns(side, new):
+            place = (table.key, column.name)
+            if place not in seen and place not in absent and (side is schema or place in early):
+                yield table, column
+            seen.add(place)
 
 
 def functions_naming(schema: Schema, enum: Thing) -> Dict[str, Thing]:
@@ -8524,6 +8593,7 @@ def functions_naming(schema: Schema, enum: Thing) -> Dict[str, Thing]:
 def rebuild_enum(context: Context, schema: Schema, old: Thing, new: Thing) -> str:
     """Return SQL that puts a type with other labels in the place of an enum."""
     plan = rebuilding_of(context, schema, old, new)
+    old_stays = not is_rebuilt(*((old, new) if schema is context.after else (new, old)))
     lost = ", ".join(text_literal(value) for value in old.facts["values"] if value not in new.facts["values"])
     checks = "".join(
         refuse(
@@ -8533,8 +8603,11 @@ def rebuild_enum(context: Context, schema: Schema, old: Thing, new: Thing) -> st
         for table, column in plan.columns
         if lost
     )
-    if attributes_of(plan) or any(ties_columns(plan, table, item) for table, item in table_objects(schema)):
-        return SETTINGS + checks + rebuild_in_place(plan)
+    kept = not old_stays and any(verb == "removed" for verb, *_ in moving_columns(context, new))
+    tied = any(ties_columns(plan, table, item) for table, item in table_objects(schema))
+    if kept or tied or attributes_of(plan):
+        away, back = kept and schema is context.after, kept and schema is context.before
+        return SETTINGS + checks + rebuild_in_place(plan, away, back)
     return SETTINGS + rebuild_beside(context, plan, checks)
 
 
@@ -8593,13 +8666,25 @@ def items_in_the_way(plan: Rebuilding) -> Iterator[Tuple[Table, Any]]:
             yield table, item
 
 
-def rebuild_in_place(plan: Rebuilding) -> str:
-    """Return SQL that converts all columns in one transaction, under the strongest lock of their tables."""
+def rebuild_in_place(plan: Rebuilding, away: bool, back: bool) -> str:
+    """Return SQL that converts all columns in one transaction, under the strongest lock of their tables.
+
+    Archived columns and tables keep the type that they have: it goes `away` to them, and comes `back` with the undo.
+    """
     found = sorted(items_in_the_way(plan), key=lambda pair: getattr(pair[1], "kind", "") == "foreign_key")
     former = own_name(plan.new.name, "former")
     labels = ", ".join(text_literal(value) for value in plan.new.facts["values"])
     comment = [comment_sql(f"TYPE {thing_sql(plan.new)}", plan.new.comment)] if plan.new.comment else []
+    archived = f"{ARCHIVE}.{quote(former)}"
+    arrive = [f"CREATE TYPE {thing_sql(plan.new)} AS ENUM ({labels})"]
+    if back:
+        arrive = [
+            f"ALTER TYPE {archived} SET SCHEMA {quote(plan.new.schema)}",
+            f"ALTER TYPE {SQL.table_sql(plan.new.schema, former)} RENAME TO {quote(plan.new.name)}",
+        ]
+    leaving = own_name(plan.new.name, "next") if back else former
     return locked(
+        *([f"IF to_regtype({literal(archived)}) IS NULL THEN RETURN; END IF"] if back else []),
         "PERFORM set_config('check_function_bodies', 'off', true)",
         *around(
             plan.leave,
@@ -8607,14 +8692,16 @@ def rebuild_in_place(plan: Rebuilding) -> str:
             [
                 *(drop_item(table, item) for table, item in reversed(found)),
                 *(f"DROP {function_target(f).replace(' ', ' IF EXISTS ', 1)}" for f in plan.functions),
-                f"ALTER TYPE {thing_sql(plan.new)} RENAME TO {quote(former)}",
-                f"CREATE TYPE {thing_sql(plan.new)} AS ENUM ({labels})",
+                f"ALTER TYPE {thing_sql(plan.new)} RENAME TO {quote(leaving)}",
+                *arrive,
                 *comment,
                 *(statement for table, column in plan.columns for statement in relabel(table, column)),
                 *attributes_of(plan),
                 *(statement for f in plan.come for statement in create_function(f)),
                 *(statement for table, item in found for statement in make_item(table, item)),
-                f"DROP TYPE {SQL.table_sql(plan.new.schema, former)}",
+                *([make_archive()[:-2], f"ALTER TYPE {SQL.table_sql(plan.new.schema, leaving)} SET SCHEMA {ARCHIVE}"]
+                  if away
+                  else [f"DROP TYPE {SQL.table_sql(plan.new.schema, leaving)}"]),
             ],
         ),
     )

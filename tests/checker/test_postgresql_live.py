@@ -378,6 +378,38 @@ CASES = [
         " CREATE MATERIALIZED VIEW m AS SELECT a, d FROM t; CREATE VIEW v AS SELECT * FROM m; CREATE INDEX i ON t (g)",
         id="two types under a view that comes to read both, and a generated column",
     ),
+    pytest.param(
+        "CREATE TYPE e AS ENUM ('a', 'b'); CREATE TABLE t (id int PRIMARY KEY, s e, gone e, told e DEFAULT 'b');"
+        " CREATE TABLE old (id int PRIMARY KEY, s e DEFAULT 'a'); CREATE VIEW v AS SELECT s FROM old;"
+        " INSERT INTO t VALUES (1, 'a', 'b', 'b'); INSERT INTO old VALUES (1, 'b')",
+        "CREATE TYPE e AS ENUM ('a'); CREATE TABLE t (id int PRIMARY KEY, s e, told text DEFAULT 'b')",
+        id="enum value removed with a column and a table of it, and with a column that becomes text",
+    ),
+    pytest.param(
+        "CREATE TYPE e AS ENUM ('a', 'b'); CREATE TABLE t (id int PRIMARY KEY, s e, o text DEFAULT 'a');"
+        " INSERT INTO t VALUES (1, 'a', 'a')",
+        "CREATE TYPE e AS ENUM ('c', 'a'); CREATE TABLE t (id int PRIMARY KEY, s e, n e NOT NULL DEFAULT 'a',"
+        " m e DEFAULT 'c', o e DEFAULT 'a'); CREATE TABLE young (id int PRIMARY KEY, s e DEFAULT 'a', x e[]);"
+        " CREATE INDEX i ON young (s); CREATE INDEX j ON t (n, id)",
+        id="enum rebuilt under columns and a table that come, and under a text that becomes one",
+    ),
+    pytest.param(
+        "CREATE TABLE t (a text NOT NULL, b text PRIMARY KEY); INSERT INTO t VALUES ('1', 'x')",
+        "CREATE TABLE t (a char(9) PRIMARY KEY)",
+        id="key that passes from a column that leaves to one whose type changes",
+    ),
+    pytest.param(
+        "CREATE TABLE t (id int PRIMARY KEY, a int, CONSTRAINT c EXCLUDE (a WITH =)); INSERT INTO t VALUES (1, 2)",
+        "CREATE TABLE t (id int PRIMARY KEY, a int, CONSTRAINT c CHECK (a > 0))",
+        id="constraint that becomes one of another kind",
+    ),
+    pytest.param(
+        """CREATE TABLE "it's 5%" (id int PRIMARY KEY, "o'k" int); CREATE INDEX "i's" ON "it's 5%" ("o'k");"""
+        """ INSERT INTO "it's 5%" VALUES (1, 2)""",
+        """CREATE TABLE "it's 5%" (id int PRIMARY KEY, "o'k" int, g bigint GENERATED ALWAYS AS ("o'k" * 2) STORED);"""
+        """ CREATE INDEX "i's" ON "it's 5%" ("o'k")""",
+        id="copy of a table under names with quotes and per cent",
+    ),
 ]
 
 
