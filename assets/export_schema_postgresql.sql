@@ -144,7 +144,8 @@ relation_column AS (
     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     LEFT JOIN named_collation l ON l.oid = a.attcollation
     LEFT JOIN LATERAL (
-         SELECT json_build_object('sequence', s.key, 'type', s.type, 'start', s.seqstart, 'increment', s.seqincrement,
+         SELECT json_build_object('sequence', CASE WHEN s.member_schema = 'public' THEN 'public.' ELSE '' END || s.key,
+                                  'type', s.type, 'start', s.seqstart, 'increment', s.seqincrement,
                                   'min', s.seqmin, 'max', s.seqmax, 'cache', s.seqcache, 'cycle', s.seqcycle) AS options
            FROM sequence_definition s
           WHERE a.attidentity <> '' AND s.deptype = 'i' AND s.owner_table = a.attrelid AND s.owner_column = a.attnum
@@ -458,7 +459,8 @@ SELECT json_strip_nulls(json_build_object(
   'sequences', coalesce((
     SELECT json_object_agg(s.key, json_build_object(
              'schema', s.member_schema, 'name', s.member_name,
-             'type', s.type, 'start', s.seqstart, 'increment', s.seqincrement, 'min', s.seqmin, 'max', s.seqmax,
+             'type', s.type, 'start', s.seqstart, 'increment', s.seqincrement,
+                                  'min', s.seqmin, 'max', s.seqmax,
              'cache', s.seqcache, 'cycle', s.seqcycle,
              'owned_by', (SELECT json_build_object('table', c.key, 'column', a.attname)
                             FROM relation c

@@ -2848,15 +2848,24 @@ def is_export(schema: Schema) -> bool:
     return bool(schema.server_version)
 
 
+def cast_anew(was: str, will: str, retyped: Set[str]) -> bool:
+    """Tell whether a text that means the same has other casts because columns in it change their types."""
+    return bool(retyped) and was.count("::") != will.count("::")
+
+
 def adopt_table(old: Table, new: Table, exact: bool) -> Table:
+    retyped = {name for name in old.columns.keys() & new.columns.keys()
+               if old.columns[name].type != new.columns[name].type}
     constraints = {}
     for constraint in new.constraints.values():
-        constraint = adopt_constraint(old, constraint, exact)
-        constraints[constraint.name] = constraint
+        found = adopt_constraint(old, constraint, exact)
+        needs = cast_anew(found.definition, constraint.definition, retyped & set(found.columns))
+        constraints[found.name] = found._replace(definition=constraint.definition) if needs else found
     indexes = {}
     for index in new.indexes.values():
-        index = adopt_index(old, index, exact)
-        indexes[index.name] = index
+        same = adopt_index(old, index, exact)
+        needs = cast_anew(same.tail, index.tail, retyped & names_in(same.tail))
+        indexes[same.name] = same._replace(tail=index.tail) if needs else same
     columns = {name: adopt_column(old.columns.get(name), column, exact) for name, column in new.columns.items()}
     traits = dict(new.traits)
     return new._replace(constraints=constraints, indexes=indexes, columns=columns, traits=traits)
@@ -8096,7 +8105,7 @@ def in_place_draft(context: Context, change: Change, planned: Conversions, insta
     there, home = planned.there, planned.home
     archive: List[str] = []
     restore, lossy = "", None
-    if is_silent_loss(old, new):
+    if is_silent_loss(old, new) and not (old.generated and new.generated):
         key = row_key(context, table, there.leave.table, [new.name])
         copy = f"{ARCHIVE}.{quote(own_name(table.name, new.name, 'former'))}"
         if key:
@@ -8117,7 +8126,7 @@ def in_place_draft(context: Context, change: Change, planned: Conversions, insta
         SETTINGS + "SET timezone = 'UTC';\n" + do,
         SETTINGS + "SET timezone = 'UTC';\n" + undo,
         reads=type_words(there),
-        holds=held_words(there.leave),
+        holds=f"{quote(table.name)} {held_words(there.leave)}",
         proof=has_type(table, new),
         transactional=False,
         rewrites=rewrites,
@@ -8164,7 +8173,9 @@ def in_place_sql(
     sides = computed_from(turn.leave.table, column.name), computed_from(turn.come.table, column.name)
     computed = {c.name for side in sides for c in side}
     come = [c for c in sides[1] if c.name not in later]
-    going, coming = changed_items(old_items, new_items, computed), changed_items(new_items, old_items, computed)
+    texts = [parse_type(end.column.type).base in TEXTS for end in (turn.leave, turn.come)]
+    going, coming = (changed_items(one, other, computed, texts[0] != texts[1])
+                     for one, other in ((old_items, new_items), (new_items, old_items)))
     if column.generated and turn.leave.column.generated:
         going, coming = [], []
         change = [f"ALTER TABLE {text} DROP COLUMN {name}", *made_again(table, turn.come.table, column)]
@@ -8179,13 +8190,21 @@ def in_place_sql(
     return locked(*archive, *statements) + after
 
 
-def changed_items(one: Dict[str, Any], other: Dict[str, Any], computed: Set[str]) -> List[Any]:
-    """Return the items of one side that the other has not, or not so; a generated column takes its own along."""
+def changed_items(one: Dict[str, Any], other: Dict[str, Any], computed: Set[str], cast: bool) -> List[Any]:
+    """Return the items of one side that the other has not, or not so; a generated column takes its own along.
+
+    Where an item means the same without its casts, the server may still need them, or not take them: `cast`.
+    """
+
+    def casts(item: Any) -> int:
+        return (item.tail if isinstance(item, Index) else item.definition).count("::") if cast else 0
+
+    there = [(content(item, {}), casts(item)) for item in other.values()]
     return [
         item
         for item in one.values()
         if not (computed & (names_in(item.tail) if isinstance(item, Index) else set(item.columns)))
-        and content(item, {}) not in [content(same, {}) for same in other.values()]
+        and (content(item, {}), casts(item)) not in there
     ]
 
 
@@ -8329,7 +8348,7 @@ def finish_drafts(context: Context, change: Change, planned: Conversions, key: s
         f"Drop the former column of {new.name} of table {table.key}",
         SETTINGS + finish_sql(there),
         SETTINGS + undo,
-        holds=held_words(there.leave),
+        holds=f"{quote(table.name)} {held_words(there.leave)}",
         proof=lacks(has_column(table, waiting(there.leave))),
         transactional=False,
         lock="ACCESS EXCLUSIVE (catalogue only)",
