@@ -6415,8 +6415,9 @@ def make_shadow(table: Table, shadow: str, column: Column) -> str:
     index = f"""\
       FOR _r IN SELECT c.relname, i.indisunique, pg_get_indexdef(i.indexrelid) AS def
         FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = {here} AND i.indisvalid LOOP
-        _head := format('CREATE %sINDEX %I ON {in_format(text)} ', CASE WHEN _r.indisunique THEN 'UNIQUE ' END, _r.relname);
-        EXECUTE format('CREATE %sINDEX %I ON {copied} ', CASE WHEN _r.indisunique THEN 'UNIQUE ' END, 'ma_' || md5(_r.relname))
+        _word := CASE WHEN _r.indisunique THEN 'UNIQUE ' END;
+        _head := format('CREATE %sINDEX %I ON {in_format(text)} ', _word, _r.relname);
+        EXECUTE format('CREATE %sINDEX %I ON {copied} ', _word, 'ma_' || md5(_r.relname))
           || substr(_r.def, position(' USING ' in substr(_r.def, length(_head) - 1)) + length(_head) - 1);
       END LOOP"""
     foreign = f"""\
@@ -6452,7 +6453,7 @@ END$f$,
         f"ALTER TABLE {copy} ADD COLUMN IF NOT EXISTS {column_sql(column)}",
     )
     return locked(*make, *column_extras(table._replace(name=shadow), column), index, foreign, function, *fires,
-                  declare="_r record; _head text;")
+                  declare="_r record; _head text; _word text;")
 
 
 def copy_rows(table: Table, shadow: str, old: Table) -> str:
@@ -6500,8 +6501,8 @@ def take_place(table: Table, shadow: str) -> str:
           CASE contype WHEN 'p' THEN 'PRIMARY KEY' ELSE 'UNIQUE' END, CASE WHEN condeferrable THEN ' DEFERRABLE' END,
           CASE WHEN condeferred THEN ' INITIALLY DEFERRED' END)
         FROM pg_constraint WHERE conrelid = {here} AND contype IN ('p', 'u')
-        UNION ALL SELECT 3, format('ALTER TABLE {said} ALTER COLUMN %I ADD GENERATED %s AS IDENTITY (SEQUENCE NAME {place}.%I '
-          'INCREMENT BY %s MINVALUE %s MAXVALUE %s START WITH %s CACHE %s %s)', a.attname,
+        UNION ALL SELECT 3, format('ALTER TABLE {said} ALTER COLUMN %I ADD GENERATED %s AS IDENTITY '
+          '(SEQUENCE NAME {place}.%I INCREMENT BY %s MINVALUE %s MAXVALUE %s START WITH %s CACHE %s %s)', a.attname,
           CASE a.attidentity WHEN 'a' THEN 'ALWAYS' ELSE 'BY DEFAULT' END, c.relname, s.seqincrement, s.seqmin, s.seqmax,
           s.seqstart, s.seqcache, CASE WHEN s.seqcycle THEN 'CYCLE' ELSE 'NO CYCLE' END)
         FROM pg_depend d JOIN pg_sequence s ON s.seqrelid = d.objid JOIN pg_class c ON c.oid = s.seqrelid

@@ -32,7 +32,8 @@ TYPES = {
     "int4range": ["'[1,5)'"],
 }
 SORTS = [kind for kind in TYPES if kind not in ("json",)]
-ACTIONS = ["", " ON DELETE CASCADE", " ON DELETE SET NULL ON UPDATE CASCADE", " DEFERRABLE INITIALLY DEFERRED", " NOT VALID"]
+ACTIONS = ["", " ON DELETE CASCADE", " ON DELETE SET NULL ON UPDATE CASCADE", " DEFERRABLE INITIALLY DEFERRED",
+           " NOT VALID"]
 LABELS = ["'a', 'b'", "'a', 'b', 'c'", "'b', 'x', 'a'", "'z', 'a', 'b'"]
 
 Schema = Dict[str, Any]
@@ -81,7 +82,8 @@ CLAUSES: Dict[str, Callable[..., None]] = {
     "null": words("null", lambda name: ["NOT NULL"]),
     "default": set_default,
     "collate": set_collate,
-    "check": words("check", lambda name: [f"CHECK ({name} IS NOT NULL OR ref > 0)", f"CHECK (length({name}::text) < 90)"]),
+    "check": words("check", lambda name: [f"CHECK ({name} IS NOT NULL OR ref > 0)",
+                                          f"CHECK (length({name}::text) < 90)"]),
     "unique": words("unique", lambda name: ["UNIQUE"]),
     "generated": set_generated,
 }
@@ -180,7 +182,7 @@ def put_constraint(rng: random.Random, schema: Schema) -> str:
     one, two = quoted(some_column(rng, table)), quoted(some_column(rng, table))
     table["constraints"][name] = rng.choice([
         f"CHECK (length({one}::text) < 80 OR {two} IS NULL)", f"UNIQUE ({one}, ref)",
-        f"CHECK (ref IS NULL OR ref <> 99) NO INHERIT", f"EXCLUDE USING btree ({one} WITH =, id WITH =)"])
+        "CHECK (ref IS NULL OR ref <> 99) NO INHERIT", f"EXCLUDE USING btree ({one} WITH =, id WITH =)"])
     if table["name"] != "p" and rng.random() < 0.6:
         table["constraints"][name] = f"FOREIGN KEY (ref) REFERENCES p (id){rng.choice(ACTIONS)}"
     return f"constraint {name}"

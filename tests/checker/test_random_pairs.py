@@ -37,7 +37,7 @@ def undo(live: Any, scripts: List[Dict[str, Any]]) -> None:
 
 
 def run_all(live: Any, scripts: List[Dict[str, Any]]) -> Tuple[int, bool]:
-    """Apply the scripts, each proven by its query; return how many ran, and whether the last of them came to its end."""
+    """Apply the scripts, each proven by its query; return how many ran, and whether the last came to its end."""
     for number, script in enumerate(scripts, 1):
         done = live.apply(script["script_content"])
         if done.code:
