@@ -5504,6 +5504,22 @@ def views_to_turn(schema: Schema, keys: Set[str]) -> Dependents:
 # == 15. PostgreSQL recipes: tables, keys, indexes, parts =============================================
 
 
+OTHER_TYPES = (  # a rule of squawk on new tables, and the types that it would have otherwise
+    ("ban-char-field", r"character\b(?! varying)"),
+    ("prefer-bigint-over-int", "integer"),
+    ("prefer-bigint-over-smallint", "smallint"),
+    ("prefer-text-field", r"character varying\("),
+    ("prefer-timestamp-tz", r"timestamp\b.*without"),
+)
+
+
+def types_asked_for(table: Table) -> str:
+    """Return a comment for the linter squawk on types of a new table that it would have otherwise."""
+    types = [column.type for column in table.columns.values()]
+    rules = [rule for rule, wanted in OTHER_TYPES if any(re.match(wanted, kind) for kind in types)]
+    return f"-- the types are those of the schema\n-- squawk-ignore-file {', '.join(rules)}\n" if rules else ""
+
+
 @scripts("table.added")
 def table_added_recipe(context: Context, change: Change) -> Iterator[Draft]:
     table = change.new
@@ -5511,7 +5527,7 @@ def table_added_recipe(context: Context, change: Change) -> Iterator[Draft]:
     foreign = [c for c in table.constraints.values() if c.kind == "foreign_key"]
     parent = table.traits.get("partition_of") or {}
     touches = bool(parent or table.traits.get("inherits"))
-    do = SETTINGS + locked(*statements) if touches else transaction(*statements)
+    do = SETTINGS + locked(*statements) if touches else types_asked_for(table) + transaction(*statements)
     yield Draft(
         f"table {table.key}",
         EXPAND,

@@ -91,3 +91,12 @@ EQUALS = [
 @pytest.mark.parametrize("before, after", EQUALS)
 def test_equal_meaning_reports_nothing(before: Dict[str, Any], after: Dict[str, Any], tmp_path: Path) -> None:
     assert rules(before, after, tmp_path) == []
+
+
+def test_a_new_table_tells_the_linter_that_its_types_are_wanted(tmp_path: Path) -> None:
+    documents = []
+    for name, tables in (("before", {}), ("after", users(a="varchar(9)", b="timestamptz"))):
+        text = json.dumps({"tables": tables})
+        documents.append(checker.Document(name, text, json.loads(text), ""))
+    create = checker.compare_databases(*documents, checker.Options()).steps[0].script_content
+    assert "-- squawk-ignore-file prefer-bigint-over-int, prefer-text-field\n" in create
