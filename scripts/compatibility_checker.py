@@ -4259,23 +4259,25 @@ def add_key(table: Table, constraint: Constraint) -> str:
     index, rest = known
     word = "PRIMARY KEY" if constraint.kind == "primary_key" else "UNIQUE"
     using = f"{word} USING INDEX {quote(constraint.name)} {rest}".rstrip()
-    nulls = [not_null_check(table, name) for name in constraint.columns if constraint.kind == "primary_key"]
-    sets = [
-        f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(name)} SET NOT NULL"
-        for name in constraint.columns
-        if constraint.kind == "primary_key"
-    ]
-    drops = [
-        drop_constraint(table, own_name(table.name, name, "not_null"))
-        for name in constraint.columns
-        if constraint.kind == "primary_key"
-    ]
+    required = constraint.columns if constraint.kind == "primary_key" else ()
+    nulls = [not_null_check(table, name) for name in required]
+    sets = [f"ALTER TABLE {table_sql(table)} ALTER COLUMN {quote(name)} SET NOT NULL" for name in required]
+    drops = [drop_constraint(table, own_name(table.name, name, "not_null")) for name in required]
     return (
         SETTINGS
+        + "".join(refuse_nulls(table, name) for name in required)
         + locked(drop_constraint(table, constraint.name))
         + build_index(table, index, constraint.name)
         + "".join(nulls)
         + locked(*sets, *drops, add_constraint(table, constraint, None, using), *constraint_comment(table, constraint))
+    )
+
+
+def refuse_nulls(table: Table, column: str, skip: str = "") -> str:
+    return refuse(
+        f"EXISTS (SELECT FROM {table_sql(table)} WHERE {quote(column)} IS NULL)",
+        f"rows of {table.key} hold NULL in {column}: nothing was changed",
+        skip,
     )
 
 
@@ -4284,13 +4286,8 @@ def not_null_check(table: Table, column: str, real: Optional[str] = None, skip: 
     name = own_name(table.name, real or column, "not_null")
     check = f"CHECK ({quote(column)} IS NOT NULL)"
     text = table_sql(table)
-    there = refuse(
-        f"EXISTS (SELECT FROM {text} WHERE {quote(column)} IS NULL)",
-        f"rows of {table.key} hold NULL in {column}: nothing was changed",
-        skip,
-    )
     return (
-        there
+        refuse_nulls(table, column, skip)
         + locked(
             skip,
             f"ALTER TABLE {text} DROP CONSTRAINT IF EXISTS {quote(name)}",
@@ -6056,7 +6053,8 @@ def replace_key(
         )
     ]
     return (
-        build_index(table, index, temporary)
+        "".join(refuse_nulls(table, name) for name in names)
+        + build_index(table, index, temporary)
         + checks
         + locked(
             *sets,

@@ -523,6 +523,16 @@ VIOLATIONS = [
         id="NULL under NOT NULL",
     ),
     pytest.param(
+        "CREATE TABLE t (a int); INSERT INTO t VALUES (NULL)",
+        "CREATE TABLE t (a int PRIMARY KEY)",
+        id="NULL under a primary key",
+    ),
+    pytest.param(
+        "CREATE TABLE t (id int PRIMARY KEY, a int); INSERT INTO t VALUES (1, NULL)",
+        "CREATE TABLE t (id int, a int PRIMARY KEY)",
+        id="NULL under a key that takes another column",
+    ),
+    pytest.param(
         "CREATE TABLE t (a int); INSERT INTO t VALUES (1), (1)",
         "CREATE TABLE t (a int UNIQUE)",
         id="duplicates under a key",

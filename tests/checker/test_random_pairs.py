@@ -39,8 +39,10 @@ def undo(live: Any, scripts: List[Dict[str, Any]]) -> None:
 def run_all(live: Any, scripts: List[Dict[str, Any]]) -> Tuple[int, bool]:
     """Apply the scripts, each proven by its query; return how many ran, and whether the last came to its end."""
     for number, script in enumerate(scripts, 1):
+        before = export(live)
         done = live.apply(script["script_content"])
         if done.code:
+            assert "nothing was changed" not in done.err or export(live) == before, f"{script['id']}: {done.err}"
             assert ROWS_IN_THE_WAY.search(done.err), f"{script['id']}: {done.err}\n{script['script_content']}"
             return number, False  # the undo of a script that stopped half-way must do as well
         assert not script["validation_query"] or live.query(script["validation_query"]) == "t", script["id"]
