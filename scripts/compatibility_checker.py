@@ -4543,6 +4543,7 @@ class Context(NamedTuple):
     retyped: FrozenSet[Tuple[Optional[str], str]] = frozenset()  # columns that change their type: table, new name
     bridged: Tuple[Tuple[str, str, Optional[Constraint], Optional[Constraint]], ...] = ()  # what bridged_keys yields
     referring: Tuple[Dict[str, List[Tuple[Table, Constraint]]], ...] = ({}, {})  # of before, after: see referring_keys
+    enums: Tuple[Change, ...] = ()  # the changes of their labels
 
     def old_table(self, key: str) -> Optional[Table]:
         table = self.after.tables.get(key)
@@ -8498,13 +8499,12 @@ def is_rebuilt(old: Thing, new: Thing) -> bool:
 
 def rebuilt_enums(context: Context) -> Iterator[Tuple[str, List[str], List[str]]]:
     """Yield the step that rebuilds each enum which does not only grow, with the labels it loses and gets."""
-    for change in context.changes:
-        if change.kind == "enum.changed":
+    for change in context.enums:
+        if is_rebuilt(change.old, change.new):
             before, after = change.old.facts["values"], change.new.facts["values"]
-            if is_rebuilt(change.old, change.new):
-                lost, come = ([text_literal(v) for v in one if v not in other] for one, other in
-                              ((before, after), (after, before)))
-                yield f"enum {change.new.key}", lost, come
+            lost, come = ([text_literal(v) for v in one if v not in other] for one, other in
+                          ((before, after), (after, before)))
+            yield f"enum {change.new.key}", lost, come
 
 
 def after_labels(context: Context, change: Change) -> Tuple[str, ...]:
@@ -8512,10 +8512,9 @@ def after_labels(context: Context, change: Change) -> Tuple[str, ...]:
     if change.new is None or change.kind == "enum.changed":
         return ()
     arriving = {
-        f"enum {enum.key}"
-        for enum in context.after.things.values()
-        if enum.kind == "enum" and change.kind == "column.type"
-        and uses_type(change.new, enum) and not uses_type(change.old, enum)
+        f"enum {enum.new.key}"
+        for enum in context.enums
+        if change.kind == "column.type" and uses_type(change.new, enum.new) and not uses_type(change.old, enum.new)
     }
     return tuple(key for key, _, come in rebuilt_enums(context) if key in arriving or names_label(change.new, come))
 
@@ -8916,7 +8915,7 @@ def is_inherited(context: Context, change: Change) -> bool:
     if table is None or not change.kind.startswith(("column.", "check.")) or change.kind == "column.traits":
         return False
     parents = [*(table.traits.get("inherits") or ()), (table.traits.get("partition_of") or {}).get("parent")]
-    return any(
+    return any(parents) and any(
         other.kind == change.kind and other.table in parents and other.path[2:] == change.path[2:]
         for other in context.changes
     )
@@ -8940,6 +8939,8 @@ def after_types(context: Context, change: Change) -> Tuple[str, ...]:
         words = names_in(change.new.generated or "")
     elif change.old and isinstance(change.new, (Index, Constraint)):
         words = item_columns(change.new) - item_columns(change.old)
+    if not words:
+        return ()
     return tuple(
         f"type {c.table} {c.new.name}{word}"
         for c in context.changes
@@ -8963,7 +8964,13 @@ def comes_with_partition(context: Context, change: Change) -> bool:
 
 
 def plan_postgresql(before: Schema, after: Schema, changes: Sequence[Change]) -> List[Step]:
-    context = Context(before, after, tuple(changes), referring=(referring_keys(before), referring_keys(after)))
+    context = Context(
+        before,
+        after,
+        tuple(changes),
+        referring=(referring_keys(before), referring_keys(after)),
+        enums=tuple(change for change in changes if change.kind == "enum.changed"),
+    )
     context = context._replace(retyped=frozenset((c.table, c.new.name) for c in changes if c.kind == "column.type"))
     context = context._replace(bridged=tuple(bridged_keys(context)))
     context = context._replace(last=last_touches(context))
