@@ -8596,7 +8596,7 @@ def rebuilt_columns(context: Context, schema: Schema, old: Thing, new: Thing) ->
 
     Those that go have gone before it; of those that come, the ones that need no new label are there already.
     """
-    was, will = ((old, new) if schema is context.after else (new, old))
+    was, will = (old, new) if schema is context.after else (new, old)
     labels = [text_literal(value) for value in will.facts["values"] if value not in was.facts["values"]]
     if not is_rebuilt(was, will):
         yield from enum_columns(schema, new)
@@ -8626,7 +8626,7 @@ def functions_naming(schema: Schema, enum: Thing) -> Dict[str, Thing]:
 def rebuild_enum(context: Context, schema: Schema, old: Thing, new: Thing) -> str:
     """Return SQL that puts a type with other labels in the place of an enum."""
     plan = rebuilding_of(context, schema, old, new)
-    old_stays = not is_rebuilt(*((old, new) if schema is context.after else (new, old)))
+    was, will = (old, new) if schema is context.after else (new, old)
     lost = ", ".join(text_literal(value) for value in old.facts["values"] if value not in new.facts["values"])
     checks = "".join(
         refuse(
@@ -8636,7 +8636,7 @@ def rebuild_enum(context: Context, schema: Schema, old: Thing, new: Thing) -> st
         for table, column in plan.columns
         if lost
     )
-    kept = not old_stays and any(verb == "removed" for verb, *_ in moving_columns(context, new))
+    kept = is_rebuilt(was, will) and any(verb == "removed" for verb, *_ in moving_columns(context, new))
     tied = any(ties_columns(plan, table, item) for table, item in table_objects(schema))
     if kept or tied or attributes_of(plan):
         away, back = kept and schema is context.after, kept and schema is context.before

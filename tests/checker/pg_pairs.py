@@ -2,9 +2,10 @@
 
 import copy
 import random
-from typing import Any, Callable, Dict, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple
 
-NAMES = ["Order", "a b", "größe", "it's", "select", "x.y", "val", "note", "n1", "group", "tag"]
+from random_schemas import NAMES, Changer, Schema, changed, drop_item, some_column, some_table
+
 TYPES = {
     "integer": ["5", "-3", "0", "77"],
     "bigint": ["5", "-3", "9000"],
@@ -35,8 +36,6 @@ SORTS = [kind for kind in TYPES if kind not in ("json",)]
 ACTIONS = ["", " ON DELETE CASCADE", " ON DELETE SET NULL ON UPDATE CASCADE", " DEFERRABLE INITIALLY DEFERRED",
            " NOT VALID"]
 LABELS = ["'a', 'b'", "'a', 'b', 'c'", "'b', 'x', 'a'", "'z', 'a', 'b'"]
-
-Schema = Dict[str, Any]
 
 
 class Pair(NamedTuple):
@@ -150,14 +149,6 @@ def schema_text(schema: Schema) -> str:
     return text
 
 
-def some_table(rng: random.Random, schema: Schema) -> Dict[str, Any]:
-    return schema["tables"][rng.choice(sorted(schema["tables"]))]
-
-
-def some_column(rng: random.Random, table: Dict[str, Any]) -> str:
-    return rng.choice([name for name in table["columns"] if name not in ("id", "ref")] or ["ref"])
-
-
 def put_index(rng: random.Random, schema: Schema) -> str:
     table, name = some_table(rng, schema), rng.choice(["i1", "i 2", "i3"])
     one, two = quoted(some_column(rng, table)), quoted(some_column(rng, table))
@@ -166,14 +157,6 @@ def put_index(rng: random.Random, schema: Schema) -> str:
     word, name = rng.choice(["INDEX", "INDEX", "UNIQUE INDEX"]), f"{name} {table['name']}"
     table["indexes"][name] = f"CREATE {word} {quoted(name)} ON {quoted(table['name'])} ({terms})"
     return f"index {name}"
-
-
-def drop_item(section: str) -> Callable[[random.Random, Schema], str]:
-    def drop(rng: random.Random, schema: Schema) -> str:
-        place = schema[section] if section in schema else some_table(rng, schema)[section]
-        return f"no {section} {place.popitem()[0]}" if place else ""
-
-    return drop
 
 
 def put_constraint(rng: random.Random, schema: Schema) -> str:
@@ -307,26 +290,13 @@ def change_domain(rng: random.Random, schema: Schema) -> str:
     return f"domain {schema['domain']}"
 
 
-CHANGES: List[Callable[[random.Random, Schema], str]] = [
+CHANGES: List[Changer] = [
     put_index, put_index, drop_item("indexes"), put_constraint, put_constraint, drop_item("constraints"),
     put_column, put_column, drop_column, *[change_column] * 5, change_key, change_reference, put_more, put_more,
     drop_item("more"), put_table, drop_table, put_view, put_trigger, put_program, drop_item("views"),
     drop_item("triggers"), drop_item("programs"), change_labels, change_domain,
 ]  # fmt: skip
 NOTED = "CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN coalesce(NEW, OLD); END'"
-
-
-def changed(rng: random.Random, schema: Schema, count: int, takes: Callable[[str], bool]) -> Tuple[Schema, List[str]]:
-    """Return the schema after a number of changes that the server takes."""
-    said: List[str] = []
-    for _ in range(count * 4):
-        wanted = copy.deepcopy(schema)
-        told = rng.choice(CHANGES)(rng, wanted)
-        if told and wanted != schema and takes(schema_text(wanted)):
-            schema, said = wanted, [*said, told]
-        if len(said) == count:
-            break
-    return schema, said
 
 
 def rows_of(rng: random.Random, schema: Schema) -> List[str]:
@@ -349,6 +319,10 @@ def rows_of(rng: random.Random, schema: Schema) -> List[str]:
 
 def make_pair(seed: int, takes: Callable[[str], bool]) -> Pair:
     """Return a pair; `takes` says whether the server runs a text."""
+
+    def fits(schema: Schema) -> bool:
+        return takes(schema_text(schema))
+
     rng = random.Random(seed)
     schema: Schema = {"tables": {}, "views": {}, "triggers": {}, "programs": {"noted": NOTED},
                       "labels": LABELS[0], "domain": ""}
@@ -356,6 +330,6 @@ def make_pair(seed: int, takes: Callable[[str], bool]) -> Pair:
         while name not in schema["tables"] or not takes(schema_text(schema)):
             key = "serial" if name == "p" else rng.choice(sorted(KEYS))
             schema["tables"][name] = new_table(rng, name, key)
-    live, _ = changed(rng, schema, rng.randint(3, 8), takes)
-    wanted, said = changed(rng, copy.deepcopy(live), rng.randint(1, 6), takes)
+    live, _ = changed(rng, schema, rng.randint(3, 8), CHANGES, fits)
+    wanted, said = changed(rng, copy.deepcopy(live), rng.randint(1, 6), CHANGES, fits)
     return Pair(schema_text(live), schema_text(wanted), rows_of(rng, live), said)

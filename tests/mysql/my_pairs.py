@@ -2,9 +2,10 @@
 
 import copy
 import random
-from typing import Any, Callable, Dict, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple
 
-NAMES = ["Order", "a b", "größe", "it's", "select", "x.y", "val", "note", "n1", "group", "tag"]
+from random_schemas import NAMES, Changer, Schema, changed, drop_item, some_column, some_table
+
 TYPES = {
     "int": ["5", "-3", "0", "77"],
     "int unsigned": ["5", "0", "4000000"],
@@ -40,8 +41,6 @@ TEXTS = ("varchar", "char", "text", "mediumtext", "enum", "set")
 LONG = ("text", "mediumtext", "blob", "json")
 ACTIONS = ["", " ON DELETE CASCADE", " ON DELETE SET NULL ON UPDATE CASCADE", " ON DELETE RESTRICT"]
 COLLATIONS = ["utf8mb4_bin", "latin1_swedish_ci", "utf8mb4_unicode_ci", "utf8mb3_general_ci"]
-
-Schema = Dict[str, Any]
 
 
 class Pair(NamedTuple):
@@ -159,14 +158,6 @@ def schema_text(schema: Schema) -> str:
     return text
 
 
-def some_table(rng: random.Random, schema: Schema) -> Dict[str, Any]:
-    return schema["tables"][rng.choice(sorted(schema["tables"]))]
-
-
-def some_column(rng: random.Random, table: Dict[str, Any]) -> str:
-    return rng.choice([name for name in table["columns"] if name not in ("id", "ref")] or ["ref"])
-
-
 def put_index(rng: random.Random, schema: Schema) -> str:
     table, name = some_table(rng, schema), rng.choice(["i1", "i 2", "i3"])
     one, two = some_column(rng, table), some_column(rng, table)
@@ -187,14 +178,6 @@ def put_index(rng: random.Random, schema: Schema) -> str:
         ignored = rng.choice(["", "", "", " IGNORED", " COMMENT 'c'"])
         table["indexes"][name] = f"{kind} {quoted(name)} ({terms}){ignored}"
     return f"index {name} of {table['name']}"
-
-
-def drop_item(section: str) -> Callable[[random.Random, Schema], str]:
-    def drop(rng: random.Random, schema: Schema) -> str:
-        place = schema[section] if section in schema else some_table(rng, schema)[section]
-        return f"no {section} {place.popitem()[0]}" if place else ""
-
-    return drop
 
 
 def put_constraint(rng: random.Random, schema: Schema) -> str:
@@ -330,25 +313,12 @@ def put_program(rng: random.Random, schema: Schema) -> str:
     return "event"
 
 
-CHANGES: List[Callable[[random.Random, Schema], str]] = [
+CHANGES: List[Changer] = [
     put_index, put_index, drop_item("indexes"), put_constraint, put_constraint, drop_item("constraints"),
     put_column, put_column, drop_column, *[change_column] * 5, move_column, change_key, change_reference,
     change_options, put_table, drop_table, put_view, put_trigger, put_program, drop_item("views"),
     drop_item("triggers"), drop_item("routines"), drop_item("sequences"), drop_item("events"),
 ]  # fmt: skip
-
-
-def changed(rng: random.Random, schema: Schema, count: int, takes: Callable[[str], bool]) -> Tuple[Schema, List[str]]:
-    """Return the schema after a number of changes that the server takes."""
-    said: List[str] = []
-    for _ in range(count * 4):
-        wanted = copy.deepcopy(schema)
-        words = rng.choice(CHANGES)(rng, wanted)
-        if words and wanted != schema and takes(LOG + schema_text(wanted)):
-            schema, said = wanted, [*said, words]
-        if len(said) == count:
-            break
-    return schema, said
 
 
 LOG = "CREATE TABLE log (t text);\n"
@@ -372,12 +342,16 @@ def rows_of(rng: random.Random, schema: Schema) -> List[str]:
 
 
 def make_pair(seed: int, takes: Callable[[str], bool]) -> Pair:
+
+    def fits(schema: Schema) -> bool:
+        return takes(LOG + schema_text(schema))
+
     rng = random.Random(seed)
     schema: Schema = {"tables": {}, "views": {}, "triggers": {}, "routines": {}, "sequences": {}, "events": {}}
     for name in ["p", *rng.sample(["Child", "log book", "t", "my.table"], 2)]:
         while name not in schema["tables"] or not takes(table_text(schema["tables"][name])):
             key = "counted" if name == "p" else rng.choice(sorted(KEYS))
             schema["tables"][name] = new_table(rng, name, key)
-    live, _ = changed(rng, schema, rng.randint(3, 8), takes)
-    wanted, said = changed(rng, copy.deepcopy(live), rng.randint(1, 6), takes)
+    live, _ = changed(rng, schema, rng.randint(3, 8), CHANGES, fits)
+    wanted, said = changed(rng, copy.deepcopy(live), rng.randint(1, 6), CHANGES, fits)
     return Pair(LOG + schema_text(live), LOG + schema_text(wanted), rows_of(rng, live), {}, said)
